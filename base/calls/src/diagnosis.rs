@@ -1,0 +1,25 @@
+//! Why a recipient was not (yet) delivered: what goes to the log, `mailq`, and the notices.
+
+use proto_dsn::Status;
+
+/// A failure or delay of one recipient (RFC 3464 2.3; the fields of Postfix's bounce and defer logs).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Diagnosis {
+    /// Enhanced status code (RFC 3463), `4.x.y` or `5.x.y`.
+    pub status: Status,
+    /// The human text as the log shows it between parentheses and the notice in its first part.
+    pub reason: String,
+    /// `Remote-MTA:` name, when a remote host said it.
+    pub remote_mta: Option<String>,
+    /// `Diagnostic-Code:` as (type, text): `smtp`, `x-unix` or `x-postfix` by default.
+    pub diagnostic: Option<(String, String)>,
+    /// `Action:` other than the default of the kind of notice (`failed`, `delayed`).
+    pub action: Option<String>,
+}
+
+impl Diagnosis {
+    /// A diagnosis of our own making: status and text.
+    pub fn new(status: Status, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into(), ..Self::default() }
+    }
+}
