@@ -1,0 +1,35 @@
+//! `ID: from=<…>, size=…, nrcpt=… (queue active)` (qmgr).
+
+use super::Line;
+use base_calls::QueueId;
+use std::fmt::Write;
+
+/// A message was taken up for delivery.
+pub struct Active<'a> {
+    /// Queue id.
+    pub id: QueueId,
+    /// Sender.
+    pub from: &'a str,
+    /// Size as Postfix counts it.
+    pub size: u64,
+    /// Recipients that remain.
+    pub nrcpt: usize,
+}
+
+impl Line for Active<'_> {
+    fn event(&self) -> &'static str {
+        "active"
+    }
+
+    fn text(&self, out: &mut String) {
+        let Self { id, from, size, nrcpt } = self;
+        let _ = write!(out, "{id}: from=<{from}>, size={size}, nrcpt={nrcpt} (queue active)");
+    }
+
+    fn fields(&self, each: &mut dyn FnMut(&'static str, &str)) {
+        each("queue_id", &self.id.to_string());
+        each("from", self.from);
+        each("size", &self.size.to_string());
+        each("nrcpt", &self.nrcpt.to_string());
+    }
+}

@@ -1,0 +1,28 @@
+//! `connect from host[address]` (smtpd).
+
+use super::Line;
+
+/// A client connected.
+pub struct Connect<'a> {
+    /// Verified name or `unknown`.
+    pub name: &'a str,
+    /// Address.
+    pub addr: &'a str,
+}
+
+impl Line for Connect<'_> {
+    fn event(&self) -> &'static str {
+        "connect"
+    }
+
+    fn text(&self, out: &mut String) {
+        for part in ["connect from ", self.name, "[", self.addr, "]"] {
+            out.push_str(part);
+        }
+    }
+
+    fn fields(&self, each: &mut dyn FnMut(&'static str, &str)) {
+        each("client_name", self.name);
+        each("client_address", self.addr);
+    }
+}

@@ -1,0 +1,282 @@
+//! The log handle and its writer thread.
+
+use crate::{
+    Format, Line, Severity, Source, Target, mask,
+    sink::{Ready, Sink},
+    stamp::Stamp,
+};
+use std::{
+    fmt::Display,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// Lines that wait for the writer before new ones are dropped (and counted).
+const MAX_WAITING: usize = 100_000;
+/// Longest text of one line in bytes; the rest is cut.
+const MAX_TEXT: usize = 4096;
+/// How long the writer gathers lines once there is one, so that a busy server wakes it 500 times a second at most.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// A cheap handle to the log of this process. The last clone's drop writes what is left.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+    _closer: Arc<Closer>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+    written: Condvar,
+    session: AtomicU32,
+    format: Format,
+}
+
+struct State {
+    waiting: Vec<Ready>,
+    stamp: Stamp,
+    lost: usize,
+    reopen: bool,
+    closing: bool,
+    writing: bool,
+    idle: bool,
+}
+
+struct Closer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        if let Ok(mut s) = self.shared.state.lock() {
+            s.closing = true;
+        }
+        self.shared.wake.notify_all();
+        if let Ok(mut t) = self.thread.lock()
+            && let Some(t) = t.take()
+        {
+            let _ = t.join();
+        }
+    }
+}
+
+/// The lines of a test log, in order, as `name[pid]: text`.
+#[derive(Clone)]
+pub struct Captured(Log, Arc<Mutex<Vec<String>>>);
+
+impl Captured {
+    /// Everything logged so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.0.flush();
+        self.1.lock().map(|l| l.clone()).unwrap_or_default()
+    }
+
+    /// The texts alone, without `name[pid]: `.
+    pub fn texts(&self) -> Vec<String> {
+        let text = |l: String| l.split_once("]: ").map_or(l.clone(), |(_, t)| t.to_owned());
+        self.lines().into_iter().map(text).collect()
+    }
+}
+
+impl Log {
+    /// Opens a log and starts its writer. A target that cannot be opened now is tried again with every batch.
+    pub fn open(target: &Target, format: Format) -> Self {
+        Self::start(Sink::open(target), format)
+    }
+
+    /// A log into memory, for tests.
+    pub fn test() -> (Self, Captured) {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let log = Self::start(Sink::Memory(Arc::clone(&kept)), Format::Classic);
+        (log.clone(), Captured(log, kept))
+    }
+
+    fn start(sink: Sink, format: Format) -> Self {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                waiting: Vec::new(),
+                stamp: Stamp::new(),
+                lost: 0,
+                reopen: false,
+                closing: false,
+                writing: false,
+                idle: true,
+            }),
+            wake: Condvar::new(),
+            written: Condvar::new(),
+            session: AtomicU32::new(std::process::id()),
+            format,
+        });
+        let for_thread = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("log".into()).spawn(move || write_loop(&for_thread, sink)).ok();
+        let closer = Closer { shared: Arc::clone(&shared), thread: Mutex::new(thread) };
+        Self { shared, _closer: Arc::new(closer) }
+    }
+
+    /// A source with a session number that no other open session of this process has.
+    pub fn session_source(&self, name: impl Into<Arc<str>>) -> Source {
+        let n = self.shared.session.fetch_add(1, Ordering::Relaxed);
+        Source::new(name, n % 4_000_000 + 2)
+    }
+
+    /// Logs a typed line.
+    pub fn line(&self, source: &Source, line: &dyn Line) {
+        let mut text = String::with_capacity(160);
+        match self.shared.format {
+            Format::Classic => {
+                text.push_str(line.severity().prefix());
+                line.text(&mut text);
+            }
+            Format::Json => crate::lines::to_json(source, line, &mut text),
+        }
+        self.push(source, line.severity(), &text);
+    }
+
+    /// Logs free text.
+    pub fn info(&self, source: &Source, text: impl Display) {
+        self.free(source, Severity::Info, &text);
+    }
+
+    /// Logs `warning: text`.
+    pub fn warning(&self, source: &Source, text: impl Display) {
+        self.free(source, Severity::Warning, &text);
+    }
+
+    /// Logs `error: text`.
+    pub fn error(&self, source: &Source, text: impl Display) {
+        self.free(source, Severity::Error, &text);
+    }
+
+    /// Logs `fatal: text`; ending is the caller's business.
+    pub fn fatal(&self, source: &Source, text: impl Display) {
+        self.free(source, Severity::Fatal, &text);
+    }
+
+    fn free(&self, source: &Source, severity: Severity, text: &dyn Display) {
+        self.line(source, &crate::lines::Free { severity, text: text.to_string() });
+    }
+
+    fn push(&self, source: &Source, severity: Severity, text: &str) {
+        let text = mask(cut(text));
+        let Ok(mut s) = self.shared.state.lock() else { return };
+        if s.waiting.len() >= MAX_WAITING {
+            s.lost += 1;
+            return;
+        }
+        let tagged = match self.shared.format {
+            Format::Classic => format!("{}[{}]: {text}", source.name, source.pid),
+            Format::Json => text.into_owned(),
+        };
+        let stamp = s.stamp.now().to_owned();
+        s.waiting.push(Ready { severity, stamp, tagged });
+        if s.idle {
+            s.idle = false;
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// Opens the file or socket anew (after log rotation).
+    pub fn reopen(&self) {
+        if let Ok(mut s) = self.shared.state.lock() {
+            s.reopen = true;
+            s.idle = false;
+        }
+        self.shared.wake.notify_one();
+    }
+
+    /// Returns when everything logged so far is written, or after five seconds.
+    pub fn flush(&self) {
+        let Ok(s) = self.shared.state.lock() else { return };
+        self.shared.wake.notify_one();
+        let busy = |s: &mut State| !s.waiting.is_empty() || s.writing;
+        let _ = self.shared.written.wait_timeout_while(s, Duration::from_secs(5), busy);
+    }
+}
+
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn write_loop(shared: &Shared, mut sink: Sink) {
+    let host = host_name();
+    loop {
+        let Ok(s) = shared.state.lock() else { return };
+        let quiet = |s: &mut State| s.waiting.is_empty() && !s.closing && !s.reopen;
+        let Ok(s) = shared.wake.wait_while(s, quiet) else { return };
+        let closing = s.closing;
+        drop(s);
+        if !closing {
+            thread::sleep(GATHER);
+        }
+        let Ok(mut s) = shared.state.lock() else { return };
+        let batch = std::mem::take(&mut s.waiting);
+        let reopen = std::mem::take(&mut s.reopen);
+        let lost = std::mem::take(&mut s.lost);
+        s.writing = true;
+        drop(s);
+        if reopen {
+            sink.reopen();
+        }
+        let mut failed = sink.write(&batch, &host);
+        if lost > 0 {
+            failed += sink.write(&[loss_report(lost)], &host) * lost;
+        }
+        let Ok(mut s) = shared.state.lock() else { return };
+        s.lost += failed;
+        s.writing = false;
+        s.idle = s.waiting.is_empty();
+        let done = s.closing && s.waiting.is_empty();
+        shared.written.notify_all();
+        drop(s);
+        if done {
+            return;
+        }
+    }
+}
+
+fn loss_report(lost: usize) -> Ready {
+    Ready {
+        severity: Severity::Warning,
+        stamp: Stamp::new().now().to_owned(),
+        tagged: format!("postfix/postlog[{}]: warning: {lost} log lines were lost", std::process::id()),
+    }
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let first = name.trim().split('.').next().unwrap_or_default().to_owned();
+    if first.is_empty() { "localhost".into() } else { first }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_arrive_in_order_and_masked() {
+        let (log, seen) = Log::test();
+        let src = Source::new("postfix/smtpd", 7);
+        log.info(&src, "one");
+        log.warning(&src, "two\nforged[1]: three");
+        assert_eq!(
+            seen.lines(),
+            ["postfix/smtpd[7]: one", "postfix/smtpd[7]: warning: two?forged[1]: three"]
+        );
+    }
+
+    #[test]
+    fn session_numbers_differ() {
+        let (log, _) = Log::test();
+        assert_ne!(log.session_source("a").pid, log.session_source("a").pid);
+    }
+}
