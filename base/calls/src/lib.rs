@@ -14,6 +14,7 @@ mod deliver;
 mod diagnosis;
 mod envelope;
 mod ids;
+pub mod maildrop;
 mod notice;
 mod queue;
 mod route;
