@@ -1,1 +1,12 @@
-//! (being written)
+//! The stub resolver: asks the name servers of resolv.conf, trusts their AD bit, caches by TTL.
+//!
+//! [`Resolver`] is a cheap handle shared by the SMTP server (client names, restrictions) and client
+//! (MX and address lookups). Failures are told apart as Postfix's texts need it: [`DnsError`]. An
+//! answer is bounded (100 records); questions that are equal and under way are asked once. Async
+//! (tokio); every wait has a time limit. RFC 1035, RFC 6891, RFC 7505, resolv.conf(5).
+
+mod error;
+mod resolver;
+
+pub use error::DnsError;
+pub use resolver::{Answer, Hosts, Mx, Options, Resolver};

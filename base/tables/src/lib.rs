@@ -1,1 +1,22 @@
-//! (being written)
+//! Lookup tables: `type:name` handles, chains of tables, match lists, and building indexed files.
+//!
+//! Every stage asks its questions through [`Maps`] or [`MatchList`]; both hold handles that
+//! [`Tables`] opened once and shares. A handle notices by itself when its file changed and swaps the
+//! new content in whole; a file that cannot be read makes every lookup a [`TableError`] (a temporary
+//! failure), never a wrong answer. Table types are one file each under `types/`, listed in
+//! [`types::TYPES`]. postmap(1), postalias(1) and newaliases(1) build through [`build`].
+//!
+//! Manual pages: DATABASE_README, postmap(1), cidr_table(5), regexp_table(5), pcre_table(5).
+
+mod exec;
+mod maps;
+mod match_list;
+mod table;
+mod tables;
+pub mod types;
+
+pub use exec::block_on;
+pub use maps::{AddressForms, DomainForms, Maps};
+pub use match_list::{MatchKind, MatchList};
+pub use table::{Fut, OpenError, Table, TableError};
+pub use tables::{Options, ProxyRead, Tables, Usage};

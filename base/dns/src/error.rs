@@ -1,0 +1,38 @@
+//! Why a lookup gave no records, with the pieces of Postfix's error texts.
+
+/// A lookup without an answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DnsError {
+    /// The name does not exist (NXDOMAIN).
+    #[error("Host not found")]
+    NotFound,
+    /// The name exists, without a record of this type.
+    #[error("Host found but no data record of requested type")]
+    NoData,
+    /// No answer for now: time out, SERVFAIL, no server reachable. The field says what happened, for logs.
+    #[error("Host not found, try again")]
+    TempFail(String),
+    /// The name cannot be asked for, or the answer makes no sense (a loop of aliases).
+    #[error("Malformed or unexpected name server reply")]
+    Invalid(String),
+    /// The server refuses (REFUSED, NOTIMP, FORMERR).
+    #[error("Non-recoverable error")]
+    Refused(String),
+}
+
+impl DnsError {
+    /// Postfix's whole text: `Host or domain name not found. Name service error for name=x type=MX: Host not found`.
+    pub fn text(&self, name: &str, kind: &str) -> String {
+        format!("Host or domain name not found. Name service error for name={name} type={kind}: {self}")
+    }
+
+    /// Worth trying again later.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, DnsError::TempFail(_))
+    }
+
+    /// The name or the record does not exist.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, DnsError::NotFound | DnsError::NoData)
+    }
+}

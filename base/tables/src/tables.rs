@@ -1,0 +1,115 @@
+//! The shared table handles of one configuration.
+//!
+//! [`Tables::open`] gives the same handle for the same `type:name` and usage, however often it is
+//! named; a reload makes a new `Tables`, and sessions that run keep the old handles.
+
+use crate::table::{OpenError, Table};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How a table is used; part of a handle's identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Usage {
+    /// Fold keys to lower case in fixed-key tables (regexp-like tables see the key as it is).
+    pub fold: bool,
+    /// Fold keys to lower case for regexp-like tables too (postmap -F does not; parameters that say so do).
+    pub fold_patterns: bool,
+    /// Allow `$1` in the results of regexp-like tables. Not for alias databases.
+    pub substitution: bool,
+    /// With or without the trailing NUL in a Berkeley DB file: `None` tries both.
+    pub with_nul: Option<bool>,
+}
+
+impl Usage {
+    /// The usual lookups: addresses, domains, access tables, transports.
+    pub const LOOKUP: Usage = Usage { fold: true, fold_patterns: false, substitution: true, with_nul: None };
+    /// Alias databases: no substitution of parts of the address into the result.
+    pub const ALIASES: Usage = Usage { substitution: false, ..Usage::LOOKUP };
+    /// header_checks and body_checks: the key is content and keeps its case.
+    pub const CONTENT: Usage = Usage { fold: false, ..Usage::LOOKUP };
+}
+
+/// Receives warnings about tables, one line without the `warning: ` prefix.
+pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Which tables `proxy:` may open.
+#[derive(Debug, Clone, Default)]
+pub enum ProxyRead {
+    /// Every table (no check).
+    #[default]
+    Any,
+    /// Only the tables that `proxy_read_maps` (and the parameters it names) list as `proxy:type:name`.
+    Listed(Vec<String>),
+}
+
+/// What [`Tables`] needs to know besides the table names.
+#[derive(Clone)]
+pub struct Options {
+    /// Gets warnings.
+    pub warn: Warn,
+    /// The check for `proxy:`.
+    pub proxy: ProxyRead,
+    /// How often at most a table's file is checked for changes.
+    pub check_every: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { warn: Arc::new(|_| ()), proxy: ProxyRead::Any, check_every: Duration::from_millis(200) }
+    }
+}
+
+/// Opens tables and shares the handles.
+pub struct Tables {
+    options: Options,
+    handles: Mutex<HashMap<(String, Usage), Arc<dyn Table>>>,
+}
+
+impl Tables {
+    /// No table is open yet.
+    pub fn new(options: Options) -> Arc<Tables> {
+        Arc::new(Tables { options, handles: Mutex::default() })
+    }
+
+    /// The options given to [`Tables::new`].
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The handle for `spec` (`type:name`). Never fails: when the table cannot be opened, each lookup
+    /// in it gives the reason, and `open_error` on the handle tells it beforehand.
+    pub fn open(&self, spec: &str, usage: Usage) -> Arc<dyn Table> {
+        let key = (spec.to_owned(), usage);
+        if let Some(table) = self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return table.clone();
+        }
+        let table = self.try_open(spec, usage).unwrap_or_else(|error| Arc::new(Failed { spec: spec.to_owned(), error }));
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(table).clone()
+    }
+
+    /// Opens a table of its own, or says why not (the tools end with that message).
+    pub fn try_open(&self, spec: &str, usage: Usage) -> Result<Arc<dyn Table>, OpenError> {
+        crate::types::open(self, spec, usage)
+    }
+}
+
+/// Stands for a table that could not be opened.
+struct Failed {
+    spec: String,
+    error: OpenError,
+}
+
+impl Table for Failed {
+    fn spec(&self) -> &str {
+        &self.spec
+    }
+
+    fn lookup_now(&self, _key: &[u8]) -> Option<crate::table::Answer> {
+        Some(Err(crate::TableError { table: self.spec.clone(), reason: self.error.text.clone() }))
+    }
+
+    fn open_error(&self) -> Option<OpenError> {
+        Some(self.error.clone())
+    }
+}
