@@ -10,16 +10,19 @@
 
 pub mod codec;
 mod content;
+pub mod control;
 mod deliver;
 mod diagnosis;
 mod envelope;
 mod ids;
+pub mod listing;
 pub mod maildrop;
 mod notice;
 mod queue;
 mod route;
 mod submit;
 mod time;
+pub mod wire;
 
 pub use content::*;
 pub use deliver::*;
