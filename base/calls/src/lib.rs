@@ -10,6 +10,7 @@
 
 pub mod codec;
 mod content;
+mod control;
 pub mod control;
 mod deliver;
 mod diagnosis;
@@ -25,6 +26,7 @@ mod time;
 pub mod wire;
 
 pub use content::*;
+pub use control::*;
 pub use deliver::*;
 pub use diagnosis::*;
 pub use envelope::*;
