@@ -1,239 +1,257 @@
-//! The line protocol of `private/control`: postsuper and postcat ask the running worker about its queue.
+//! What the queue tools ask of the worker over `private/control` (postsuper, postcat) and `public/qmgr`,
+//! `public/flush` (postqueue), and what it answers.
 //!
-//! One connection, any number of requests, each answered before the next is read (a client may send ahead).
-//! A request is one line: `VERB ID|ALL QUEUE,QUEUE…` (`*` for all queues); see [`ControlRequest`]. The answer is zero or
-//! more lines `+ID`, one for each message that was acted on, then `ok COUNT` or `error TEXT`. For `cat` the answer is
-//! `ok ENVELOPE CHANGES CONTENT` (three byte counts) and then that many bytes of each: the envelope and the changes as
-//! [`crate::codec`] writes them, the content in wire form. For `stat` it is one `+NAME VALUE` line a count, then `ok 0`.
-//! Lines end with LF and are at most [`MAX_LINE`] bytes. The worker logs what it did; the client prints.
-//! Manual pages: postsuper(1), postcat(1).
+//! Each request and each reply is one frame ([`crate::wire`]). After a request come any number of replies, the last
+//! of which is [`ControlReply::End`] or [`ControlReply::Error`]; then the next request may follow on the same
+//! connection. A connection that closes earlier means that the server went away: nothing is known of the request.
+//!
+//! postsuper(1), postcat(1), postqueue(1).
 
-use crate::QueueName;
-use std::fmt;
+use crate::codec::{self, Malformed};
+use crate::{Change, Envelope, QueueName};
 
-/// The longest line of this protocol, without its LF.
-pub const MAX_LINE: usize = 256;
-
-/// What is done to the selected messages.
+/// What to do with messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlAction {
-    /// `postsuper -d`: remove, no notice.
+    /// `postsuper -d`: remove.
     Delete,
     /// `postsuper -h`: put on hold.
     Hold,
     /// `postsuper -H`: release from hold.
     Release,
-    /// `postsuper -r`: put through cleanup again.
+    /// `postsuper -r`: forget earlier attempts and resolve again.
     Requeue,
-    /// `postsuper -e`: treat as expired.
+    /// `postsuper -e`: return to the sender at the next attempt.
     Expire,
-    /// `postsuper -f`: treat as expired, and release from hold.
-    ForceExpire,
+    /// `postsuper -f`: the same, and release from hold.
+    ExpireForced,
+    /// `postqueue -i`: deliver now (`public/flush`).
+    Deliver,
 }
 
-impl ControlAction {
-    const WORDS: [(Self, &'static str); 6] = [
-        (Self::Delete, "delete"),
-        (Self::Hold, "hold"),
-        (Self::Release, "release"),
-        (Self::Requeue, "requeue"),
-        (Self::Expire, "expire"),
-        (Self::ForceExpire, "force-expire"),
-    ];
-
-    /// The verb of the protocol.
-    pub fn as_str(self) -> &'static str {
-        Self::WORDS.iter().find(|(a, _)| *a == self).map_or("", |(_, w)| w)
-    }
+/// Which messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Select {
+    /// One, by its printed queue id, in any queue of the list (empty: in any).
+    Id(String, Vec<QueueName>),
+    /// All in these queues (empty: all queues).
+    All(Vec<QueueName>),
 }
 
-/// Which of the queues a request looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueSet(u8);
-
-impl QueueSet {
-    /// All of them.
-    pub const ALL: Self = Self(0b1111);
-
-    const NAMES: [QueueName; 4] = [QueueName::Incoming, QueueName::Active, QueueName::Deferred, QueueName::Hold];
-
-    /// A set of these.
-    pub fn of(names: &[QueueName]) -> Self {
-        Self(names.iter().fold(0, |set, n| set | Self::bit(*n)))
-    }
-
-    fn bit(name: QueueName) -> u8 {
-        1 << Self::NAMES.iter().position(|n| *n == name).unwrap_or(0)
-    }
-
-    /// Whether `name` is in it.
-    pub fn contains(self, name: QueueName) -> bool {
-        self.0 & Self::bit(name) != 0
-    }
-
-    /// `*`, or names separated by commas.
-    pub fn parse(text: &str) -> Option<Self> {
-        if text == "*" {
-            return Some(Self::ALL);
-        }
-        text.split(',').try_fold(Self(0), |set, word| {
-            let name = Self::NAMES.iter().find(|n| n.as_str() == word)?;
-            Some(Self(set.0 | Self::bit(*name)))
-        })
-    }
-}
-
-impl fmt::Display for QueueSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::ALL {
-            return f.write_str("*");
-        }
-        let names: Vec<&str> = Self::NAMES.iter().filter(|n| self.contains(**n)).map(|n| n.as_str()).collect();
-        f.write_str(&names.join(","))
-    }
-}
-
-/// One request.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ControlRequest {
-    /// Act on one message, or on all (`id: None`), that are in one of `queues`.
-    Act {
-        /// What to do.
-        action: ControlAction,
-        /// Printed queue id; `None` is `ALL`.
-        id: Option<String>,
-        /// Where to look.
-        queues: QueueSet,
-    },
-    /// The whole message, for postcat.
-    Cat {
-        /// Printed queue id.
+    /// Do something; each message that was changed is answered with [`ControlReply::Done`].
+    Act(ControlAction, Select),
+    /// `postqueue -f`: try everything that waits now.
+    FlushAll,
+    /// `postqueue -s`, `ETRN`: try what waits for this domain now.
+    FlushSite(String),
+    /// `postcat -q`: one [`ControlReply::Message`], then [`ControlReply::Content`] until all is sent. No reply before
+    /// the end when there is no such message.
+    Cat(String),
+}
+
+/// A reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlReply {
+    /// This message was changed.
+    Done {
+        /// Its id as printed.
         id: String,
+        /// The queue it was in.
+        queue: QueueName,
     },
-    /// Counts of spool and scheduler.
-    Stat,
+    /// A message: its id, queue, envelope, and what happened to it so far.
+    Message(Box<ControlMessage>),
+    /// A part of the content, in wire form.
+    Content(Vec<u8>),
+    /// The request failed after the replies so far; the text is for the user.
+    Error(String),
+    /// All done.
+    End,
+}
+
+/// See [`ControlReply::Message`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ControlMessage {
+    /// Id as printed.
+    pub id: String,
+    /// Queue.
+    pub queue: QueueName,
+    /// Envelope.
+    pub envelope: Envelope,
+    /// Its progress as a list of changes over the fresh state.
+    pub changes: Vec<Change>,
+    /// Length of the content that follows.
+    pub content_len: u64,
+}
+
+const ACTIONS: [ControlAction; 7] = [
+    ControlAction::Delete,
+    ControlAction::Hold,
+    ControlAction::Release,
+    ControlAction::Requeue,
+    ControlAction::Expire,
+    ControlAction::ExpireForced,
+    ControlAction::Deliver,
+];
+const QUEUES: [QueueName; 4] = [QueueName::Incoming, QueueName::Active, QueueName::Deferred, QueueName::Hold];
+
+fn queue_bits(queues: &[QueueName]) -> u8 {
+    queues.iter().filter_map(|q| QUEUES.iter().position(|p| p == q)).fold(0, |bits, i| bits | 1 << i)
+}
+
+fn queues(bits: u8) -> Vec<QueueName> {
+    QUEUES.into_iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1).map(|(_, q)| q).collect()
+}
+
+fn text(bytes: &[u8]) -> Result<String, Malformed> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| Malformed)
 }
 
 impl ControlRequest {
-    /// Parses a line without its LF. `None` for anything else.
-    pub fn parse(line: &str) -> Option<Self> {
-        if line.len() > MAX_LINE {
-            return None;
-        }
-        let words: Vec<&str> = line.split(' ').collect();
-        match words[..] {
-            ["stat"] => Some(Self::Stat),
-            ["cat", id] => Some(Self::Cat { id: plain(id)? }),
-            [verb, id, queues] => {
-                let (action, _) = ControlAction::WORDS.iter().find(|(_, w)| *w == verb)?;
-                let id = if id == "ALL" { None } else { Some(plain(id)?) };
-                Some(Self::Act { action: *action, id, queues: QueueSet::parse(queues)? })
-            }
-            _ => None,
-        }
-    }
-}
-
-fn plain(id: &str) -> Option<String> {
-    let ok = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    ok.then(|| id.to_owned())
-}
-
-/// The request line without its LF. An id that holds anything but letters and digits makes a line that
-/// [`ControlRequest::parse`] refuses; callers check ids first.
-impl fmt::Display for ControlRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The payload of its frame.
+    pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Act { action, id, queues } => {
-                write!(f, "{} {} {queues}", action.as_str(), id.as_deref().unwrap_or("ALL"))
+            Self::Act(action, select) => {
+                let action = ACTIONS.iter().position(|a| a == action).unwrap_or_default() as u8;
+                let (kind, bits, id) = match select {
+                    Select::Id(id, q) => (0, queue_bits(q), id.as_str()),
+                    Select::All(q) => (1, queue_bits(q), ""),
+                };
+                [&[b'A', action, kind, bits], id.as_bytes()].concat()
             }
-            Self::Cat { id } => write!(f, "cat {id}"),
-            Self::Stat => f.write_str("stat"),
+            Self::FlushAll => vec![b'F'],
+            Self::FlushSite(site) => [b"S", site.as_bytes()].concat(),
+            Self::Cat(id) => [b"C", id.as_bytes()].concat(),
         }
     }
-}
 
-/// One line of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ControlReply {
-    /// `+ID`: this message was acted on; `+NAME VALUE` for `stat`.
-    Item(String),
-    /// `ok COUNT`: done, so many messages.
-    Done(u64),
-    /// `ok ENVELOPE CHANGES CONTENT`: the lengths of what follows (`cat`).
-    Message(u64, u64, u64),
-    /// `error TEXT`: not done. `not found` for `cat` of an unknown id.
-    Error(String),
+    /// Decodes a frame's payload.
+    pub fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        match payload {
+            [b'A', action, kind, bits, id @ ..] => {
+                let action = *ACTIONS.get(usize::from(*action)).ok_or(Malformed)?;
+                let select = match kind {
+                    0 => Select::Id(text(id)?, queues(*bits)),
+                    1 => Select::All(queues(*bits)),
+                    _ => return Err(Malformed),
+                };
+                Ok(Self::Act(action, select))
+            }
+            [b'F'] => Ok(Self::FlushAll),
+            [b'S', site @ ..] => Ok(Self::FlushSite(text(site)?)),
+            [b'C', id @ ..] => Ok(Self::Cat(text(id)?)),
+            _ => Err(Malformed),
+        }
+    }
 }
 
 impl ControlReply {
-    /// Parses a line without its LF.
-    pub fn parse(line: &str) -> Option<Self> {
-        if line.len() > MAX_LINE {
-            return None;
+    /// The payload of its frame.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Done { id, queue } => [&[b'D', queue_bits(&[*queue])], id.as_bytes()].concat(),
+            Self::Message(m) => m.encode(),
+            Self::Content(bytes) => [b"B", bytes.as_slice()].concat(),
+            Self::Error(text) => [b"E", text.as_bytes()].concat(),
+            Self::End => vec![b'.'],
         }
-        if let Some(item) = line.strip_prefix('+') {
-            return Some(Self::Item(item.to_owned()));
-        }
-        if let Some(text) = line.strip_prefix("error ") {
-            return Some(Self::Error(text.to_owned()));
-        }
-        let numbers: Option<Vec<u64>> = line.strip_prefix("ok ")?.split(' ').map(|w| w.parse().ok()).collect();
-        match numbers?[..] {
-            [count] => Some(Self::Done(count)),
-            [envelope, changes, content] => Some(Self::Message(envelope, changes, content)),
-            _ => None,
+    }
+
+    /// Decodes a frame's payload.
+    pub fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        match payload {
+            [b'D', bits, id @ ..] => {
+                Ok(Self::Done { id: text(id)?, queue: *queues(*bits).first().ok_or(Malformed)? })
+            }
+            [b'M', rest @ ..] => Ok(Self::Message(Box::new(ControlMessage::decode(rest)?))),
+            [b'B', bytes @ ..] => Ok(Self::Content(bytes.to_vec())),
+            [b'E', reason @ ..] => Ok(Self::Error(text(reason)?)),
+            [b'.'] => Ok(Self::End),
+            _ => Err(Malformed),
         }
     }
 }
 
-/// The line without its LF; control characters in texts become `?`, and long ones are cut.
-impl fmt::Display for ControlReply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let clean = |text: &str, max: usize| -> String {
-            let cut = text.char_indices().map(|(i, c)| i + c.len_utf8()).take_while(|end| *end <= max).last();
-            let text = text.get(..cut.unwrap_or(0)).unwrap_or_default();
-            text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-        };
-        match self {
-            Self::Item(item) => write!(f, "+{}", clean(item, MAX_LINE - 1)),
-            Self::Done(count) => write!(f, "ok {count}"),
-            Self::Message(envelope, changes, content) => write!(f, "ok {envelope} {changes} {content}"),
-            Self::Error(text) => write!(f, "error {}", clean(text, MAX_LINE - 6)),
+impl ControlMessage {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = vec![b'M', queue_bits(&[self.queue])];
+        codec::put_uint(&mut out, self.content_len);
+        crate::wire::put_frame(&mut out, self.id.as_bytes());
+        let mut envelope = Vec::new();
+        codec::encode_envelope(&self.envelope, &mut envelope);
+        crate::wire::put_frame(&mut out, &envelope);
+        for change in &self.changes {
+            codec::encode_change(change, &mut out);
         }
+        out
+    }
+
+    fn decode(payload: &[u8]) -> Result<Self, Malformed> {
+        let (&bits, mut rest) = payload.split_first().ok_or(Malformed)?;
+        let queue = *queues(bits).first().ok_or(Malformed)?;
+        let content_len = codec::take_uint(&mut rest)?;
+        let id = text(crate::wire::take_frame(&mut rest, 64)?.ok_or(Malformed)?)?;
+        let envelope = crate::wire::take_frame(&mut rest, crate::wire::MAX_FRAME)?.ok_or(Malformed)?;
+        Ok(Self {
+            id,
+            queue,
+            envelope: codec::decode_envelope(envelope)?,
+            changes: codec::decode_changes(rest)?,
+            content_len,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Diagnosis, Recipient};
 
     #[test]
-    fn requests_and_replies_parse_back() {
-        for line in [
-            "delete 3F2A110001 *",
-            "hold ALL deferred",
-            "force-expire ALL incoming,hold",
-            "requeue 4Xyz1c0GvQz2 incoming,active,deferred",
-            "cat 3F2A110001",
-            "stat",
+    fn requests_round_trip() {
+        let some = vec![QueueName::Incoming, QueueName::Hold];
+        for r in [
+            ControlRequest::Act(ControlAction::Delete, Select::Id("4ABC".into(), some.clone())),
+            ControlRequest::Act(ControlAction::Deliver, Select::All(some)),
+            ControlRequest::FlushAll,
+            ControlRequest::FlushSite("example.com".into()),
+            ControlRequest::Cat("4ABC".into()),
         ] {
-            assert_eq!(ControlRequest::parse(line).expect(line).to_string(), line);
+            assert_eq!(ControlRequest::decode(&r.encode()), Ok(r));
         }
-        for line in ["+3F2A110001", "ok 3", "ok 120 0 99999", "error not found", "+messages 12"] {
-            assert_eq!(ControlReply::parse(line).expect(line).to_string(), line);
+        for junk in [&b""[..], b"A", b"A\x09\x00\x00x", b"A\x00\x02\x00", b"Fx", b"S\xff", b"?"] {
+            assert_eq!(ControlRequest::decode(junk), Err(Malformed), "{junk:?}");
         }
     }
 
     #[test]
-    fn junk_is_refused() {
-        for line in ["", "delete", "delete ALL", "delete ../x *", "delete A B", "cat", "drop ALL *", "hold  ALL *"] {
-            assert_eq!(ControlRequest::parse(line), None, "{line}");
+    fn replies_round_trip() {
+        let message = ControlMessage {
+            id: "4ABC".into(),
+            queue: QueueName::Deferred,
+            envelope: Envelope {
+                sender: "a@b".into(),
+                recipients: vec![Recipient { address: "c@d".into(), ..Recipient::default() }],
+                ..Envelope::default()
+            },
+            changes: vec![Change::Deferred(0, Box::new(Diagnosis::default())), Change::DelayWarned],
+            content_len: 300,
+        };
+        for r in [
+            ControlReply::Done { id: "4ABC".into(), queue: QueueName::Active },
+            ControlReply::Message(Box::new(message)),
+            ControlReply::Content(vec![0, 1, 255]),
+            ControlReply::Error("no".into()),
+            ControlReply::End,
+        ] {
+            let wire = r.encode();
+            assert_eq!(ControlReply::decode(&wire), Ok(r));
+            for cut in 0..wire.len() {
+                let _ = ControlReply::decode(&wire[..cut]);
+            }
         }
-        for line in ["", "ok", "ok x", "ok 1 2", "ok -1", "what"] {
-            assert_eq!(ControlReply::parse(line), None, "{line}");
-        }
-        assert_eq!(ControlReply::Error("a\nb".into()).to_string(), "error a?b");
-        assert!(ControlReply::parse(&ControlReply::Error("\u{e9}".repeat(300)).to_string()).is_some());
     }
 }

@@ -10,7 +10,6 @@
 
 pub mod codec;
 mod content;
-mod control;
 pub mod control;
 mod deliver;
 mod diagnosis;
@@ -26,7 +25,6 @@ mod time;
 pub mod wire;
 
 pub use content::*;
-pub use control::*;
 pub use deliver::*;
 pub use diagnosis::*;
 pub use envelope::*;
