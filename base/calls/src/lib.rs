@@ -10,6 +10,7 @@
 
 pub mod codec;
 mod content;
+pub mod courier;
 pub mod control;
 mod deliver;
 mod diagnosis;
