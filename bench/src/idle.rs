@@ -1,0 +1,63 @@
+//! idle: many connections that only wait; memory and the time to the banner.
+
+use crate::{
+    instance::{Instance, Mta, free_port},
+    options::Options,
+};
+use anyhow::{Context, Result};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+/// Runs both servers in turn; Postfix with a tenth of the connections, since it needs a process for each.
+pub fn compare(options: &Options) -> Result<()> {
+    for mta in [Mta::Postfix, Mta::Hikyaku] {
+        let n = if mta == Mta::Postfix { options.sessions.min(200) } else { options.sessions };
+        one(mta, &Options { sessions: n, ..options.clone() })?;
+    }
+    Ok(())
+}
+
+fn one(mta: Mta, options: &Options) -> Result<()> {
+    let instance = Instance::start(mta, options, free_port()?)?;
+    let before = memory_kib(&instance);
+    let begin = Instant::now();
+    let mut open = Vec::with_capacity(options.sessions as usize);
+    let mut slowest = Duration::ZERO;
+    for i in 0..options.sessions {
+        let start = Instant::now();
+        let s = TcpStream::connect(instance.listen).with_context(|| format!("connection {i}"))?;
+        s.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let mut s = BufReader::with_capacity(256, s);
+        let mut banner = String::new();
+        s.read_line(&mut banner)?;
+        slowest = slowest.max(start.elapsed());
+        open.push(s);
+    }
+    let each = (memory_kib(&instance) - before) / f64::from(options.sessions);
+    println!(
+        "{:8} {} idle connections in {:.1} s: {:.1} KiB each, {:.0} MiB in all, slowest banner {:.1} ms",
+        mta.name(),
+        open.len(),
+        begin.elapsed().as_secs_f64(),
+        each,
+        memory_kib(&instance) / 1024.0,
+        slowest.as_secs_f64() * 1000.0
+    );
+    drop(open);
+    instance.stop()?;
+    Ok(())
+}
+
+/// Proportional memory of all processes of the server.
+fn memory_kib(instance: &Instance) -> f64 {
+    let pss = |pid: u32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let line = text.lines().find(|l| l.starts_with("Pss:")).unwrap_or_default().to_owned();
+        line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok()).unwrap_or_default()
+    };
+    instance.pids().into_iter().map(pss).sum()
+}

@@ -1,0 +1,216 @@
+//! A server under test: its configuration, start and stop.
+
+use crate::options::Options;
+use anyhow::{Context, Result, bail};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mta {
+    /// Debian's Postfix with the settings of its TUNING_README.
+    Postfix,
+    /// Ours, with the same configuration.
+    Hikyaku,
+}
+
+impl Mta {
+    /// For the report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Postfix => "postfix",
+            Self::Hikyaku => "hikyaku",
+        }
+    }
+
+    fn postfix_command(self, options: &Options) -> PathBuf {
+        match self {
+            Self::Postfix => "/usr/sbin/postfix".into(),
+            Self::Hikyaku => options.prefix.join("sbin/postfix"),
+        }
+    }
+}
+
+const TUNED: &str = "\
+default_process_limit = 200
+in_flow_delay = 0
+max_use = 10000
+qmgr_message_active_limit = 100000
+qmgr_message_recipient_limit = 100000
+default_destination_concurrency_limit = 20
+initial_destination_concurrency = 20
+smtp_connection_cache_destinations = 127.0.0.1
+smtpd_peername_lookup = no
+smtpd_client_connection_count_limit = 0
+smtpd_client_connection_rate_limit = 0
+";
+
+const MASTER: &str = "\
+pickup    unix  n - n 60 1 pickup
+cleanup   unix  n - n - 0 cleanup
+qmgr      unix  n - n 300 1 qmgr
+tlsmgr    unix  - - n 1000? 1 tlsmgr
+rewrite   unix  - - n - - trivial-rewrite
+bounce    unix  - - n - 0 bounce
+defer     unix  - - n - 0 bounce
+trace     unix  - - n - 0 bounce
+verify    unix  - - n - 1 verify
+flush     unix  n - n 1000? 0 flush
+proxymap  unix  - - n - - proxymap
+smtp      unix  - - n - - smtp
+showq     unix  n - n - - showq
+error     unix  - - n - - error
+retry     unix  - - n - - error
+discard   unix  - - n - - discard
+local     unix  - n n - - local
+virtual   unix  - n n - - virtual
+anvil     unix  - - n - 1 anvil
+scache    unix  - - n - 1 scache
+";
+
+/// A running server.
+pub struct Instance {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Its folder.
+    pub dir: tempfile::TempDir,
+    mta: Mta,
+    command: PathBuf,
+    wrapper: Child,
+}
+
+/// What a server used, by the kernel's accounting.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Used {
+    /// User and system time in microseconds.
+    pub cpu_us: f64,
+    /// Context switches.
+    pub switches: f64,
+    /// Bytes written to disk.
+    pub written: f64,
+    /// Peak memory of the largest process in KiB.
+    pub peak_kib: f64,
+}
+
+/// A free TCP port on loopback.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+impl Instance {
+    /// Makes a configuration and starts the server; `nexthop` is the sink's port.
+    pub fn start(mta: Mta, options: &Options, nexthop: u16) -> Result<Self> {
+        let base = std::env::var("BENCH_DIR").unwrap_or_else(|_| "/var/tmp".into());
+        let dir = tempfile::Builder::new().prefix("hikyaku-bench.").tempdir_in(base)?;
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        write_config(dir.path(), listen, options, nexthop)?;
+        let command = mta.postfix_command(options);
+        let wrapper = Command::new(std::env::current_exe()?)
+            .arg("wrap")
+            .arg(dir.path().join("usage"))
+            .arg(&command)
+            .arg("-c")
+            .arg(dir.path().join("etc"))
+            .arg("start-fg")
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(dir.path().join("stderr"))?)
+            .spawn()?;
+        let me = Self { listen, dir, mta, command, wrapper };
+        me.wait_ready()?;
+        Ok(me)
+    }
+
+    fn wait_ready(&self) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < end {
+            if TcpStream::connect_timeout(&self.listen, Duration::from_secs(1)).is_ok() {
+                sleep(Duration::from_millis(300));
+                return Ok(());
+            }
+            sleep(Duration::from_millis(50));
+        }
+        let said = fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default();
+        bail!("{} did not start: {said}", self.mta.name())
+    }
+
+    /// Process ids of the server, from the wrapper's descendants.
+    pub fn pids(&self) -> Vec<u32> {
+        let mut found = vec![self.wrapper.id()];
+        let mut at = 0;
+        while let Some(&pid) = found.get(at) {
+            let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            found.extend(list.split_whitespace().filter_map(|p| p.parse::<u32>().ok()));
+            at += 1;
+        }
+        found.split_off(1)
+    }
+
+    /// Stops it; what it used.
+    pub fn stop(mut self) -> Result<Used> {
+        let stopped = Command::new(&self.command)
+            .arg("-c")
+            .arg(self.dir.path().join("etc"))
+            .arg("stop")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.wrapper.try_wait()?.is_none() {
+            if Instant::now() > end {
+                for pid in self.pids() {
+                    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid)?);
+                    let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+                }
+                bail!("{} did not stop ({stopped})", self.mta.name());
+            }
+            sleep(Duration::from_millis(50));
+        }
+        let text = fs::read_to_string(self.dir.path().join("usage")).context("no usage file")?;
+        let v: serde_json::Value = serde_json::from_str(&text)?;
+        let n = |key: &str| v[key].as_f64().unwrap_or_default();
+        Ok(Used { cpu_us: n("cpu_us"), switches: n("switches"), written: n("written"), peak_kib: n("peak_kib") })
+    }
+}
+
+fn write_config(dir: &Path, listen: SocketAddr, options: &Options, nexthop: u16) -> Result<()> {
+    let etc = dir.join("etc");
+    fs::create_dir(&etc)?;
+    fs::create_dir(dir.join("spool"))?;
+    fs::create_dir(dir.join("data"))?;
+    let vmail = dir.join("vmail");
+    fs::create_dir(&vmail)?;
+    let owner = nix::unistd::User::from_name("postfix")?.context("no user postfix")?;
+    nix::unistd::chown(&dir.join("data"), Some(owner.uid), Some(owner.gid))?;
+    nix::unistd::chown(&vmail, Some(owner.uid), Some(owner.gid))?;
+    // The queue folder must be reachable by mail_owner.
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
+    let d = dir.display();
+    let mode = match options.mode.as_str() {
+        "accept" => "smtpd_data_restrictions = check_client_access static:HOLD\n".into(),
+        "local" => format!(
+            "virtual_mailbox_domains = example.org\nvirtual_mailbox_base = {d}/vmail\nvirtual_mailbox_maps = static:box/\n\
+             virtual_uid_maps = static:{0}\nvirtual_gid_maps = static:{1}\nvirtual_minimum_uid = 1\n",
+            owner.uid, owner.gid
+        ),
+        _ => String::new(),
+    };
+    let main = format!(
+        "compatibility_level = 3.6\nqueue_directory = {d}/spool\ndata_directory = {d}/data\nmaillog_file = {d}/mail.log\n\
+         maillog_file_prefixes = {d}\nmyhostname = bench.example.com\nmydestination =\nmynetworks = 127.0.0.0/8\n\
+         inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nalias_maps =\nalias_database =\nlocal_recipient_maps =\n\
+         relayhost = [127.0.0.1]:{nexthop}\nsmtpd_recipient_restrictions = permit_mynetworks, reject\n\
+         smtp_tls_security_level =\n{TUNED}{mode}"
+    );
+    fs::write(etc.join("main.cf"), main)?;
+    let sessions = options.sessions + 20;
+    let smtpd = format!("{listen} inet n - n - {sessions} smtpd\npostlog unix-dgram n - n - 1 postlogd\n");
+    fs::write(etc.join("master.cf"), format!("{smtpd}{MASTER}"))?;
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! The command line.
+
+use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
+
+/// What to measure.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where Hikyaku is installed.
+    pub prefix: PathBuf,
+    /// `relay`, `accept`, `local`, `idle`.
+    pub mode: String,
+    /// Sessions at once (idle: connections).
+    pub sessions: u32,
+    /// Messages per run.
+    pub count: u32,
+    /// Bytes per message.
+    pub size: u32,
+    /// Runs of each server.
+    pub runs: u32,
+    /// Several messages per connection.
+    pub persistent: bool,
+}
+
+impl Options {
+    /// Parses the arguments.
+    pub fn parse(args: &[String]) -> Result<Self> {
+        let mut o = Self {
+            prefix: PathBuf::new(),
+            mode: String::new(),
+            sessions: 20,
+            count: 5000,
+            size: 4096,
+            runs: 3,
+            persistent: false,
+        };
+        let mut args = args.iter();
+        while let Some(a) = args.next() {
+            let mut number = || -> Result<u32> {
+                let v = args.next().with_context(|| format!("{a} needs a number"))?;
+                v.parse().with_context(|| format!("{a} {v}"))
+            };
+            match a.as_str() {
+                "--sessions" => o.sessions = number()?,
+                "--count" => o.count = number()?,
+                "--size" => o.size = number()?,
+                "--runs" => o.runs = number()?,
+                "--persistent" => o.persistent = true,
+                "--prefix" => o.prefix = args.next().context("--prefix needs a folder")?.into(),
+                mode if !mode.starts_with('-') && o.mode.is_empty() => o.mode = mode.into(),
+                other => bail!("unknown argument {other:?}"),
+            }
+        }
+        if o.mode.is_empty() {
+            bail!("a mode is needed: relay, accept, local or idle");
+        }
+        Ok(o)
+    }
+}
