@@ -1,0 +1,42 @@
+//! Parameters of cleanup(8) and pickup(8). Facts of postconf(5); sorted by name.
+
+use super::{Param, int, text, yesno};
+
+/// The group.
+pub(super) const PARAMS: &[Param] = &[
+    yesno("always_add_missing_headers", "no"),
+    text("always_bcc", ""),
+    text("body_checks", ""),
+    int("body_checks_size_limit", "51200"),
+    text("canonical_classes", "envelope_sender, envelope_recipient, header_sender, header_recipient"),
+    text("canonical_maps", ""),
+    yesno("cleanup_replace_stray_cr_lf", "yes"),
+    text("cleanup_service_name", "cleanup"),
+    yesno("detect_8bit_encoding_header", "yes"),
+    text("empty_address_recipient", "MAILER-DAEMON"),
+    yesno("force_mime_input_conversion", "no"),
+    text("full_name_encoding_charset", "utf-8"),
+    int("header_address_token_limit", "10240"),
+    text("header_checks", ""),
+    text("header_from_format", "standard"),
+    int("header_size_limit", "102400"),
+    int("hopcount_limit", "50"),
+    text("masquerade_classes", "envelope_sender, header_sender, header_recipient"),
+    text("masquerade_domains", ""),
+    text("masquerade_exceptions", ""),
+    text("message_reject_characters", ""),
+    text("message_strip_characters", ""),
+    int("mime_boundary_length_limit", "2048"),
+    text("mime_header_checks", "$header_checks"),
+    int("mime_nesting_limit", "100"),
+    text("nested_header_checks", "$header_checks"),
+    int("queue_file_attribute_count_limit", "100"),
+    text("recipient_bcc_maps", ""),
+    text("recipient_canonical_classes", "envelope_recipient, header_recipient"),
+    text("recipient_canonical_maps", ""),
+    text("remote_header_rewrite_domain", ""),
+    text("sender_bcc_maps", ""),
+    text("sender_canonical_classes", "envelope_sender, header_sender"),
+    text("sender_canonical_maps", ""),
+    text("undisclosed_recipients_header", ""),
+];

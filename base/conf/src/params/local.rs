@@ -1,0 +1,40 @@
+//! Parameters of the local delivery agent: local(8), aliases(5), pipe(8). Facts of postconf(5); sorted by name.
+
+use super::{Param, int, long, raw, text, time, yesno};
+
+/// The group.
+pub(super) const PARAMS: &[Param] = &[
+    text("alias_maps", "$default_database_type:/etc/aliases"),
+    text("allow_mail_to_commands", "alias, forward"),
+    text("allow_mail_to_files", "alias, forward"),
+    yesno("biff", "yes"),
+    raw("command_execution_directory", ""),
+    text("command_expansion_filter", "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+    time("command_time_limit", "1000s"),
+    int("duplicate_filter_limit", "1000"),
+    text("execution_directory_expansion_filter", "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+    yesno("expand_owner_alias", "no"),
+    text("fallback_transport", ""),
+    text("fallback_transport_maps", ""),
+    text("forward_expansion_filter", "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+    raw("forward_path", "$home/.forward${recipient_delimiter}${extension}, $home/.forward"),
+    yesno("frozen_delivered_to", "yes"),
+    text("home_mailbox", ""),
+    text("local_command_shell", ""),
+    text("local_delivery_status_filter", "$default_delivery_status_filter"),
+    raw("luser_relay", ""),
+    text("mail_spool_directory", "/var/mail"),
+    raw("mailbox_command", ""),
+    text("mailbox_command_maps", ""),
+    text("mailbox_delivery_lock", "fcntl, dotlock"),
+    long("mailbox_size_limit", "51200000"),
+    text("mailbox_transport", ""),
+    text("mailbox_transport_maps", ""),
+    text("pipe_delivery_status_filter", "$default_delivery_status_filter"),
+    text("prepend_delivered_header", "command, file, forward"),
+    text("propagate_unmatched_extensions", "canonical, virtual"),
+    yesno("require_home_directory", "no"),
+    yesno("reset_owner_alias", "no"),
+    yesno("strict_mailbox_ownership", "yes"),
+    yesno("sun_mailtool_compatibility", "no"),
+];

@@ -1,0 +1,25 @@
+//! Parameters of Milters: MILTER_README. Facts of postconf(5); sorted by name.
+
+use super::{Param, text, time};
+
+/// The group.
+pub(super) const PARAMS: &[Param] = &[
+    time("milter_command_timeout", "30s"),
+    text("milter_connect_macros", "j {daemon_name} {daemon_addr} v _"),
+    time("milter_connect_timeout", "30s"),
+    time("milter_content_timeout", "300s"),
+    text("milter_data_macros", "i"),
+    text("milter_default_action", "shutdown"),
+    text("milter_end_of_data_macros", "i"),
+    text("milter_end_of_header_macros", "i"),
+    text("milter_header_checks", ""),
+    text("milter_helo_macros", "{tls_version} {cipher} {cipher_bits} {cert_subject} {cert_issuer}"),
+    text("milter_macro_daemon_name", "$myhostname"),
+    text("milter_macro_defaults", ""),
+    text("milter_macro_v", "$mail_name $mail_version"),
+    text("milter_mail_macros", "i {auth_type} {auth_authen} {auth_author} {mail_addr} {mail_host} {mail_mailer}"),
+    text("milter_protocol", "6"),
+    text("milter_rcpt_macros", "i {rcpt_addr} {rcpt_host} {rcpt_mailer}"),
+    text("milter_unknown_command_macros", ""),
+    text("non_smtpd_milters", ""),
+];

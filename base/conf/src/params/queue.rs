@@ -1,0 +1,20 @@
+//! Parameters of the queue manager: qmgr(8), oqmgr(8). Facts of postconf(5); sorted by name.
+
+use super::{Param, int, text, time};
+
+/// The group.
+pub(super) const PARAMS: &[Param] = &[
+    text("default_filter_nexthop", ""),
+    text("defer_transports", ""),
+    time("maximal_backoff_time", "4000s"),
+    time("maximal_queue_lifetime", "5d"),
+    time("minimal_backoff_time", "300s"),
+    time("qmgr_clog_warn_time", "300s"),
+    time("qmgr_daemon_timeout", "1000s"),
+    int("qmgr_fudge_factor", "100"),
+    time("qmgr_ipc_timeout", "60s"),
+    int("qmgr_message_active_limit", "20000"),
+    int("qmgr_message_recipient_limit", "20000"),
+    int("qmgr_message_recipient_minimum", "10"),
+    time("queue_run_delay", "300s"),
+];

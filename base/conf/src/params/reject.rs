@@ -1,0 +1,33 @@
+//! Parameters of reply codes and restriction helpers: access(5). Facts of postconf(5); sorted by name.
+
+use super::{Param, int, raw, text};
+
+/// The group.
+pub(super) const PARAMS: &[Param] = &[
+    int("access_map_defer_code", "450"),
+    int("access_map_reject_code", "554"),
+    raw("default_rbl_reply", "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}"),
+    int("defer_code", "450"),
+    int("fault_injection_code", "0"),
+    int("invalid_hostname_reject_code", "501"),
+    text("maps_rbl_domains", ""),
+    int("maps_rbl_reject_code", "554"),
+    int("multi_recipient_bounce_reject_code", "550"),
+    text("non_empty_end_of_header_action", "fix_quietly"),
+    int("non_fqdn_reject_code", "504"),
+    text("permit_mx_backup_networks", ""),
+    int("plaintext_reject_code", "450"),
+    text("rbl_reply_maps", ""),
+    int("reject_code", "554"),
+    text("reject_tempfail_action", "defer_if_permit"),
+    int("relay_domains_reject_code", "554"),
+    int("unknown_address_reject_code", "450"),
+    text("unknown_address_tempfail_action", "$reject_tempfail_action"),
+    int("unknown_client_reject_code", "450"),
+    text("unknown_helo_hostname_tempfail_action", "$reject_tempfail_action"),
+    int("unknown_hostname_reject_code", "450"),
+    int("unknown_local_recipient_reject_code", "550"),
+    int("unknown_relay_recipient_reject_code", "550"),
+    int("unknown_virtual_alias_reject_code", "550"),
+    int("unknown_virtual_mailbox_reject_code", "550"),
+];

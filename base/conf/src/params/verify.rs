@@ -1,0 +1,36 @@
+//! Parameters of address verification: verify(8). Facts of postconf(5); sorted by name.
+
+use super::{Param, int, text, time, yesno};
+
+/// The group.
+pub(super) const PARAMS: &[Param] = &[
+    time("address_verify_cache_cleanup_interval", "12h"),
+    text("address_verify_default_transport", "$default_transport"),
+    text("address_verify_local_transport", "$local_transport"),
+    text("address_verify_map", "$default_cache_db_type:$data_directory/verify_cache"),
+    yesno("address_verify_negative_cache", "yes"),
+    time("address_verify_negative_expire_time", "3d"),
+    time("address_verify_negative_refresh_time", "3h"),
+    int("address_verify_pending_request_limit", "5000"),
+    int("address_verify_poll_count", "${stress?{1}:{3}}"),
+    time("address_verify_poll_delay", "3s"),
+    time("address_verify_positive_expire_time", "31d"),
+    time("address_verify_positive_refresh_time", "7d"),
+    text("address_verify_relay_transport", "$relay_transport"),
+    text("address_verify_relayhost", "$relayhost"),
+    text("address_verify_sender", "$double_bounce_sender"),
+    text("address_verify_sender_dependent_default_transport_maps", "$sender_dependent_default_transport_maps"),
+    text("address_verify_sender_dependent_relayhost_maps", "$sender_dependent_relayhost_maps"),
+    time("address_verify_sender_ttl", "0s"),
+    text("address_verify_service_name", "verify"),
+    text("address_verify_transport_maps", "$transport_maps"),
+    text("address_verify_virtual_transport", "$virtual_transport"),
+    int("unverified_recipient_defer_code", "450"),
+    int("unverified_recipient_reject_code", "450"),
+    text("unverified_recipient_reject_reason", ""),
+    text("unverified_recipient_tempfail_action", "$reject_tempfail_action"),
+    int("unverified_sender_defer_code", "450"),
+    int("unverified_sender_reject_code", "450"),
+    text("unverified_sender_reject_reason", ""),
+    text("unverified_sender_tempfail_action", "$reject_tempfail_action"),
+];

@@ -1,0 +1,33 @@
+//! The registry of tools: one record per file, one word here, sorted by name.
+
+use std::{ffi::OsString, process::ExitCode};
+
+/// A command-line tool.
+pub struct Tool {
+    /// The command name, as in `sbin/`.
+    pub name: &'static str,
+    /// Runs it with the arguments after the command name.
+    pub run: fn(&[OsString]) -> ExitCode,
+    /// One line for the list of tools.
+    pub about: &'static str,
+}
+
+/// Every tool, sorted by name.
+pub const ALL: &[Tool] = &[
+    crate::postconf::TOOL,
+];
+
+/// The tool called `name`.
+pub fn find(name: &str) -> Option<&'static Tool> {
+    ALL.iter().find(|t| t.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorted_and_unique() {
+        assert!(ALL.windows(2).all(|w| w[0].name < w[1].name));
+    }
+}
