@@ -1,0 +1,1 @@
+//! The client session (written by mail/deliver's author).

@@ -1,0 +1,33 @@
+//! XCLIENT and XFORWARD attributes: `NAME=value` words with xtext values (XCLIENT_README, XFORWARD_README).
+
+use crate::command::Syntax;
+use proto_address::xtext_decode;
+
+/// One attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribute {
+    /// In upper case.
+    pub name: String,
+    /// Decoded; `[UNAVAILABLE]` and `[TEMPUNAVAIL]` as they are.
+    pub value: String,
+}
+
+impl Attribute {
+    /// Reads one word.
+    pub fn parse(word: &str) -> Result<Self, Syntax> {
+        let (name, value) = word.split_once('=').filter(|(n, _)| !n.is_empty()).ok_or(Syntax::Attribute)?;
+        let value = xtext_decode(value.as_bytes()).map_err(|_| Syntax::AttributeValue)?;
+        let value = String::from_utf8(value).map_err(|_| Syntax::AttributeValue)?;
+        Ok(Self { name: name.to_ascii_uppercase(), value })
+    }
+
+    /// The host has no such information.
+    pub fn is_unavailable(&self) -> bool {
+        self.value.eq_ignore_ascii_case("[UNAVAILABLE]") || self.is_temporarily_unavailable()
+    }
+
+    /// The host has no such information now.
+    pub fn is_temporarily_unavailable(&self) -> bool {
+        self.value.eq_ignore_ascii_case("[TEMPUNAVAIL]")
+    }
+}
