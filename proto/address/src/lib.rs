@@ -23,5 +23,5 @@ pub use mailaddr::{BadMailbox, literal_address, valid_mailbox};
 pub use path::{BadPath, PathRules, parse_path};
 pub use quote::{external, external_local, internal, is_dot_string};
 pub use split::{join, split_domain, split_extension};
-pub use token::{Node, Tree};
+pub use token::{AddressMut, Node, Tree};
 pub use xtext::{BadXtext, xtext_decode, xtext_encode};
