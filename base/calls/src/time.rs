@@ -32,6 +32,19 @@ impl Timestamp {
         Self(self.0.saturating_add(d.as_micros().min(u128::from(u64::MAX)) as u64))
     }
 
+    /// The date as `Date:` and `Received:` headers show it, in local time (RFC 5322 3.3).
+    pub fn mail_date(self) -> String {
+        let secs = i64::try_from(self.secs()).unwrap_or(i64::MAX);
+        let zone = jiff::tz::TimeZone::system();
+        match jiff::Timestamp::from_second(secs) {
+            Ok(t) => {
+                let info = zone.to_offset_info(t);
+                proto_message::format_date(secs, info.offset().seconds(), info.abbreviation())
+            }
+            Err(_) => proto_message::format_date(secs, 0, "UTC"),
+        }
+    }
+
     /// How long after `earlier` this is; zero when the clock went backwards.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))

@@ -241,7 +241,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn atom(&mut self) -> String {
-        self.take_until(|c, escaped| (!escaped && ends_atom(c)).then_some(false)).to_owned()
+        self.take_until(|c, escaped| (matches!(c, '\r' | '\n') || !escaped && ends_atom(c)).then_some(false)).to_owned()
     }
 
     fn comment(&mut self) -> String {
@@ -357,7 +357,7 @@ impl Parser {
         let in_group = self.in_group;
         while let Some(token) = self.tokens.pop_if(|t| {
             let ends = t.is(',') || t.is(';') || t.is('>') || in_group && t.is(':');
-            !ends && !(after_word && t.is_word())
+            !(ends || after_word && t.is_word())
         }) {
             if !matches!(token, Node::Comment(_)) {
                 after_word = token.is_word();
