@@ -1,0 +1,183 @@
+//! The messages that are on disk only: new ones for which there was no room, and deferred ones that wait for their time.
+//!
+//! Pure. Sixteen bytes a message; its envelope is loaded from the spool when its turn comes. Entries are never searched:
+//! what was deleted, held or tried meanwhile is noticed when it is loaded. A message may have several entries
+//! after flushes; the table is cleaned of them when they are many.
+
+use base_calls::{QueueId, Timestamp};
+use std::{cmp::Reverse, collections::BinaryHeap, collections::VecDeque};
+
+/// A queue id and a due time in whole seconds, 0 for "now, whatever the spool says".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    due: u32,
+    slot: u32,
+    /// Arrival time shifted left by one, lowest bit: long id.
+    time: u64,
+}
+
+impl Entry {
+    fn new(id: QueueId, due: u32) -> Self {
+        Self { due, slot: id.slot, time: id.time.0 << 1 | u64::from(id.long) }
+    }
+
+    /// The message.
+    pub fn id(self) -> QueueId {
+        QueueId { time: Timestamp(self.time >> 1), slot: self.slot, long: self.time & 1 == 1 }
+    }
+
+    /// To be tried even if the spool's retry time is not reached.
+    pub fn is_forced(self) -> bool {
+        self.due == 0
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    incoming: VecDeque<Entry>,
+    deferred: BinaryHeap<Reverse<Entry>>,
+    horizon: u32,
+    deferred_next: bool,
+    forced: usize,
+}
+
+fn whole_secs(t: Timestamp) -> u32 {
+    u32::try_from(t.secs()).unwrap_or(u32::MAX)
+}
+
+impl Backlog {
+    /// A message that was never tried, at the end of the line.
+    pub fn push_incoming(&mut self, id: QueueId) {
+        self.incoming.push_back(Entry::new(id, 0));
+    }
+
+    /// A message that is not to be tried before `due`.
+    pub fn push_deferred(&mut self, id: QueueId, due: Timestamp) {
+        let due = whole_secs(due).saturating_add(u32::from(due.micros() > 0)).max(1);
+        self.deferred.push(Reverse(Entry::new(id, due)));
+    }
+
+    /// A deferred message that is to be tried now. Earlier entries of it stay and are skipped later.
+    pub fn push_forced(&mut self, id: QueueId) {
+        self.deferred.push(Reverse(Entry::new(id, 0)));
+        self.forced += 1;
+        if self.forced > 1024 + self.deferred.len() / 2 {
+            self.rebuild(|e| e);
+        }
+    }
+
+    /// Everything that waits is to be tried now (`postqueue -f`).
+    pub fn flush(&mut self) {
+        self.rebuild(|e| Entry { due: 0, ..e });
+    }
+
+    /// One entry for each message, the earliest.
+    fn rebuild(&mut self, change: impl Fn(Entry) -> Entry) {
+        let mut all: Vec<Entry> = std::mem::take(&mut self.deferred).into_iter().map(|r| change(r.0)).collect();
+        all.sort_unstable_by_key(|e| (e.slot, e.time, e.due));
+        all.dedup_by_key(|e| (e.slot, e.time));
+        self.deferred = all.into_iter().map(Reverse).collect();
+        self.forced = 0;
+    }
+
+    /// A deferred queue scan (`queue_run_delay`): what is due at `now` may be taken from here on.
+    pub fn scan(&mut self, now: Timestamp) {
+        self.horizon = whole_secs(now);
+    }
+
+    /// The next message to load: new and deferred ones in turn.
+    pub fn pop(&mut self) -> Option<Entry> {
+        self.deferred_next = !self.deferred_next;
+        let taken = if self.deferred_next {
+            self.pop_due().or_else(|| self.incoming.pop_front())
+        } else {
+            self.incoming.pop_front().or_else(|| self.pop_due())
+        };
+        if self.incoming.is_empty() && self.incoming.capacity() > 4096 {
+            self.incoming.shrink_to(64);
+        }
+        taken
+    }
+
+    fn pop_due(&mut self) -> Option<Entry> {
+        let due = self.deferred.peek()?.0.due;
+        if due > self.horizon {
+            return None;
+        }
+        self.forced = self.forced.saturating_sub(usize::from(due == 0));
+        self.deferred.pop().map(|r| r.0)
+    }
+
+    /// Whether new messages wait.
+    pub fn has_incoming(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
+    /// Entries of either kind.
+    pub fn len(&self) -> usize {
+        self.incoming.len() + self.deferred.len()
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(slot: u32) -> QueueId {
+        QueueId { time: Timestamp(u64::from(slot) + 1_700_000_000_000_000), slot, long: slot % 2 == 1 }
+    }
+
+    fn pops(b: &mut Backlog) -> Vec<u32> {
+        std::iter::from_fn(|| b.pop()).map(|e| e.id().slot).collect()
+    }
+
+    #[test]
+    fn small_and_lossless() {
+        assert_eq!(size_of::<Entry>(), 16);
+        for slot in [0, 1, 77, u32::MAX] {
+            assert_eq!(Entry::new(id(slot), 5).id(), id(slot));
+        }
+    }
+
+    #[test]
+    fn new_and_deferred_in_turn() {
+        let mut b = Backlog::default();
+        (0..4).for_each(|i| b.push_incoming(id(i)));
+        (10..12).for_each(|i| b.push_deferred(id(i), Timestamp::from_secs(u64::from(i))));
+        b.scan(Timestamp::from_secs(100));
+        assert_eq!(pops(&mut b), [10, 0, 11, 1, 2, 3]);
+    }
+
+    #[test]
+    fn nothing_before_its_time() {
+        let mut b = Backlog::default();
+        b.push_deferred(id(1), Timestamp(10_000_001));
+        b.scan(Timestamp::from_secs(10));
+        assert_eq!(pops(&mut b), []);
+        b.scan(Timestamp::from_secs(11));
+        assert_eq!(pops(&mut b), [1]);
+    }
+
+    #[test]
+    fn flush_takes_all_once() {
+        let mut b = Backlog::default();
+        (0..3).for_each(|i| b.push_deferred(id(i), Timestamp::from_secs(1_000)));
+        b.push_forced(id(1));
+        b.flush();
+        assert_eq!(pops(&mut b), [0, 1, 2]);
+    }
+
+    #[test]
+    fn repeated_flushes_do_not_pile_up() {
+        let mut b = Backlog::default();
+        b.push_deferred(id(7), Timestamp::from_secs(1_000));
+        (0..100_000).for_each(|_| b.push_forced(id(7)));
+        assert!(b.len() < 5_000, "{}", b.len());
+    }
+}

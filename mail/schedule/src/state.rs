@@ -1,0 +1,176 @@
+//! What the driver's tasks share under one lock: the table of destinations, the backlog, and the active set with its
+//! bounds.
+
+use crate::backlog::{Backlog, Entry};
+use crate::config::ScheduleConfig;
+use crate::core::{Core, Job};
+use crate::ledger::Ledger;
+use base_calls::{Content, Progress, QueueId, Queued, Timestamp};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What the administrator decided about a message while it is being delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Nothing: go on.
+    Deliver = 0,
+    /// Put on hold.
+    Hold = 1,
+    /// Start again from routing.
+    Requeue = 2,
+    /// Deleted.
+    Delete = 3,
+}
+
+/// A [`Fate`] that can change under way.
+#[derive(Debug, Default)]
+pub(crate) struct FateCell(AtomicU8);
+
+impl FateCell {
+    pub(crate) fn set(&self, fate: Fate) {
+        self.0.store(fate as u8, SeqCst);
+    }
+
+    pub(crate) fn get(&self) -> Fate {
+        match self.0.load(SeqCst) {
+            0 => Fate::Deliver,
+            1 => Fate::Hold,
+            2 => Fate::Requeue,
+            _ => Fate::Delete,
+        }
+    }
+}
+
+/// One delivery attempt of one message.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) message: Arc<Queued>,
+    pub(crate) activated: Timestamp,
+    pub(crate) fate: Arc<FateCell>,
+    ledger: Mutex<Ledger>,
+}
+
+impl Attempt {
+    pub(crate) fn new(message: Arc<Queued>, progress: Progress, fate: Arc<FateCell>) -> Arc<Self> {
+        Arc::new(Self { message, activated: Timestamp::now(), fate, ledger: Mutex::new(Ledger::new(progress)) })
+    }
+
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memory(&self) -> u64 {
+        match &self.message.content {
+            Content::Memory(b) => b.len() as u64,
+            Content::File { .. } => 0,
+        }
+    }
+}
+
+/// Loads from the spool at once.
+const MAX_LOADING: usize = 16;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) core: Core<Arc<Attempt>>,
+    pub(crate) backlog: Backlog,
+    /// By slot: messages that are being loaded or delivered.
+    busy: HashMap<u32, Arc<FateCell>>,
+    loading: usize,
+    recipients: usize,
+    bytes: u64,
+    /// When the clock task wakes up next.
+    pub(crate) wakes_at: Timestamp,
+}
+
+impl State {
+    fn has_room(&self, config: &ScheduleConfig) -> bool {
+        self.busy.len() < config.active_messages.max(1)
+            && (self.recipients < config.active_recipients || self.busy.is_empty())
+            && (self.bytes < config.content_memory || self.busy.is_empty())
+    }
+
+    /// Takes a fresh message into the active set, if there is room and none came before it.
+    pub(crate) fn arrive(&mut self, message: &Arc<Queued>, config: &ScheduleConfig) -> Option<Arc<Attempt>> {
+        if self.backlog.has_incoming() || !self.has_room(config) || self.busy.contains_key(&message.id.slot) {
+            self.backlog.push_incoming(message.id);
+            return None;
+        }
+        let fate = Arc::new(FateCell::default());
+        self.busy.insert(message.id.slot, fate.clone());
+        let attempt = Attempt::new(message.clone(), Progress::new(message.envelope.recipients.len()), fate);
+        self.count(&attempt);
+        Some(attempt)
+    }
+
+    fn count(&mut self, attempt: &Attempt) {
+        self.recipients += attempt.message.envelope.recipients.len();
+        self.bytes += attempt.memory();
+    }
+
+    /// The messages to load now.
+    pub(crate) fn take_loads(&mut self, config: &ScheduleConfig) -> Vec<Entry> {
+        let mut loads = Vec::new();
+        while self.loading < MAX_LOADING
+            && self.has_room(config)
+            && let Some(entry) = self.backlog.pop()
+        {
+            let slot = entry.id().slot;
+            if !self.busy.contains_key(&slot) {
+                self.busy.insert(slot, Arc::new(FateCell::default()));
+                self.loading += 1;
+                loads.push(entry);
+            }
+        }
+        loads
+    }
+
+    /// A load has ended: with a message that is to be delivered, or with nothing.
+    pub(crate) fn loaded(&mut self, id: QueueId, found: Option<(Arc<Queued>, Progress)>) -> Option<Arc<Attempt>> {
+        self.loading = self.loading.saturating_sub(1);
+        let fate = self.busy.get(&id.slot).cloned().unwrap_or_default();
+        match found {
+            Some((message, progress)) if fate.get() == Fate::Deliver => {
+                let attempt = Attempt::new(message, progress, fate);
+                self.count(&attempt);
+                Some(attempt)
+            }
+            _ => {
+                self.busy.remove(&id.slot);
+                if fate.get() == Fate::Requeue {
+                    self.backlog.push_incoming(id);
+                }
+                None
+            }
+        }
+    }
+
+    /// The attempt is over.
+    pub(crate) fn release(&mut self, attempt: &Attempt) {
+        self.busy.remove(&attempt.message.id.slot);
+        self.recipients = self.recipients.saturating_sub(attempt.message.envelope.recipients.len());
+        self.bytes = self.bytes.saturating_sub(attempt.memory());
+    }
+
+    /// Tells an attempt under way what was decided; `None` when there is none.
+    pub(crate) fn fate(&self, slot: u32) -> Option<&FateCell> {
+        self.busy.get(&slot).map(Arc::as_ref)
+    }
+
+    /// Whether the message is in the active set.
+    pub(crate) fn is_active(&self, slot: u32) -> bool {
+        self.busy.contains_key(&slot)
+    }
+
+    /// Messages in the active set.
+    pub(crate) fn active(&self) -> usize {
+        self.busy.len()
+    }
+
+    /// All jobs that may start.
+    pub(crate) fn take_jobs(&mut self, now: Timestamp) -> Vec<Job<Arc<Attempt>>> {
+        std::iter::from_fn(|| self.core.next(now)).collect()
+    }
+}
