@@ -1,0 +1,178 @@
+//! Writing one notice into cleanup.
+
+use crate::{config::BounceConfig, decide::Letter};
+use base_calls::{
+    BodyType, Content, Envelope, Notice, NoticeKind, Origin, QueueId, Recipient, Submission, Submit, SubmitError,
+    SubmitOptions, Timestamp,
+};
+use proto_address::external;
+use proto_dsn::{Report, ReportRecipient, Returned, Status, Template};
+
+/// Bytes of the message copied at a time.
+const CHUNK: usize = 64 * 1024;
+/// Longest header that is returned; a message without an empty line ends there.
+const MAX_HEADER: u64 = 256 * 1024;
+
+/// Sends the letter; its queue id.
+pub(crate) async fn send(
+    config: &BounceConfig,
+    submit: &dyn Submit,
+    notice: &Notice,
+    letter: &Letter,
+) -> Result<QueueId, SubmitError> {
+    let original = &notice.message.envelope;
+    let now = Timestamp::now();
+    let envelope = Envelope {
+        arrival: now,
+        sender: letter.sender.clone(),
+        origin: Origin::Internal,
+        body: BodyType::EightBitMime,
+        smtputf8: original.smtputf8,
+        rewrite_local: true,
+        ..Envelope::default()
+    };
+    let mut submission = submit.open(envelope, SubmitOptions::INTERNAL)?;
+    let to = Recipient { address: letter.to.clone(), original: letter.to.clone(), ..Recipient::default() };
+    submission.recipient(to);
+    let report = report(config, notice, letter, submission.queue_id(), now);
+    submission.content(&report.head()).await?;
+    let end = match report.returned {
+        Returned::Full => notice.message.content.len(),
+        Returned::Headers => header_end(&notice.message.content)?,
+    };
+    copy(&notice.message.content, end, &mut *submission).await?;
+    submission.content(&report.tail()).await?;
+    Ok(submission.finish().await?.id)
+}
+
+async fn copy(content: &Content, end: u64, to: &mut dyn Submission) -> Result<(), SubmitError> {
+    let mut at = 0;
+    while at < end {
+        let chunk = content.chunk(at, CHUNK.min(usize::try_from(end - at).unwrap_or(CHUNK))).map_err(unreadable)?;
+        if chunk.is_empty() {
+            break;
+        }
+        at += chunk.len() as u64;
+        to.content(&chunk).await?;
+    }
+    Ok(())
+}
+
+fn unreadable(e: std::io::Error) -> SubmitError {
+    SubmitError::new(451, Status::new(4, 3, 0), format!("cannot read the message: {e}"))
+}
+
+/// Where the header ends, without the empty line.
+fn header_end(content: &Content) -> Result<u64, SubmitError> {
+    let limit = content.len().min(MAX_HEADER);
+    let mut seen = Vec::new();
+    while (seen.len() as u64) < limit {
+        let chunk = content.chunk(seen.len() as u64, CHUNK).map_err(unreadable)?;
+        let from = seen.len().saturating_sub(3);
+        seen.extend_from_slice(&chunk);
+        if seen.starts_with(b"\r\n") {
+            return Ok(0);
+        }
+        if let Some(found) = seen[from..].windows(4).position(|w| w == b"\r\n\r\n") {
+            return Ok((from + found + 2) as u64);
+        }
+        if chunk.is_empty() {
+            break;
+        }
+    }
+    Ok(limit)
+}
+
+fn template<'a>(config: &'a BounceConfig, letter: &Letter) -> &'a Template {
+    match letter.kind {
+        NoticeKind::Failed => &config.failure,
+        NoticeKind::Delayed => &config.delay,
+        NoticeKind::Success => &config.success,
+    }
+}
+
+/// Warnings about times that a template shows as zero (bounce(5)).
+pub(crate) fn template_warnings(config: &BounceConfig, letter: &Letter) -> Vec<String> {
+    let mut out = Vec::new();
+    if letter.postmaster {
+        return out;
+    }
+    let kind = match letter.kind {
+        NoticeKind::Failed => "failure",
+        NoticeKind::Delayed => "delay",
+        NoticeKind::Success => "success",
+    };
+    template(config, letter).expand(|name| {
+        if let Some(unit) = config.shows_zero(name) {
+            let unit = unit.name();
+            out.push(format!("[built-in]: zero result in {kind} template conversion of parameter \"{name}\""));
+            out.push(format!("please reduce time unit \"{unit}\" of \"{name}\" in {kind} template"));
+            out.push("for instructions see the bounce(5) manual".to_owned());
+        }
+        None
+    });
+    out
+}
+
+fn report(config: &BounceConfig, notice: &Notice, letter: &Letter, own: QueueId, now: Timestamp) -> Report {
+    let message = &notice.message;
+    let envelope = &message.envelope;
+    let template = template(config, letter);
+    let big = message.content.len() > config.size_limit;
+    let sender = match envelope.sender.as_str() {
+        "" => format!("MAILER-DAEMON@{}", config.myhostname),
+        s => external(s).into_owned(),
+    };
+    Report {
+        boundary: format!("{}.{}/{}", message.id, now.secs(), config.myhostname),
+        reporting_mta: config.myhostname.clone(),
+        mail_name: config.mail_name.clone(),
+        queue_id: message.id.to_string(),
+        own_id: own.to_string(),
+        date: now.mail_date(),
+        arrival: envelope.arrival.mail_date(),
+        sender,
+        envid: envelope.envid.clone(),
+        from: template.from.clone(),
+        subject: if letter.postmaster { template.postmaster_subject.clone() } else { template.subject.clone() },
+        to: external(&letter.to).into_owned(),
+        auto_submitted: if letter.postmaster { "auto-generated" } else { "auto-replied" }.into(),
+        text: if letter.postmaster { String::new() } else { template.expand(|n| config.template_value(n)) },
+        utf8: envelope.smtputf8,
+        encoding: if envelope.body == BodyType::SevenBit { "7bit" } else { "8bit" },
+        description: match letter.kind {
+            NoticeKind::Success => "Message",
+            NoticeKind::Failed | NoticeKind::Delayed => "Undelivered Message",
+        },
+        returned: if big { Returned::Headers } else { letter.returned },
+        recipients: recipients(config, notice, letter),
+    }
+}
+
+fn recipients(config: &BounceConfig, notice: &Notice, letter: &Letter) -> Vec<ReportRecipient> {
+    let envelope = &notice.message.envelope;
+    let retry_until = (letter.kind == NoticeKind::Delayed).then(|| envelope.arrival.plus(config.lifetime).mail_date());
+    let default_action = match letter.kind {
+        NoticeKind::Failed => "failed",
+        NoticeKind::Delayed => "delayed",
+        NoticeKind::Success => "delivered",
+    };
+    let known = letter.about.iter().filter_map(|(i, d)| Some((envelope.recipients.get(*i as usize)?, d)));
+    known
+        .map(|(r, d)| ReportRecipient {
+            address: external(&r.address).into_owned(),
+            expanded_from: if r.original == r.address { String::new() } else { external(&r.original).into_owned() },
+            original: match r.orcpt.as_str() {
+                "" if r.original.is_empty() => String::new(),
+                "" => format!("rfc822;{}", external(&r.original)),
+                orcpt => orcpt.to_owned(),
+            },
+            action: d.action.clone().unwrap_or_else(|| default_action.to_owned()),
+            status: d.status,
+            reason: d.reason.clone(),
+            remote_mta: d.remote_mta.clone(),
+            diagnostic: d.diagnostic.clone().unwrap_or_else(|| (format!("X-{}", config.mail_name), d.reason.clone())),
+            retry_until: retry_until.clone(),
+        })
+        .collect()
+}

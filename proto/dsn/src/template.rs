@@ -1,0 +1,158 @@
+//! Texts of notices (bounce(5)): subject lines and a body with `$name` in it.
+
+/// One kind of notice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// `From:` without domain, to be completed like any local address.
+    pub from: String,
+    /// `Subject:` of the notice to the sender.
+    pub subject: String,
+    /// `Subject:` of the copy to postmaster.
+    pub postmaster_subject: String,
+    /// `charset=` of the text.
+    pub charset: String,
+    /// Text with `$name`, lines ending in LF.
+    pub text: String,
+}
+
+/// Time units of `$delay_warning_time_hours` and the like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// `_seconds`
+    Seconds,
+    /// `_minutes`
+    Minutes,
+    /// `_hours`
+    Hours,
+    /// `_days`
+    Days,
+    /// `_weeks`
+    Weeks,
+}
+
+impl Unit {
+    const ALL: [(Self, &str, u64); 5] = [
+        (Self::Seconds, "_seconds", 1),
+        (Self::Minutes, "_minutes", 60),
+        (Self::Hours, "_hours", 3600),
+        (Self::Days, "_days", 86_400),
+        (Self::Weeks, "_weeks", 604_800),
+    ];
+
+    /// Splits `delay_warning_time_hours` into the parameter's name and the unit.
+    pub fn split(name: &str) -> Option<(&str, Self)> {
+        Self::ALL.iter().find_map(|(unit, suffix, _)| Some((name.strip_suffix(suffix)?, *unit)))
+    }
+
+    /// Seconds in one of this unit.
+    pub fn seconds(self) -> u64 {
+        Self::ALL.iter().find(|u| u.0 == self).map_or(1, |u| u.2)
+    }
+
+    /// `hours` and so on, for warnings.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|u| u.0 == self).map_or("", |u| u.1.trim_start_matches('_'))
+    }
+}
+
+const INTRO: &str = "This is the mail system at host $myhostname.\n\n";
+const HELP: &str = "For further assistance, please send mail to postmaster.\n\n\
+    If you do so, please include this problem report. You can\n\
+    delete your own text from the attached returned message.\n\n";
+const SIGNATURE: &str = "                   The mail system\n";
+
+impl Template {
+    fn built_in(subject: &str, postmaster_subject: &str, middle: &str) -> Self {
+        Self {
+            from: "Mail Delivery System <MAILER-DAEMON>".into(),
+            subject: subject.into(),
+            postmaster_subject: postmaster_subject.into(),
+            charset: "us-ascii".into(),
+            text: format!("{INTRO}{middle}{SIGNATURE}"),
+        }
+    }
+
+    /// `failure_template`
+    pub fn failure() -> Self {
+        let text = "I'm sorry to have to inform you that your message could not\n\
+            be delivered to one or more recipients. It's attached below.\n\n";
+        let subject = "Undelivered Mail Returned to Sender";
+        Self::built_in(subject, "Postmaster Copy: Undelivered Mail", &format!("{text}{HELP}"))
+    }
+
+    /// `delay_template`
+    pub fn delay() -> Self {
+        let text = "####################################################################\n\
+            # THIS IS A WARNING ONLY.  YOU DO NOT NEED TO RESEND YOUR MESSAGE. #\n\
+            ####################################################################\n\n\
+            Your message could not be delivered for more than $delay_warning_time_hours hour(s).\n\
+            It will be retried until it is $maximal_queue_lifetime_days day(s) old.\n\n";
+        let subject = "Delayed Mail (still being retried)";
+        Self::built_in(subject, "Postmaster Warning: Delayed Mail", &format!("{text}{HELP}"))
+    }
+
+    /// `success_template`
+    pub fn success() -> Self {
+        let text = "Your message was successfully delivered to the destination(s)\n\
+            listed below. If the message was delivered to mailbox you will\n\
+            receive no further notifications. Otherwise you may still receive\n\
+            notifications of mail delivery errors from other systems.\n\n";
+        Self::built_in("Successful Mail Delivery Report", "", text)
+    }
+
+    /// `verify_template`
+    pub fn verify() -> Self {
+        let text = "Enclosed is the mail delivery report that you requested.\n\n";
+        Self::built_in("Mail Delivery Status Report", "", text)
+    }
+
+    /// The text with `$name`, `${name}`, `$(name)` and `$$` replaced; an unknown name is empty.
+    pub fn expand(&self, mut value: impl FnMut(&str) -> Option<String>) -> String {
+        let mut out = String::with_capacity(self.text.len() + 64);
+        let mut rest = self.text.as_str();
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            rest = match after.strip_prefix('$') {
+                Some(after) => {
+                    out.push('$');
+                    after
+                }
+                None => {
+                    let (name, after) = take_name(after);
+                    out.push_str(&value(name).unwrap_or_default());
+                    after
+                }
+            };
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
+fn take_name(text: &str) -> (&str, &str) {
+    for (open, close) in [('{', '}'), ('(', ')')] {
+        if let Some(found) = text.strip_prefix(open).and_then(|t| t.split_once(close)) {
+            return found;
+        }
+    }
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_replaced() {
+        let t = Template { text: "a $x b ${x} c $(x) d $$x $none.".into(), ..Template::verify() };
+        assert_eq!(t.expand(|n| (n == "x").then(|| "1".into())), "a 1 b 1 c 1 d $x .");
+    }
+
+    #[test]
+    fn units() {
+        assert_eq!(Unit::split("delay_warning_time_hours"), Some(("delay_warning_time", Unit::Hours)));
+        assert_eq!(Unit::split("myhostname"), None);
+        assert_eq!(Unit::Weeks.seconds(), 7 * Unit::Days.seconds());
+    }
+}
