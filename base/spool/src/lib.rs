@@ -2,10 +2,23 @@
 //!
 //! (The table of on-disk states is being written.)
 
+mod compact;
+mod disk;
 mod draft;
 mod error;
 mod file;
+mod format;
+mod large;
 mod memory;
+mod read;
+mod reclaim;
+mod recover;
+mod segments;
+mod shared;
+mod slab;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 pub use draft::Draft;
 pub use error::SpoolError;
