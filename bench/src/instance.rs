@@ -174,7 +174,12 @@ impl Instance {
         let text = fs::read_to_string(self.dir.path().join("usage")).context("no usage file")?;
         let v: serde_json::Value = serde_json::from_str(&text)?;
         let n = |key: &str| v[key].as_f64().unwrap_or_default();
-        Ok(Used { cpu_us: n("cpu_us"), switches: n("switches"), written: n("written"), peak_kib: n("peak_kib") })
+        Ok(Used {
+            cpu_us: n("cpu_us"),
+            switches: n("switches"),
+            written: n("written"),
+            peak_kib: n("peak_kib"),
+        })
     }
 }
 

@@ -67,8 +67,10 @@ impl Report {
     /// An empty one.
     pub fn new(o: &Options) -> Self {
         let how = if o.persistent { "persistent" } else { "fresh" };
-        let title =
-            format!("{}: {} messages of {} bytes, {} sessions, {how} connections", o.mode, o.count, o.size, o.sessions);
+        let title = format!(
+            "{}: {} messages of {} bytes, {} sessions, {how} connections",
+            o.mode, o.count, o.size, o.sessions
+        );
         Self { title, rows: Vec::new() }
     }
 

@@ -17,11 +17,16 @@ pub fn run(args: &[String]) -> Result<()> {
     }
     let seconds = args.get(1).map_or("60", String::as_str);
     let limit = format!("-max_total_time={seconds}");
-    check(
-        Command::new("cargo")
-            .current_dir(root().join("fuzz/libfuzzer"))
-            .args(["+nightly", "fuzz", "run", "--fuzz-dir", ".", target, "--", &limit]),
-    )
+    check(Command::new("cargo").current_dir(root().join("fuzz/libfuzzer")).args([
+        "+nightly",
+        "fuzz",
+        "run",
+        "--fuzz-dir",
+        ".",
+        target,
+        "--",
+        &limit,
+    ]))
 }
 
 fn targets() -> Result<Vec<String>> {

@@ -17,8 +17,16 @@ use std::process::ExitCode;
 type Command = (&'static str, &'static str, fn(&[String]) -> anyhow::Result<()>);
 
 const COMMANDS: &[Command] = &[
-    ("bench", "relay|accept|local|idle|spool: measure Hikyaku and Debian's Postfix in the same run", bench::run),
-    ("fuzz", "[TARGET [SECONDS]]: run a parser under libFuzzer (needs a nightly compiler and cargo-fuzz)", fuzz::run),
+    (
+        "bench",
+        "relay|accept|local|idle|spool: measure Hikyaku and Debian's Postfix in the same run",
+        bench::run,
+    ),
+    (
+        "fuzz",
+        "[TARGET [SECONDS]]: run a parser under libFuzzer (needs a nightly compiler and cargo-fuzz)",
+        fuzz::run,
+    ),
     ("install", "--prefix DIR [--release]: lay the programs out below DIR", install::run),
     ("test", "[--install-peers]: format, clippy, tidy, unit and end-to-end tests", test::run),
     ("tidy", "check the rules of ARCHITECTURE.md", tidy::run),

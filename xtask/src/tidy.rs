@@ -17,8 +17,14 @@ use std::{
 
 /// Crates that a program must not link, directly or through others.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("hikyaku-courier", &["tokio", "hickory-proto", "proto-smtp", "mail-receive", "mail-deliver", "base-dns"]),
-    ("hikyaku-master", &["tokio", "hickory-proto", "proto-smtp", "proto-message", "mail-receive", "base-tables"]),
+    (
+        "hikyaku-courier",
+        &["tokio", "hickory-proto", "proto-smtp", "mail-receive", "mail-deliver", "base-dns"],
+    ),
+    (
+        "hikyaku-master",
+        &["tokio", "hickory-proto", "proto-smtp", "proto-message", "mail-receive", "base-tables"],
+    ),
     ("hikyaku-submit", &["tokio", "hickory-proto", "proto-smtp", "regex", "base-tables", "mail-receive"]),
     ("hikyaku-worker", &["mail-deposit"]),
 ];
@@ -95,7 +101,8 @@ impl Graph {
             let normal: BTreeSet<_> = normal.filter_map(|d| d["name"].as_str()).map(str::to_owned).collect();
             if p["source"].is_null() {
                 let dir = Path::new(p["manifest_path"].as_str().unwrap_or_default()).parent();
-                let dir = dir.and_then(|d| d.strip_prefix(root()).ok()).context("a crate outside the workspace")?;
+                let dir =
+                    dir.and_then(|d| d.strip_prefix(root()).ok()).context("a crate outside the workspace")?;
                 g.folders.insert(name.clone(), dir.display().to_string());
             }
             g.links.entry(name).or_default().extend(normal);
@@ -203,7 +210,9 @@ fn sources(faults: &mut Vec<String>) -> Result<()> {
         }
         let has_unsafe = text.lines().map(str::trim).filter(|l| !l.starts_with("//")).any(|l| {
             let word = concat!("un", "safe ");
-            l.contains(&format!("{word}{{")) || l.contains(&format!("{word}fn")) || l.contains(&format!("{word}impl"))
+            l.contains(&format!("{word}{{"))
+                || l.contains(&format!("{word}fn"))
+                || l.contains(&format!("{word}impl"))
         });
         if has_unsafe && !shown.starts_with("base/sys/") {
             faults.push(format!("{shown}: unsafe code outside base/sys"));

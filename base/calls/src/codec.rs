@@ -4,9 +4,7 @@
 //! newer writer's records are readable; a missing field has its default. Decoding bounds every length by the input
 //! and never panics. Integers are LEB128. Tags are never reused.
 
-use crate::{
-    BodyType, Change, ClientInfo, Diagnosis, Envelope, Notify, Origin, Recipient, Ret, Timestamp,
-};
+use crate::{BodyType, Change, ClientInfo, Diagnosis, Envelope, Notify, Origin, Recipient, Ret, Timestamp};
 use proto_dsn::Status;
 
 /// The bytes are not what an encoder wrote.
@@ -118,9 +116,24 @@ pub fn encode_envelope(e: &Envelope, out: &mut Vec<u8>) {
     w.text(2, &e.sender);
     w.text(3, &e.envid);
     w.uint(4, e.ret.map_or(0, |r| if r == Ret::Full { 1 } else { 2 }));
-    w.uint(5, match e.body { BodyType::Unknown => 0, BodyType::SevenBit => 1, BodyType::EightBitMime => 2 });
+    w.uint(
+        5,
+        match e.body {
+            BodyType::Unknown => 0,
+            BodyType::SevenBit => 1,
+            BodyType::EightBitMime => 2,
+        },
+    );
     w.uint(6, u64::from(e.smtputf8));
-    w.uint(7, match e.origin { Origin::Smtpd => 0, Origin::Pickup => 1, Origin::Internal => 2, Origin::Forwarded => 3 });
+    w.uint(
+        7,
+        match e.origin {
+            Origin::Smtpd => 0,
+            Origin::Pickup => 1,
+            Origin::Internal => 2,
+            Origin::Forwarded => 3,
+        },
+    );
     w.nested(8, |w| encode_client(&e.client, w));
     for r in &e.recipients {
         w.nested(9, |w| encode_recipient(r, w));
@@ -169,10 +182,29 @@ pub fn decode_envelope(input: &[u8]) -> Result<Envelope, Malformed> {
             1 => e.arrival = Timestamp(uint(v)?),
             2 => e.sender = text(v)?,
             3 => e.envid = text(v)?,
-            4 => e.ret = match uint(v)? { 1 => Some(Ret::Full), 2 => Some(Ret::Hdrs), _ => None },
-            5 => e.body = match uint(v)? { 1 => BodyType::SevenBit, 2 => BodyType::EightBitMime, _ => BodyType::Unknown },
+            4 => {
+                e.ret = match uint(v)? {
+                    1 => Some(Ret::Full),
+                    2 => Some(Ret::Hdrs),
+                    _ => None,
+                }
+            }
+            5 => {
+                e.body = match uint(v)? {
+                    1 => BodyType::SevenBit,
+                    2 => BodyType::EightBitMime,
+                    _ => BodyType::Unknown,
+                }
+            }
             6 => e.smtputf8 = uint(v)? != 0,
-            7 => e.origin = match uint(v)? { 1 => Origin::Pickup, 2 => Origin::Internal, 3 => Origin::Forwarded, _ => Origin::Smtpd },
+            7 => {
+                e.origin = match uint(v)? {
+                    1 => Origin::Pickup,
+                    2 => Origin::Internal,
+                    3 => Origin::Forwarded,
+                    _ => Origin::Smtpd,
+                }
+            }
             8 => e.client = decode_client(v)?,
             9 => e.recipients.push(decode_recipient(v)?),
             10 => e.content_filter = text(v)?,

@@ -8,7 +8,9 @@
 
 use crate::{
     Diagnosis, Envelope, Target,
-    codec::{Malformed, decode_diagnosis, decode_envelope, encode_diagnosis, encode_envelope, put_uint, take_uint},
+    codec::{
+        Malformed, decode_diagnosis, decode_envelope, encode_diagnosis, encode_envelope, put_uint, take_uint,
+    },
 };
 use proto_dsn::Status;
 
@@ -283,7 +285,9 @@ impl CourierAnswer {
         let targets = take_list(input, |i| {
             Ok(TargetAnswer {
                 index: take_u32(i)?,
-                deposits: take_list(i, |i| Ok(Deposit { address: take_text(i)?, verdict: take_verdict(i)? }))?,
+                deposits: take_list(i, |i| {
+                    Ok(Deposit { address: take_text(i)?, verdict: take_verdict(i)? })
+                })?,
                 forwards: take_list(i, take_forward)?,
             })
         })?;
@@ -321,7 +325,11 @@ mod tests {
             service: "local".into(),
             nexthop: "example.com".into(),
             queue_id: "4Yz1".into(),
-            envelope: Envelope { sender: "a@example.net".into(), recipients: vec![recipient], ..Envelope::default() },
+            envelope: Envelope {
+                sender: "a@example.net".into(),
+                recipients: vec![recipient],
+                ..Envelope::default()
+            },
             targets: vec![Target { index: 3, address: "alice@example.com".into() }],
             content: ContentPlace::File { offset: 512, len: 99 },
         }

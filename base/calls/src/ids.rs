@@ -149,7 +149,9 @@ mod tests {
 
     #[test]
     fn junk_is_no_id() {
-        for junk in ["", "z", "12345", "xyz", "../../etc/passwd", "FFFFF10000", "1234Z10000", "0000010000\u{e9}"] {
+        for junk in
+            ["", "z", "12345", "xyz", "../../etc/passwd", "FFFFF10000", "1234Z10000", "0000010000\u{e9}"]
+        {
             assert_eq!(QueueId::parse(junk), None, "{junk}");
         }
     }

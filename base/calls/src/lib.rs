@@ -10,8 +10,8 @@
 
 pub mod codec;
 mod content;
-pub mod courier;
 pub mod control;
+pub mod courier;
 mod deliver;
 mod diagnosis;
 mod envelope;

@@ -7,7 +7,7 @@
 
 use crate::codec::{Malformed, put_uint, take_uint};
 use crate::wire::{put_frame, take_frame};
-use crate::{Diagnosis, Progress, QueueName, QueueId, Envelope, RecipientState, Timestamp};
+use crate::{Diagnosis, Envelope, Progress, QueueId, QueueName, RecipientState, Timestamp};
 
 /// A queued message as listed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -144,7 +144,11 @@ mod tests {
             size: 12_345,
             forced_expire: true,
             sender: "a@b".into(),
-            recipients: vec![("c@d".into(), None), ("e@f".into(), Some("refused".into())), ("g".into(), Some(String::new()))],
+            recipients: vec![
+                ("c@d".into(), None),
+                ("e@f".into(), Some("refused".into())),
+                ("g".into(), Some(String::new())),
+            ],
         }
     }
 

@@ -258,7 +258,12 @@ impl<R: Read> MaildropReader<R> {
             }
             match kind {
                 SENDER => (m.sender, sender) = (text(&value)?, true),
-                OPTIONS => options = { read_options(&mut m, &value)?; true },
+                OPTIONS => {
+                    options = {
+                        read_options(&mut m, &value)?;
+                        true
+                    }
+                }
                 FULL_NAME => m.full_name = text(&value)?,
                 ENVID => m.envid = text(&value)?,
                 VERP => m.verp = text(&value)?,
@@ -337,7 +342,11 @@ impl<R: Read> MaildropReader<R> {
             let [b] = b;
             n |= usize::from(b & 0x7f) << shift;
             if b & 0x80 == 0 {
-                return if n <= MAX_RECORD { Ok(n) } else { Err(MaildropError::Malformed("record too long")) };
+                return if n <= MAX_RECORD {
+                    Ok(n)
+                } else {
+                    Err(MaildropError::Malformed("record too long"))
+                };
             }
         }
         Err(MaildropError::Malformed("record too long"))
@@ -362,7 +371,11 @@ mod tests {
             sender: "alice".into(),
             full_name: "Alice A.".into(),
             recipients: vec![
-                Recipient { address: "b c@example.com".into(), orcpt: "rfc822;x@y".into(), ..Default::default() },
+                Recipient {
+                    address: "b c@example.com".into(),
+                    orcpt: "rfc822;x@y".into(),
+                    ..Default::default()
+                },
                 Recipient {
                     address: "ü@example.com".into(),
                     notify: Notify { success: true, delay: true, ..Default::default() },

@@ -114,7 +114,8 @@ impl Log {
             format,
         });
         let for_thread = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("log".into()).spawn(move || write_loop(&for_thread, sink)).ok();
+        let thread =
+            thread::Builder::new().name("log".into()).spawn(move || write_loop(&for_thread, sink)).ok();
         let closer = Closer { shared: Arc::clone(&shared), thread: Mutex::new(thread) };
         Self { shared, _closer: Arc::new(closer) }
     }

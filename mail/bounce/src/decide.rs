@@ -67,7 +67,8 @@ fn to_sender(notice: &Notice) -> Option<Letter> {
         NoticeKind::Delayed => n.wants_delay(),
         NoticeKind::Success => n.success,
     };
-    let asked = |i: u32| envelope.recipients.get(i as usize).is_none_or(|r| !r.notify.never && wants(r.notify));
+    let asked =
+        |i: u32| envelope.recipients.get(i as usize).is_none_or(|r| !r.notify.never && wants(r.notify));
     let about: Vec<_> = notice.recipients.iter().filter(|(i, _)| asked(*i)).cloned().collect();
     let full = match notice.kind {
         NoticeKind::Failed => envelope.ret != Some(Ret::Hdrs),
@@ -75,7 +76,14 @@ fn to_sender(notice: &Notice) -> Option<Letter> {
     };
     let returned = if full { Returned::Full } else { Returned::Headers };
     let to = envelope.sender.clone();
-    (!about.is_empty()).then(|| Letter { kind: notice.kind, postmaster: false, sender: String::new(), to, returned, about })
+    (!about.is_empty()).then(|| Letter {
+        kind: notice.kind,
+        postmaster: false,
+        sender: String::new(),
+        to,
+        returned,
+        about,
+    })
 }
 
 fn double_bounce(config: &BounceConfig, notice: &Notice) -> Option<Letter> {
@@ -115,7 +123,8 @@ mod tests {
         let id = QueueId { time: Timestamp(1), slot: 1, long: false };
         let message =
             Arc::new(Queued { id, envelope, content: Content::Memory("".into()), accepted: Timestamp(1) });
-        let about = (0..notify.len() as u32).map(|i| (i, Diagnosis::new(Status::new(5, 0, 0), "no"))).collect();
+        let about =
+            (0..notify.len() as u32).map(|i| (i, Diagnosis::new(Status::new(5, 0, 0), "no"))).collect();
         Notice { kind, message, recipients: about }
     }
 
@@ -140,7 +149,10 @@ mod tests {
         assert_eq!(check("", &notice(Failed, "bob@x", None, &[never])), []);
         assert_eq!(check("", &notice(Failed, "", None, &[unset])), []);
         assert_eq!(check("2bounce", &notice(Failed, "", None, &[unset])), [post(full, 1)]);
-        assert_eq!(check("bounce", &notice(Failed, "bob@x", None, &[unset])), [bob(full, 1), post(headers, 1)]);
+        assert_eq!(
+            check("bounce", &notice(Failed, "bob@x", None, &[unset])),
+            [bob(full, 1), post(headers, 1)]
+        );
         assert_eq!(check("delay", &notice(Delayed, "bob@x", None, &[success])), [post(headers, 1)]);
         assert_eq!(check("", &notice(Delayed, "bob@x", None, &[unset])), [bob(headers, 1)]);
         assert_eq!(check("bounce", &notice(Success, "bob@x", None, &[success, unset])), [bob(headers, 1)]);

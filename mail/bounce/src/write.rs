@@ -2,8 +2,8 @@
 
 use crate::{config::BounceConfig, decide::Letter};
 use base_calls::{
-    BodyType, Content, Envelope, Notice, NoticeKind, Origin, QueueId, Recipient, Submission, Submit, SubmitError,
-    SubmitOptions, Timestamp,
+    BodyType, Content, Envelope, Notice, NoticeKind, Origin, QueueId, Recipient, Submission, Submit,
+    SubmitError, SubmitOptions, Timestamp,
 };
 use proto_address::external;
 use proto_dsn::{Report, ReportRecipient, Returned, Status, Template};
@@ -48,7 +48,8 @@ pub(crate) async fn send(
 async fn copy(content: &Content, end: u64, to: &mut dyn Submission) -> Result<(), SubmitError> {
     let mut at = 0;
     while at < end {
-        let chunk = content.chunk(at, CHUNK.min(usize::try_from(end - at).unwrap_or(CHUNK))).map_err(unreadable)?;
+        let chunk =
+            content.chunk(at, CHUNK.min(usize::try_from(end - at).unwrap_or(CHUNK))).map_err(unreadable)?;
         if chunk.is_empty() {
             break;
         }
@@ -105,7 +106,9 @@ pub(crate) fn template_warnings(config: &BounceConfig, letter: &Letter) -> Vec<S
     template(config, letter).expand(|name| {
         if let Some(unit) = config.shows_zero(name) {
             let unit = unit.name();
-            out.push(format!("[built-in]: zero result in {kind} template conversion of parameter \"{name}\""));
+            out.push(format!(
+                "[built-in]: zero result in {kind} template conversion of parameter \"{name}\""
+            ));
             out.push(format!("please reduce time unit \"{unit}\" of \"{name}\" in {kind} template"));
             out.push("for instructions see the bounce(5) manual".to_owned());
         }
@@ -134,7 +137,11 @@ fn report(config: &BounceConfig, notice: &Notice, letter: &Letter, own: QueueId,
         sender,
         envid: envelope.envid.clone(),
         from: template.from.clone(),
-        subject: if letter.postmaster { template.postmaster_subject.clone() } else { template.subject.clone() },
+        subject: if letter.postmaster {
+            template.postmaster_subject.clone()
+        } else {
+            template.subject.clone()
+        },
         to: external(&letter.to).into_owned(),
         auto_submitted: if letter.postmaster { "auto-generated" } else { "auto-replied" }.into(),
         text: if letter.postmaster { String::new() } else { template.expand(|n| config.template_value(n)) },
@@ -151,7 +158,8 @@ fn report(config: &BounceConfig, notice: &Notice, letter: &Letter, own: QueueId,
 
 fn recipients(config: &BounceConfig, notice: &Notice, letter: &Letter) -> Vec<ReportRecipient> {
     let envelope = &notice.message.envelope;
-    let retry_until = (letter.kind == NoticeKind::Delayed).then(|| envelope.arrival.plus(config.lifetime).mail_date());
+    let retry_until =
+        (letter.kind == NoticeKind::Delayed).then(|| envelope.arrival.plus(config.lifetime).mail_date());
     let default_action = match letter.kind {
         NoticeKind::Failed => "failed",
         NoticeKind::Delayed => "delayed",
@@ -161,7 +169,11 @@ fn recipients(config: &BounceConfig, notice: &Notice, letter: &Letter) -> Vec<Re
     known
         .map(|(r, d)| ReportRecipient {
             address: external(&r.address).into_owned(),
-            expanded_from: if r.original == r.address { String::new() } else { external(&r.original).into_owned() },
+            expanded_from: if r.original == r.address {
+                String::new()
+            } else {
+                external(&r.original).into_owned()
+            },
             original: match r.orcpt.as_str() {
                 "" if r.original.is_empty() => String::new(),
                 "" => format!("rfc822;{}", external(&r.original)),
@@ -171,7 +183,10 @@ fn recipients(config: &BounceConfig, notice: &Notice, letter: &Letter) -> Vec<Re
             status: d.status,
             reason: d.reason.clone(),
             remote_mta: d.remote_mta.clone(),
-            diagnostic: d.diagnostic.clone().unwrap_or_else(|| (format!("X-{}", config.mail_name), d.reason.clone())),
+            diagnostic: d
+                .diagnostic
+                .clone()
+                .unwrap_or_else(|| (format!("X-{}", config.mail_name), d.reason.clone())),
             retry_until: retry_until.clone(),
         })
         .collect()

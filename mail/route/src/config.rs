@@ -98,7 +98,11 @@ impl RouteConfig {
             default_transport: hop("default_transport")?,
             relayhost: cfg.str("relayhost")?,
             transport_maps: maps("transport_maps")?,
-            transport_parents: if has_parents("transport_maps") { DomainForms::Parents } else { DomainForms::DotParents },
+            transport_parents: if has_parents("transport_maps") {
+                DomainForms::Parents
+            } else {
+                DomainForms::DotParents
+            },
             sender_relayhost_maps: maps("sender_dependent_relayhost_maps")?,
             sender_transport_maps: maps("sender_dependent_default_transport_maps")?,
             relocated_maps: maps("relocated_maps")?,

@@ -1,6 +1,10 @@
 //! From a recipient to transport, next hop and class (trivial-rewrite(8), "resolve sender address").
 
-use crate::{class, config::{Hop, RouteConfig}, rewrite::without_route};
+use crate::{
+    class,
+    config::{Hop, RouteConfig},
+    rewrite::without_route,
+};
 use base_calls::{AddressClass, Resolution};
 use base_tables::{AddressForms, DomainForms, Maps, TableError};
 use std::borrow::Cow;
@@ -17,7 +21,11 @@ struct Target<'a> {
 }
 
 /// Resolves `recipient` of mail from `sender`.
-pub(crate) async fn resolve(config: &RouteConfig, sender: &str, recipient: &str) -> Result<Resolution, TableError> {
+pub(crate) async fn resolve(
+    config: &RouteConfig,
+    sender: &str,
+    recipient: &str,
+) -> Result<Resolution, TableError> {
     let target = strip_local(config, recipient).await?;
     let class = match target.is_local {
         true => AddressClass::Local,
@@ -131,7 +139,11 @@ fn is_host_name(domain: &str) -> bool {
 }
 
 /// relocated(5): the text for the sender, with its status code.
-async fn relocated(config: &RouteConfig, address: &str, class: AddressClass) -> Result<Option<String>, TableError> {
+async fn relocated(
+    config: &RouteConfig,
+    address: &str,
+    class: AddressClass,
+) -> Result<Option<String>, TableError> {
     if config.relocated_maps.is_empty() {
         return Ok(None);
     }
@@ -157,7 +169,12 @@ async fn by_class(
         }
         AddressClass::Relay => with_relayhost(config, sender, config.relay_transport.clone()).await?,
         AddressClass::Default => {
-            let by_sender = sender_entry(config, &config.sender_transport_maps, sender, &config.sender_null_transport_key);
+            let by_sender = sender_entry(
+                config,
+                &config.sender_transport_maps,
+                sender,
+                &config.sender_null_transport_key,
+            );
             let hop = by_sender.await?.map_or_else(|| config.default_transport.clone(), |t| Hop::parse(&t));
             with_relayhost(config, sender, hop).await?
         }
@@ -175,7 +192,8 @@ fn with_domain(mut hop: Hop, domain: &str) -> Hop {
 /// The relay host, unless the transport parameter has a next hop of its own.
 async fn with_relayhost(config: &RouteConfig, sender: &str, mut hop: Hop) -> Result<Hop, TableError> {
     if hop.nexthop.is_empty() {
-        let by_sender = sender_entry(config, &config.sender_relayhost_maps, sender, &config.sender_null_relayhost_key);
+        let by_sender =
+            sender_entry(config, &config.sender_relayhost_maps, sender, &config.sender_null_relayhost_key);
         hop.nexthop = match by_sender.await? {
             Some(host) => host,
             None => config.relayhost.clone(),
@@ -213,7 +231,11 @@ async fn transport_entry(
     }
     let null = format!("{}@{}", config.empty_address_recipient, config.myhostname);
     let key = if recipient.is_empty() { null.as_str() } else { address };
-    let forms = AddressForms { domain: false, parents: DomainForms::None, ..AddressForms::transport(DomainForms::None) };
+    let forms = AddressForms {
+        domain: false,
+        parents: DomainForms::None,
+        ..AddressForms::transport(DomainForms::None)
+    };
     if let Some((entry, _)) = maps.find_address(key, &config.recipient_delimiter, forms).await? {
         return Ok(Some(Hop::parse(&entry)));
     }

@@ -84,7 +84,9 @@ impl RewriteRules {
         };
         match address.rsplit_once('@') {
             None if self.append_at_origin && !origin.is_empty() => format!("{address}@{origin}"),
-            Some((_, domain)) if self.wants_dot(domain) && !dotted.is_empty() => format!("{address}.{dotted}"),
+            Some((_, domain)) if self.wants_dot(domain) && !dotted.is_empty() => {
+                format!("{address}.{dotted}")
+            }
             _ => address.to_owned(),
         }
     }

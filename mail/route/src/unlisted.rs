@@ -5,7 +5,10 @@ use base_calls::AddressClass;
 use base_tables::{AddressForms, Maps, TableError};
 
 /// `None` when the recipient exists or its domain is not ours; else the class whose table does not list it.
-pub(crate) async fn unlisted(config: &RouteConfig, recipient: &str) -> Result<Option<AddressClass>, TableError> {
+pub(crate) async fn unlisted(
+    config: &RouteConfig,
+    recipient: &str,
+) -> Result<Option<AddressClass>, TableError> {
     let to = resolve(config, "", recipient).await?;
     if to.class == AddressClass::Default || is_double_bounce(config, &to.recipient) {
         return Ok(None);

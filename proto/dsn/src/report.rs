@@ -139,7 +139,11 @@ impl Report {
     }
 
     fn fields(&self, out: &mut String) {
-        let kind = if self.utf8 { "global-delivery-status\nContent-Transfer-Encoding: 8bit" } else { "delivery-status" };
+        let kind = if self.utf8 {
+            "global-delivery-status\nContent-Transfer-Encoding: 8bit"
+        } else {
+            "delivery-status"
+        };
         let _ = write!(
             out,
             "\n--{}\nContent-Description: Delivery report\nContent-Type: message/{kind}\n\nReporting-MTA: dns; {}\n",
@@ -233,7 +237,9 @@ mod tests {
     #[test]
     fn reasons_fold_at_blanks() {
         assert_eq!(
-            folded("Diagnostic-Code: X-Postfix; connect to dead.example[198.51.100.77]:25: Connection refused"),
+            folded(
+                "Diagnostic-Code: X-Postfix; connect to dead.example[198.51.100.77]:25: Connection refused"
+            ),
             "Diagnostic-Code: X-Postfix; connect to dead.example[198.51.100.77]:25:\n    Connection refused\n"
         );
         assert_eq!(folded("short"), "short\n");

@@ -22,12 +22,9 @@ impl Delays {
         let total = self.before + self.queue + self.setup + self.transmission;
         out.push_str("delay=");
         format_delay(total, out);
-        for (sep, d) in [
-            (", delays=", self.before),
-            ("/", self.queue),
-            ("/", self.setup),
-            ("/", self.transmission),
-        ] {
+        for (sep, d) in
+            [(", delays=", self.before), ("/", self.queue), ("/", self.setup), ("/", self.transmission)]
+        {
             out.push_str(sep);
             format_delay(d, out);
         }
@@ -52,9 +49,17 @@ mod tests {
 
     #[test]
     fn two_significant_digits() {
-        for (ms, want) in
-            [(0, "0"), (3, "0"), (50, "0.05"), (100, "0.1"), (999, "1"), (1230, "1.2"), (2000, "2"), (12_345, "12"), (345_678, "346")]
-        {
+        for (ms, want) in [
+            (0, "0"),
+            (3, "0"),
+            (50, "0.05"),
+            (100, "0.1"),
+            (999, "1"),
+            (1230, "1.2"),
+            (2000, "2"),
+            (12_345, "12"),
+            (345_678, "346"),
+        ] {
             let mut out = String::new();
             format_delay(Duration::from_millis(ms), &mut out);
             assert_eq!(out, want, "{ms} ms");
