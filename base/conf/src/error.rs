@@ -29,12 +29,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.file.as_os_str().is_empty() {
-            write!(f, "{}: ", self.file.display())?;
+        match (self.file.as_os_str().is_empty(), self.line) {
+            (true, _) => f.write_str(&self.text),
+            (false, 0) => write!(f, "{}: {}", self.file.display(), self.text),
+            (false, line) => write!(f, "{}, line {line}: {}", self.file.display(), self.text),
         }
-        if self.line > 0 {
-            write!(f, "line {}: ", self.line)?;
-        }
-        f.write_str(&self.text)
     }
 }

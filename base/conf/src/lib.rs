@@ -4,6 +4,8 @@
 //! mail is handled. A [`Config`] is immutable and cheap to clone. Everything that can be wrong with a file is an
 //! [`Error`] that names file, line and reason; nothing panics, and nothing is written.
 //!
+//! `Display` gives Postfix's `FILE, line N: reason`.
+//!
 //! Manual pages: postconf(5) (file format, parameters), master(5).
 //!
 //! - [`main_cf`] reads main.cf as written, with file and line of each definition

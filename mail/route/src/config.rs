@@ -1,121 +1,122 @@
-//! The router's snapshot of main.cf.
+//! The snapshot of everything that routing reads from main.cf.
 
-use crate::rewrite::RewriteRules;
+use crate::{rewrite::Rules, transport::Spec};
 use base_conf::{Config, Error, computed};
-use base_tables::{DomainForms, Maps, MatchKind, MatchList, Tables, Usage};
 use std::net::IpAddr;
 
-/// A transport with an optional next hop, as `local_transport` and a transport(5) table write it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hop {
-    /// Service name; empty where a table leaves it as it is.
-    pub transport: String,
-    /// Next hop; empty for the recipient's domain.
-    pub nexthop: String,
-}
-
-impl Hop {
-    /// Splits at the first colon; without one it is all transport.
-    pub fn parse(text: &str) -> Self {
-        let (transport, nexthop) = text.split_once(':').unwrap_or((text, ""));
-        Self { transport: transport.trim().to_owned(), nexthop: nexthop.trim().to_owned() }
-    }
-}
-
-/// Everything routing depends on.
+/// The parameters of trivial-rewrite(8), checked.
+#[derive(Debug, Clone)]
 pub struct RouteConfig {
-    pub(crate) rewrite: RewriteRules,
-    pub(crate) syslog_name: String,
+    pub(crate) local_rules: Rules,
+    pub(crate) remote_rules: Rules,
     pub(crate) myhostname: String,
-    pub(crate) myorigin: String,
     pub(crate) empty_address_recipient: String,
-    pub(crate) double_bounce_sender: String,
-    pub(crate) recipient_delimiter: String,
-    pub(crate) resolve_dequoted_address: bool,
+    pub(crate) resolve_dequoted: bool,
     pub(crate) resolve_null_domain: bool,
     pub(crate) resolve_numeric_domain: bool,
     pub(crate) allow_min_user: bool,
+    pub(crate) show_table_name: bool,
+    pub(crate) recipient_delimiter: String,
     pub(crate) own_addresses: Vec<IpAddr>,
-    pub(crate) mydestination: MatchList,
-    pub(crate) virtual_alias_domains: MatchList,
-    pub(crate) virtual_mailbox_domains: MatchList,
-    pub(crate) relay_domains: MatchList,
-    pub(crate) local_transport: Hop,
-    pub(crate) virtual_transport: Hop,
-    pub(crate) relay_transport: Hop,
-    pub(crate) default_transport: Hop,
+    pub(crate) myorigin: String,
+    pub(crate) mydestination: String,
+    pub(crate) virtual_alias_domains: String,
+    pub(crate) virtual_mailbox_domains: String,
+    pub(crate) relay_domains: String,
+    pub(crate) relay_parents: bool,
+    pub(crate) transport_parents: bool,
+    pub(crate) transport_maps: String,
+    pub(crate) sender_relayhost_maps: String,
+    pub(crate) sender_default_transport_maps: String,
+    pub(crate) null_relayhost_key: String,
+    pub(crate) null_transport_key: String,
     pub(crate) relayhost: String,
-    pub(crate) transport_maps: Maps,
-    pub(crate) transport_parents: DomainForms,
-    pub(crate) sender_relayhost_maps: Maps,
-    pub(crate) sender_transport_maps: Maps,
-    pub(crate) relocated_maps: Maps,
-    pub(crate) relocated_prefix: bool,
-    pub(crate) sender_null_relayhost_key: String,
-    pub(crate) sender_null_transport_key: String,
-    pub(crate) virtual_alias_maps: Maps,
-    pub(crate) canonical_maps: Maps,
-    pub(crate) recipient_canonical_maps: Maps,
-    pub(crate) local_recipient_maps: Maps,
-    pub(crate) virtual_mailbox_maps: Maps,
-    pub(crate) relay_recipient_maps: Maps,
-    pub(crate) show_virtual_table: bool,
+    pub(crate) local_transport: Spec,
+    pub(crate) virtual_transport: Spec,
+    pub(crate) relay_transport: Spec,
+    pub(crate) default_transport: Spec,
+    pub(crate) local_recipient_maps: String,
+    pub(crate) relay_recipient_maps: String,
+    pub(crate) virtual_alias_maps: String,
+    pub(crate) virtual_mailbox_maps: String,
+    pub(crate) canonical_maps: String,
+    pub(crate) recipient_canonical_maps: String,
+    pub(crate) double_bounce: String,
+    pub(crate) main_cf: String,
 }
 
 impl RouteConfig {
-    /// Reads the parameters of trivial-rewrite(8) and those of the recipient tables.
-    pub fn from_config(cfg: &Config, tables: &Tables) -> Result<Self, Error> {
-        let maps = |name: &str| Ok::<_, Error>(Maps::open_for(tables, name, &cfg.str(name)?, Usage::LOOKUP));
+    /// Reads the parameters.
+    pub fn from_config(cfg: &Config) -> Result<Self, Error> {
         let parents = cfg.list("parent_domain_matches_subdomains")?;
-        let has_parents = |name: &str| parents.iter().any(|p| p.eq_ignore_ascii_case(name));
-        let list = |name: &str| {
-            let text = cfg.str(name)?;
-            Ok::<_, Error>(MatchList::open(tables, name, &text, MatchKind::Domain, has_parents(name)))
-        };
-        let hop = |name: &str| Ok::<_, Error>(Hop::parse(&cfg.str(name)?));
-        let mut own: Vec<IpAddr> = computed::own_addresses(cfg)?.into_iter().map(|(a, _)| a).collect();
-        own.extend(computed::proxy_addresses(cfg)?);
+        let local_rules = local_rules(cfg)?;
         Ok(Self {
-            rewrite: RewriteRules::from_config(cfg)?,
-            syslog_name: cfg.str("syslog_name")?,
+            remote_rules: remote_rules(cfg, &local_rules)?,
+            local_rules,
             myhostname: cfg.str("myhostname")?,
-            myorigin: cfg.str("myorigin")?,
             empty_address_recipient: cfg.str("empty_address_recipient")?,
-            double_bounce_sender: cfg.str("double_bounce_sender")?,
-            recipient_delimiter: cfg.str("recipient_delimiter")?,
-            resolve_dequoted_address: cfg.bool("resolve_dequoted_address")?,
+            resolve_dequoted: cfg.bool("resolve_dequoted_address")?,
             resolve_null_domain: cfg.bool("resolve_null_domain")?,
             resolve_numeric_domain: cfg.bool("resolve_numeric_domain")?,
             allow_min_user: cfg.bool("allow_min_user")?,
-            own_addresses: own,
-            mydestination: list("mydestination")?,
-            virtual_alias_domains: list("virtual_alias_domains")?,
-            virtual_mailbox_domains: list("virtual_mailbox_domains")?,
-            relay_domains: list("relay_domains")?,
-            local_transport: hop("local_transport")?,
-            virtual_transport: hop("virtual_transport")?,
-            relay_transport: hop("relay_transport")?,
-            default_transport: hop("default_transport")?,
+            show_table_name: cfg.bool("show_user_unknown_table_name")?,
+            recipient_delimiter: cfg.str("recipient_delimiter")?,
+            own_addresses: own_addresses(cfg)?,
+            myorigin: cfg.str("myorigin")?,
+            mydestination: cfg.str("mydestination")?,
+            virtual_alias_domains: cfg.str("virtual_alias_domains")?,
+            virtual_mailbox_domains: cfg.str("virtual_mailbox_domains")?,
+            relay_domains: cfg.str("relay_domains")?,
+            relay_parents: parents.iter().any(|p| p == "relay_domains"),
+            transport_parents: parents.iter().any(|p| p == "transport_maps"),
+            transport_maps: cfg.str("transport_maps")?,
+            sender_relayhost_maps: cfg.str("sender_dependent_relayhost_maps")?,
+            sender_default_transport_maps: cfg.str("sender_dependent_default_transport_maps")?,
+            null_relayhost_key: cfg.str("empty_address_relayhost_maps_lookup_key")?,
+            null_transport_key: cfg.str("empty_address_default_transport_maps_lookup_key")?,
             relayhost: cfg.str("relayhost")?,
-            transport_maps: maps("transport_maps")?,
-            transport_parents: if has_parents("transport_maps") {
-                DomainForms::Parents
-            } else {
-                DomainForms::DotParents
-            },
-            sender_relayhost_maps: maps("sender_dependent_relayhost_maps")?,
-            sender_transport_maps: maps("sender_dependent_default_transport_maps")?,
-            relocated_maps: maps("relocated_maps")?,
-            relocated_prefix: cfg.bool("relocated_prefix_enable")?,
-            sender_null_relayhost_key: cfg.str("empty_address_relayhost_maps_lookup_key")?,
-            sender_null_transport_key: cfg.str("empty_address_default_transport_maps_lookup_key")?,
-            virtual_alias_maps: maps("virtual_alias_maps")?,
-            canonical_maps: maps("canonical_maps")?,
-            recipient_canonical_maps: maps("recipient_canonical_maps")?,
-            show_virtual_table: cfg.bool("show_user_unknown_table_name")?,
-            local_recipient_maps: maps("local_recipient_maps")?,
-            virtual_mailbox_maps: maps("virtual_mailbox_maps")?,
-            relay_recipient_maps: maps("relay_recipient_maps")?,
+            local_transport: spec(cfg, "local_transport")?,
+            virtual_transport: spec(cfg, "virtual_transport")?,
+            relay_transport: spec(cfg, "relay_transport")?,
+            default_transport: spec(cfg, "default_transport")?,
+            local_recipient_maps: cfg.str("local_recipient_maps")?,
+            relay_recipient_maps: cfg.str("relay_recipient_maps")?,
+            virtual_alias_maps: cfg.str("virtual_alias_maps")?,
+            virtual_mailbox_maps: cfg.str("virtual_mailbox_maps")?,
+            canonical_maps: cfg.str("canonical_maps")?,
+            recipient_canonical_maps: cfg.str("recipient_canonical_maps")?,
+            double_bounce: cfg.str("double_bounce_sender")?,
+            main_cf: cfg.dir().join("main.cf").display().to_string(),
         })
     }
+}
+
+fn local_rules(cfg: &Config) -> Result<Rules, Error> {
+    Ok(Rules {
+        swap_bangpath: cfg.bool("swap_bangpath")?,
+        percent_hack: cfg.bool("allow_percent_hack")?,
+        origin: if cfg.bool("append_at_myorigin")? { cfg.str("myorigin")? } else { String::new() },
+        domain: if cfg.bool("append_dot_mydomain")? { cfg.str("mydomain")? } else { String::new() },
+    })
+}
+
+/// `remote_header_rewrite_domain` takes the place of both `myorigin` and `mydomain`; empty appends nothing.
+fn remote_rules(cfg: &Config, local: &Rules) -> Result<Rules, Error> {
+    let domain = cfg.str("remote_header_rewrite_domain")?;
+    Ok(Rules { origin: domain.clone(), domain, ..local.clone() })
+}
+
+fn own_addresses(cfg: &Config) -> Result<Vec<IpAddr>, Error> {
+    let mut own: Vec<IpAddr> = computed::own_addresses(cfg)?.into_iter().map(|(a, _)| a).collect();
+    own.extend(computed::proxy_addresses(cfg)?);
+    Ok(own)
+}
+
+fn spec(cfg: &Config, name: &str) -> Result<Spec, Error> {
+    let spec = Spec::parse(&cfg.str(name)?);
+    if spec.transport.is_empty() {
+        let text = format!("file {}: parameter {name}: null transport is not allowed", cfg.dir().join("main.cf").display());
+        return Err(Error::new(text));
+    }
+    Ok(spec)
 }

@@ -1,61 +1,84 @@
-//! trivial-rewrite(8): the standard form of addresses, address classes, and transport and next hop of a recipient.
+//! Where mail goes: addresses to standard form, recipients to transport and next hop (trivial-rewrite(8)).
 //!
-//! [`Router`] implements `base_calls::Route` for everybody else. [`rewrite`] is pure; [`resolve`] asks tables.
-//! A table that is down gives a temporary error, never another route. Manual pages: trivial-rewrite(8),
-//! transport(5), relocated(5), ADDRESS_CLASS_README, postconf(5).
+//! Used by receive (relay control, unknown recipients), cleanup (rewriting) and schedule (routing), through
+//! [`base_calls::Route`]. [`Router`] is built once per configuration and answers from tables; a table that fails is a
+//! [`RouteError`], never a wrong answer. An address that makes no sense resolves to the `error` transport with
+//! `invalid` set.
+//!
+//! - [`rewrite`] puts addresses in standard form; pure
+//! - [`classes`] finds the class of a domain (ADDRESS_CLASS_README)
+//! - [`resolve`] peels routing off local addresses and chooses transport and next hop (transport(5))
+//! - [`unlisted`] says whether a recipient exists
 
-mod class;
+mod classes;
 mod config;
 mod resolve;
-mod rewrite;
+pub mod rewrite;
+mod transport;
 mod unlisted;
 
 pub use config::RouteConfig;
-pub use rewrite::RewriteRules;
 
 use base_calls::{AddressClass, Fut, Resolution, RewriteContext, Route, RouteError};
-use base_log::{Log, Source};
-use base_tables::TableError;
-use proto_dsn::Status;
+use base_tables::{Maps, Tables};
+use classes::Classes;
 use std::sync::Arc;
 
-/// Routing by one configuration.
+/// Rewriting and routing by one configuration.
 pub struct Router {
     config: Arc<RouteConfig>,
-    log: Log,
-    source: Source,
+    tables: Arc<Tables>,
+    classes: Classes,
+    transport_maps: Maps,
+    sender_relayhost: Maps,
+    sender_transport: Maps,
+    lists: unlisted::Lists,
 }
 
 impl Router {
-    /// A router; `log` gets warnings about tables and impossible settings, as postfix/trivial-rewrite.
-    pub fn new(config: Arc<RouteConfig>, log: Log) -> Self {
-        let source = log.session_source(format!("{}/trivial-rewrite", config.syslog_name));
-        Self { config, log, source }
+    /// Opens the tables that `config` names.
+    pub fn new(config: Arc<RouteConfig>, tables: Arc<Tables>) -> Self {
+        let c = &config;
+        Self {
+            classes: Classes::new(c, &tables),
+            transport_maps: Maps::open(&tables, "transport_maps", &c.transport_maps),
+            sender_relayhost: Maps::open(&tables, "sender_dependent_relayhost_maps", &c.sender_relayhost_maps),
+            sender_transport: Maps::open(
+                &tables,
+                "sender_dependent_default_transport_maps",
+                &c.sender_default_transport_maps,
+            ),
+            lists: unlisted::Lists::new(c, &tables),
+            tables,
+            config,
+        }
     }
 
-    /// A table failed: a temporary error, with a warning that names it.
-    fn table_down(&self, error: &TableError) -> RouteError {
-        self.log.warning(&self.source, format!("{}: table lookup problem: {}", error.table, error.reason));
-        RouteError { status: Status::new(4, 3, 0), text: "address resolver failure".into() }
+    /// A warning for the log.
+    fn warn(&self, text: &str) {
+        (self.tables.options().warn)(text);
     }
+}
+
+/// The answer when a table does not: the client gets 451, the queue manager tries again later.
+fn failure() -> RouteError {
+    RouteError { status: proto_dsn::Status::new(4, 3, 0), text: "address resolver failure".to_owned() }
 }
 
 impl Route for Router {
     fn rewrite(&self, context: RewriteContext, address: &str) -> String {
-        self.config.rewrite.rewrite(context, address)
+        let rules = match context {
+            RewriteContext::Local => &self.config.local_rules,
+            RewriteContext::Remote => &self.config.remote_rules,
+        };
+        rewrite::rewrite(rules, address)
     }
 
     fn resolve<'a>(&'a self, sender: &'a str, recipient: &'a str) -> Fut<'a, Result<Resolution, RouteError>> {
-        Box::pin(async move {
-            let found = resolve::resolve(&self.config, sender, recipient).await;
-            found.map_err(|e| self.table_down(&e))
-        })
+        Box::pin(self.resolve_address(sender, recipient))
     }
 
     fn unlisted<'a>(&'a self, recipient: &'a str) -> Fut<'a, Result<Option<AddressClass>, RouteError>> {
-        Box::pin(async move {
-            let found = unlisted::unlisted(&self.config, recipient).await;
-            found.map_err(|e| self.table_down(&e))
-        })
+        Box::pin(self.find_unlisted(recipient))
     }
 }

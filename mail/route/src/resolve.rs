@@ -1,256 +1,205 @@
-//! From a recipient to transport, next hop and class (trivial-rewrite(8), "resolve sender address").
+//! A recipient to transport and next hop (trivial-rewrite(8) resolve, transport(5)).
+//!
+//! While the domain is local and the local part routes elsewhere (`user%site`, `site!user`, `user@site`), the domain is
+//! taken off and the rest looked at again. Then: class of the domain, its transport, sender-dependent and global relay
+//! host, and the transport table on top (not for virtual alias domains, whose mail has no next hop).
 
 use crate::{
-    class,
-    config::{Hop, RouteConfig},
-    rewrite::without_route,
+    Router, failure,
+    rewrite::{self, turned_around},
+    transport::Spec,
 };
-use base_calls::{AddressClass, Resolution};
-use base_tables::{AddressForms, DomainForms, Maps, TableError};
+use base_calls::{AddressClass, Resolution, RouteError};
+use base_tables::{AddressForms, DomainForms, Maps};
+use proto_address::{literal_address, to_ascii, valid_hostname, valid_ipv4};
 use std::borrow::Cow;
 
-/// Longest chain of local domains stripped from one address.
-const MAX_HOPS: usize = 50;
+/// How often a domain is taken off.
+const MAX_HOPS: usize = 100;
 
-/// An address after the local hops are gone.
-struct Target<'a> {
+/// An address taken apart.
+struct Peeled<'a> {
     local: Cow<'a, str>,
     domain: Cow<'a, str>,
-    is_local: bool,
-    routed: bool,
-}
-
-/// Resolves `recipient` of mail from `sender`.
-pub(crate) async fn resolve(
-    config: &RouteConfig,
-    sender: &str,
-    recipient: &str,
-) -> Result<Resolution, TableError> {
-    let target = strip_local(config, recipient).await?;
-    let class = match target.is_local {
-        true => AddressClass::Local,
-        false => class::remote_class(config, &target.domain).await?,
-    };
-    let address = format!("{}@{}", target.local, target.domain);
-    if is_invalid(config, &target) {
-        let text = format!("5.1.3 bad address syntax: \"{recipient}\"");
-        return Ok(found("error", &text, address, class, &target, true));
-    }
-    if let Some(moved) = relocated(config, &address, class).await? {
-        return Ok(found("error", &moved, address, class, &target, false));
-    }
-    let mut hop = by_class(config, sender, class, &target.domain).await?;
-    if let Some(entry) = transport_entry(config, recipient, &address, &target.domain).await? {
-        apply(&mut hop, &entry, &target.domain);
-    }
-    Ok(found(&hop.transport, &hop.nexthop, address, class, &target, false))
-}
-
-fn found(
-    transport: &str,
-    nexthop: &str,
-    recipient: String,
     class: AddressClass,
-    target: &Target<'_>,
-    invalid: bool,
-) -> Resolution {
-    let routed = target.routed;
-    Resolution { transport: transport.into(), nexthop: nexthop.into(), recipient, class, routed, invalid }
 }
 
-/// Takes local domains off the address while what remains names another one (`user%other@local`).
-async fn strip_local<'a>(config: &RouteConfig, recipient: &'a str) -> Result<Target<'a>, TableError> {
-    let mut address = Cow::Borrowed(without_route(recipient));
-    if address.is_empty() {
-        address = Cow::Owned(config.empty_address_recipient.clone());
-    }
-    let mut routed = false;
-    for _ in 0..MAX_HOPS {
-        let Some((local, domain)) = split(config, &address) else {
-            let (local, domain) = (address, Cow::Owned(config.myhostname.clone()));
-            return Ok(Target { local, domain, is_local: true, routed });
-        };
-        if !class::is_local(config, &domain).await? {
-            routed |= has_more_hops(config, &local);
-            return Ok(Target { local: local.into(), domain: domain.into(), is_local: false, routed });
+impl Router {
+    pub(crate) async fn resolve_address(&self, sender: &str, recipient: &str) -> Result<Resolution, RouteError> {
+        let Some(peeled) = self.peel(recipient).await? else { return Ok(invalid(recipient)) };
+        let routed = peeled.local.contains(['@', '%', '!']);
+        let bad_user = peeled.local.starts_with('-') && !self.config.allow_min_user;
+        let address = format!("{}@{}", peeled.local, peeled.domain);
+        if bad_user {
+            return Ok(Resolution { class: peeled.class, routed, ..invalid(&address) });
         }
-        match inner(config, &local) {
-            Some(next) => {
-                address = Cow::Owned(next);
-                routed = true;
+        let mut spec = self.class_spec(peeled.class, sender, &peeled.domain).await?;
+        if peeled.class != AddressClass::VirtualAlias {
+            spec = self.by_transport_maps(spec, &address, &peeled.domain).await?;
+        }
+        Ok(Resolution {
+            transport: spec.transport.into(),
+            nexthop: spec.nexthop.into(),
+            recipient: address,
+            class: peeled.class,
+            routed,
+            invalid: false,
+        })
+    }
+
+    /// Takes local domains off the address until it stands. `None` when it makes no sense.
+    async fn peel<'a>(&self, recipient: &'a str) -> Result<Option<Peeled<'a>>, RouteError> {
+        let mut address = Cow::Borrowed(recipient);
+        for _ in 0..MAX_HOPS {
+            let (local, domain) = split(rewrite::without_final_dot(address.trim_end_matches(' ')));
+            let Some(domain) = self.domain_to_use(domain) else { return Ok(None) };
+            if let Some(d) = &domain && !valid_domain(d) {
+                return Ok(None);
             }
-            None => return Ok(Target { local: local.into(), domain: domain.into(), is_local: true, routed }),
+            let class = match &domain {
+                Some(d) => self.classes.class(d, self).await?,
+                None => AddressClass::Local,
+            };
+            if class != AddressClass::Local {
+                let (local, domain) = (local.to_owned().into(), domain.unwrap_or_default().into_owned().into());
+                return Ok(Some(Peeled { local, domain, class }));
+            }
+            if let Some(inner) = self.routed_local(local, domain.as_deref()) {
+                address = Cow::Owned(inner);
+                continue;
+            }
+            let local = if local.is_empty() { &self.config.empty_address_recipient } else { local };
+            let domain = domain.map_or_else(|| self.config.myhostname.clone(), Cow::into_owned);
+            return Ok(Some(Peeled { local: local.to_owned().into(), domain: domain.into(), class }));
+        }
+        Ok(None)
+    }
+
+    /// The domain as it is meant: outer `None` when it makes no sense, inner `None` for this host.
+    fn domain_to_use<'d>(&self, domain: Option<&'d str>) -> Option<Option<Cow<'d, str>>> {
+        match domain {
+            None => Some(None),
+            Some("") => self.config.resolve_null_domain.then_some(None),
+            Some(d) if valid_ipv4(d) => self.config.resolve_numeric_domain.then(|| Some(format!("[{d}]").into())),
+            Some(d) if d.starts_with('[') && !d.contains(']') => Some(Some(format!("{d}]").into())),
+            Some(d) => Some(Some(d.into())),
         }
     }
-    Ok(Target { local: address, domain: Cow::Borrowed(""), is_local: false, routed: true })
-}
 
-/// Local part and domain, without a final dot. A null domain is the local host when `resolve_null_domain` says so.
-fn split(config: &RouteConfig, address: &str) -> Option<(String, String)> {
-    let (local, domain) = address.rsplit_once('@')?;
-    let domain = domain.strip_suffix('.').unwrap_or(domain);
-    let domain = match domain {
-        "" if config.resolve_null_domain => config.myhostname.clone(),
-        d if config.resolve_numeric_domain && proto_address::valid_ip(d) => format!("[{d}]"),
-        d => d.to_owned(),
-    };
-    Some((local.to_owned(), domain))
-}
-
-/// The address inside a local part, when looking inside is allowed.
-fn inner(config: &RouteConfig, local: &str) -> Option<String> {
-    let stripped = without_route(local);
-    if config.resolve_dequoted_address && stripped.contains('@') {
-        return Some(stripped.to_owned());
-    }
-    if config.rewrite.swap_bangpath
-        && let Some((site, user)) = local.split_once('!')
-        && !site.is_empty()
-        && !user.is_empty()
-    {
-        return Some(format!("{user}@{site}"));
-    }
-    let (user, domain) = local.rsplit_once('%').filter(|_| config.rewrite.percent_hack)?;
-    (!user.is_empty() && !domain.is_empty()).then(|| format!("{user}@{domain}"))
-}
-
-/// Whether a remote address has routing characters in its local part (`allow_untrusted_routing`).
-fn has_more_hops(config: &RouteConfig, local: &str) -> bool {
-    let percent = config.rewrite.percent_hack && local.contains('%');
-    let bang = config.rewrite.swap_bangpath && local.contains('!');
-    local.contains('@') || percent || bang
-}
-
-/// Addresses that no transport could deliver to.
-fn is_invalid(config: &RouteConfig, t: &Target<'_>) -> bool {
-    let bad_user = t.local.is_empty() || (t.local.starts_with('-') && !config.allow_min_user);
-    let bad_domain = match t.domain.strip_prefix('[') {
-        Some(rest) => !rest.strip_suffix(']').is_some_and(proto_address::valid_domain_literal),
-        None => t.domain.is_empty() || proto_address::valid_ip(&t.domain) || !is_host_name(&t.domain),
-    };
-    bad_user || bad_domain
-}
-
-fn is_host_name(domain: &str) -> bool {
-    match domain.is_ascii() {
-        true => proto_address::valid_hostname(domain),
-        false => proto_address::to_ascii(domain).is_some_and(|d| proto_address::valid_hostname(&d)),
-    }
-}
-
-/// relocated(5): the text for the sender, with its status code.
-async fn relocated(
-    config: &RouteConfig,
-    address: &str,
-    class: AddressClass,
-) -> Result<Option<String>, TableError> {
-    if config.relocated_maps.is_empty() {
-        return Ok(None);
-    }
-    let forms = AddressForms::rewriting(class == AddressClass::Local);
-    let found = config.relocated_maps.find_address(address, &config.recipient_delimiter, forms).await?;
-    let prefix = if config.relocated_prefix { "5.1.6 User has moved to " } else { "" };
-    Ok(found.map(|(to, _)| format!("{prefix}{to}")))
-}
-
-/// Transport and next hop by address class (postconf(5) `*_transport`, `relayhost`).
-async fn by_class(
-    config: &RouteConfig,
-    sender: &str,
-    class: AddressClass,
-    domain: &str,
-) -> Result<Hop, TableError> {
-    let hop = match class {
-        AddressClass::Local => config.local_transport.clone(),
-        AddressClass::VirtualMailbox => config.virtual_transport.clone(),
-        AddressClass::VirtualAlias => {
-            let table = if config.show_virtual_table { " in virtual alias table" } else { "" };
-            Hop { transport: "error".into(), nexthop: format!("5.1.1 User unknown{table}") }
+    /// The address inside a local part that routes elsewhere.
+    fn routed_local(&self, local: &str, domain: Option<&str>) -> Option<String> {
+        let stripped = rewrite::strip_route(local);
+        if stripped.len() < local.len() && (self.config.resolve_dequoted || !stripped.contains('@')) {
+            return Some(match domain {
+                Some(d) if !stripped.contains('@') => format!("{stripped}@{d}"),
+                _ => stripped.to_owned(),
+            });
         }
-        AddressClass::Relay => with_relayhost(config, sender, config.relay_transport.clone()).await?,
-        AddressClass::Default => {
-            let by_sender = sender_entry(
-                config,
-                &config.sender_transport_maps,
-                sender,
-                &config.sender_null_transport_key,
-            );
-            let hop = by_sender.await?.map_or_else(|| config.default_transport.clone(), |t| Hop::parse(&t));
-            with_relayhost(config, sender, hop).await?
+        match local.contains('@') {
+            true => self.config.resolve_dequoted.then(|| local.to_owned()),
+            false => turned_around(&self.config.local_rules, local),
         }
-    };
-    Ok(with_domain(hop, domain))
-}
-
-fn with_domain(mut hop: Hop, domain: &str) -> Hop {
-    if hop.nexthop.is_empty() {
-        hop.nexthop = domain.to_owned();
     }
-    hop
-}
 
-/// The relay host, unless the transport parameter has a next hop of its own.
-async fn with_relayhost(config: &RouteConfig, sender: &str, mut hop: Hop) -> Result<Hop, TableError> {
-    if hop.nexthop.is_empty() {
-        let by_sender =
-            sender_entry(config, &config.sender_relayhost_maps, sender, &config.sender_null_relayhost_key);
-        hop.nexthop = match by_sender.await? {
-            Some(host) => host,
-            None => config.relayhost.clone(),
+    /// The transport of a class and the next hop without a transport table.
+    async fn class_spec(&self, class: AddressClass, sender: &str, domain: &str) -> Result<Spec, RouteError> {
+        let c = &self.config;
+        let spec = match class {
+            AddressClass::Local => c.local_transport.clone(),
+            AddressClass::VirtualMailbox => c.virtual_transport.clone(),
+            AddressClass::VirtualAlias => return Ok(self.unknown_alias()),
+            AddressClass::Relay => c.relay_transport.clone(),
+            AddressClass::Default => self.default_spec(sender).await?,
         };
+        if !spec.nexthop.is_empty() {
+            return Ok(spec);
+        }
+        let relayed = matches!(class, AddressClass::Relay | AddressClass::Default);
+        let nexthop = if relayed { self.relayhost(sender).await? } else { None };
+        Ok(Spec { nexthop: nexthop.unwrap_or_else(|| domain.to_owned()), ..spec })
     }
-    Ok(hop)
+
+    fn unknown_alias(&self) -> Spec {
+        let table = if self.config.show_table_name { " in virtual alias table" } else { "" };
+        Spec { transport: "error".into(), nexthop: format!("5.1.1 User unknown{table}") }
+    }
+
+    async fn default_spec(&self, sender: &str) -> Result<Spec, RouteError> {
+        let found = self.by_sender(&self.sender_transport, sender, &self.config.null_transport_key).await?;
+        let Some(text) = found else { return Ok(self.config.default_transport.clone()) };
+        let spec = Spec::parse(&text);
+        if spec.transport.is_empty() {
+            let (file, title) = (&self.config.main_cf, self.sender_transport.title());
+            self.warn(&format!("file {file}: parameter {title}: null transport is not allowed"));
+            return Err(failure());
+        }
+        Ok(spec)
+    }
+
+    async fn relayhost(&self, sender: &str) -> Result<Option<String>, RouteError> {
+        if let Some(host) = self.by_sender(&self.sender_relayhost, sender, &self.config.null_relayhost_key).await? {
+            return Ok(Some(host));
+        }
+        Ok(Some(self.config.relayhost.clone()).filter(|r| !r.is_empty()))
+    }
+
+    /// A sender-dependent table; `DUNNO` counts as not listed.
+    async fn by_sender(&self, maps: &Maps, sender: &str, null_key: &str) -> Result<Option<String>, RouteError> {
+        if maps.is_empty() {
+            return Ok(None);
+        }
+        let forms = AddressForms { full: true, without_extension: true, at_domain: true, ..AddressForms::FULL };
+        let key = if sender.is_empty() { null_key } else { sender };
+        let found = match sender.is_empty() {
+            true => maps.find(key).await.map(|v| v.map(|v| (v, None))),
+            false => maps.find_address(key, &self.config.recipient_delimiter, forms).await,
+        };
+        let found = found.map_err(|_| self.lookup_failure(maps))?;
+        Ok(found.map(|(value, _)| value).filter(|v| !v.eq_ignore_ascii_case("dunno")))
+    }
+
+    /// Puts the transport table's answer on top.
+    async fn by_transport_maps(&self, spec: Spec, address: &str, domain: &str) -> Result<Spec, RouteError> {
+        let maps = &self.transport_maps;
+        if maps.is_empty() {
+            return Ok(spec);
+        }
+        let parents = if self.config.transport_parents { DomainForms::Parents } else { DomainForms::DotParents };
+        let forms = AddressForms::transport(parents);
+        let found = maps.find_address(address, &self.config.recipient_delimiter, forms).await;
+        let found = match found.map_err(|_| self.lookup_failure(maps))? {
+            Some((value, _)) => Some(value),
+            None => maps.find("*").await.map_err(|_| self.lookup_failure(maps))?,
+        };
+        Ok(found.map_or_else(|| spec.clone(), |text| spec.clone().overridden(Spec::parse(&text), domain)))
+    }
+
+    pub(crate) fn lookup_failure(&self, maps: &Maps) -> RouteError {
+        self.warn(&format!("{} lookup failure", maps.title()));
+        failure()
+    }
 }
 
-/// A sender-dependent entry: by `user@domain`, then `@domain`; `DUNNO` means none.
-async fn sender_entry(
-    config: &RouteConfig,
-    maps: &Maps,
-    sender: &str,
-    null_key: &str,
-) -> Result<Option<String>, TableError> {
-    if maps.is_empty() {
-        return Ok(None);
-    }
-    let key = if sender.is_empty() { null_key } else { sender };
-    let forms = AddressForms::rewriting(false);
-    let found = maps.find_address(key, &config.recipient_delimiter, forms).await?;
-    Ok(found.map(|(v, _)| v).filter(|v| !v.eq_ignore_ascii_case("DUNNO")))
+fn split(address: &str) -> (&str, Option<&str>) {
+    proto_address::split_domain(address)
 }
 
-/// The entry of transport(5).
-async fn transport_entry(
-    config: &RouteConfig,
-    recipient: &str,
-    address: &str,
-    domain: &str,
-) -> Result<Option<Hop>, TableError> {
-    let maps = &config.transport_maps;
-    if maps.is_empty() {
-        return Ok(None);
+/// What an address without sense resolves to.
+fn invalid(address: &str) -> Resolution {
+    Resolution {
+        transport: "error".into(),
+        nexthop: "5.1.3 bad address syntax".into(),
+        recipient: address.to_owned(),
+        class: AddressClass::Default,
+        routed: false,
+        invalid: true,
     }
-    let null = format!("{}@{}", config.empty_address_recipient, config.myhostname);
-    let key = if recipient.is_empty() { null.as_str() } else { address };
-    let forms = AddressForms {
-        domain: false,
-        parents: DomainForms::None,
-        ..AddressForms::transport(DomainForms::None)
-    };
-    if let Some((entry, _)) = maps.find_address(key, &config.recipient_delimiter, forms).await? {
-        return Ok(Some(Hop::parse(&entry)));
-    }
-    if let Some(entry) = maps.find_domain(domain, config.transport_parents).await? {
-        return Ok(Some(Hop::parse(&entry)));
-    }
-    Ok(maps.find("*").await?.map(|entry| Hop::parse(&entry)))
 }
 
-/// Applies a transport(5) entry: a null part means "do not change", but a transport alone resets the next hop.
-fn apply(hop: &mut Hop, entry: &Hop, domain: &str) {
-    if !entry.transport.is_empty() {
-        hop.transport.clone_from(&entry.transport);
-        hop.nexthop = if entry.nexthop.is_empty() { domain.to_owned() } else { entry.nexthop.clone() };
-    } else if !entry.nexthop.is_empty() {
-        hop.nexthop.clone_from(&entry.nexthop);
+/// A host name (international ones too) or an address in brackets.
+fn valid_domain(domain: &str) -> bool {
+    match domain.starts_with('[') {
+        true => literal_address(domain).is_some(),
+        false => to_ascii(domain).is_some_and(|ascii| valid_hostname(&ascii)),
     }
 }

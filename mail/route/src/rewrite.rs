@@ -1,166 +1,152 @@
-//! Rewriting an address to standard form (trivial-rewrite(8), "rewrite context address").
+//! Addresses to standard form (trivial-rewrite(8), postconf(5) `swap_bangpath` …). Pure.
+//!
+//! Addresses are in internal, unquoted form: the domain is what follows the last `@`. In order: a source route is
+//! stripped; without a domain, `site!user` and then `user%site` are turned around, and the origin is appended; a final
+//! dot goes; a domain without a dot gets the local domain.
 
-use base_calls::RewriteContext;
-use base_conf::{Config, Error};
-use std::borrow::Cow;
-
-/// Longest chain of rewriting steps; an address cannot need more than one for each of its characters.
-const MAX_STEPS: usize = 100;
-
-/// What standard form means here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RewriteRules {
-    /// `$myorigin`.
-    pub origin: String,
-    /// `$mydomain`.
-    pub domain: String,
-    /// `append_at_myorigin`.
-    pub append_at_origin: bool,
-    /// `append_dot_mydomain`.
-    pub append_dot_domain: bool,
+/// What to do with addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rules {
     /// `swap_bangpath`.
     pub swap_bangpath: bool,
     /// `allow_percent_hack`.
     pub percent_hack: bool,
-    /// `remote_header_rewrite_domain`; empty: remote addresses stay as they are.
-    pub remote_domain: String,
+    /// Appended to an address without a domain; empty for nothing.
+    pub origin: String,
+    /// Appended to a domain without a dot; empty for nothing.
+    pub domain: String,
 }
 
-impl RewriteRules {
-    /// From main.cf.
-    pub fn from_config(cfg: &Config) -> Result<Self, Error> {
-        Ok(Self {
-            origin: cfg.str("myorigin")?,
-            domain: cfg.str("mydomain")?,
-            append_at_origin: cfg.bool("append_at_myorigin")?,
-            append_dot_domain: cfg.bool("append_dot_mydomain")?,
-            swap_bangpath: cfg.bool("swap_bangpath")?,
-            percent_hack: cfg.bool("allow_percent_hack")?,
-            remote_domain: cfg.str("remote_header_rewrite_domain")?,
-        })
+/// The standard form of `address`.
+pub fn rewrite(rules: &Rules, address: &str) -> String {
+    if address.is_empty() || address == "@" {
+        return String::new();
     }
-
-    /// The standard form of `address`. The null address stays null.
-    pub fn rewrite(&self, context: RewriteContext, address: &str) -> String {
-        if address.is_empty() {
-            return String::new();
-        }
-        let mut at = Cow::Borrowed(without_route(address));
-        for _ in 0..MAX_STEPS {
-            match self.step(&at) {
-                Some(next) => at = Cow::Owned(next),
-                None => break,
-            }
-        }
-        self.complete(context, &at)
+    let address = strip_route(address);
+    let mut out = match address.contains('@') {
+        true => address.to_owned(),
+        false => turned_around(rules, address).unwrap_or_else(|| address.to_owned()),
+    };
+    if !out.contains('@') && !rules.origin.is_empty() {
+        out.push('@');
+        out.push_str(&rules.origin);
     }
-
-    /// One change of form: `site!user`, `user%domain`, `user@`, `user@domain.`; `None` when there is nothing to do.
-    fn step(&self, address: &str) -> Option<String> {
-        match address.rsplit_once('@') {
-            Some((local, domain)) => {
-                let kept = domain.strip_suffix('.').filter(|d| !d.is_empty() && !d.ends_with('.'));
-                kept.map(|d| format!("{local}@{d}"))
-            }
-            None => self.bang(address).or_else(|| self.percent(address)),
-        }
-    }
-
-    fn bang(&self, address: &str) -> Option<String> {
-        let (site, user) = address.split_once('!').filter(|_| self.swap_bangpath)?;
-        (!site.is_empty() && !user.is_empty()).then(|| format!("{user}@{site}"))
-    }
-
-    fn percent(&self, address: &str) -> Option<String> {
-        let (local, domain) = address.rsplit_once('%').filter(|_| self.percent_hack)?;
-        (!local.is_empty() && !domain.is_empty()).then(|| format!("{local}@{domain}"))
-    }
-
-    /// Appends what is missing.
-    fn complete(&self, context: RewriteContext, address: &str) -> String {
-        let (origin, dotted) = match context {
-            RewriteContext::Local => (self.origin.as_str(), self.domain.as_str()),
-            RewriteContext::Remote => (self.remote_domain.as_str(), self.remote_domain.as_str()),
-        };
-        match address.rsplit_once('@') {
-            None if self.append_at_origin && !origin.is_empty() => format!("{address}@{origin}"),
-            Some((_, domain)) if self.wants_dot(domain) && !dotted.is_empty() => {
-                format!("{address}.{dotted}")
-            }
-            _ => address.to_owned(),
-        }
-    }
-
-    fn wants_dot(&self, domain: &str) -> bool {
-        self.append_dot_domain && !domain.is_empty() && !domain.contains('.') && !domain.starts_with('[')
-    }
+    complete_domain(rules, &mut out);
+    out
 }
 
-/// Strips a source route: `@a,@b:user@c` is `user@c` (RFC 5321 appendix C).
-pub(crate) fn without_route(address: &str) -> &str {
+/// Takes `@site,@site:` off the front.
+pub fn strip_route(address: &str) -> &str {
     match address.split_once(':') {
-        Some((route, rest)) if address.starts_with('@') && !rest.is_empty() && is_route(route) => rest,
+        Some((route, rest)) if route.starts_with('@') && !rest.is_empty() => rest,
         _ => address,
     }
 }
 
-fn is_route(text: &str) -> bool {
-    text.split(',').all(|hop| hop.trim().starts_with('@'))
+/// `user@site` for `site!user` or `user%site`, if the rules allow and the address is one.
+pub fn turned_around(rules: &Rules, address: &str) -> Option<String> {
+    if rules.swap_bangpath && let Some((site, user)) = address.split_once('!') {
+        return Some(format!("{user}@{site}"));
+    }
+    let (user, site) = address.rsplit_once('%').filter(|_| rules.percent_hack)?;
+    Some(format!("{user}@{site}"))
+}
+
+/// The address without the dot at the end of its domain (unless more than that is wrong with it).
+pub fn without_final_dot(address: &str) -> &str {
+    match address.strip_suffix('.') {
+        Some(rest) if rest.contains('@') && !rest.ends_with(['.', '@']) => rest,
+        _ => address,
+    }
+}
+
+fn complete_domain(rules: &Rules, out: &mut String) {
+    let shorter = without_final_dot(out).len();
+    if shorter < out.len() {
+        out.truncate(shorter);
+        return;
+    }
+    let bare = out.rsplit_once('@').is_some_and(|(_, d)| !d.is_empty() && !d.contains('.') && !d.starts_with('['));
+    if bare && !rules.domain.is_empty() {
+        out.push('.');
+        out.push_str(&rules.domain);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    fn rules() -> RewriteRules {
-        RewriteRules {
-            origin: "origin.example".into(),
-            domain: "dom.example".into(),
-            append_at_origin: true,
-            append_dot_domain: true,
-            swap_bangpath: true,
-            percent_hack: true,
-            remote_domain: String::new(),
-        }
+    fn rules(origin: &str, domain: &str) -> Rules {
+        Rules { swap_bangpath: true, percent_hack: true, origin: origin.into(), domain: domain.into() }
     }
 
+    /// What trivial-rewrite(8) of Postfix 3.7 answers, address by address.
     #[test]
-    fn standard_form() {
-        for (given, want) in [
+    fn as_postfix_does() {
+        for (address, expect) in [
             ("", ""),
-            ("user", "user@origin.example"),
-            ("user@host", "user@host.dom.example"),
-            ("user@host.example.", "user@host.example"),
-            ("user@[192.0.2.1]", "user@[192.0.2.1]"),
-            ("site!user", "user@site.dom.example"),
-            ("a!b!user", "b!user@a.dom.example"),
-            ("user%host.example", "user@host.example"),
-            ("@a,@b:user@c.example", "user@c.example"),
-            ("a@b@c.example", "a@b@c.example"),
+            ("@", ""),
+            ("user", "user@my.origin"),
+            ("us er", "us er@my.origin"),
+            ("user@", "user@"),
+            ("user@host", "user@host.example.com"),
+            ("user@host.", "user@host"),
+            ("user@host.dom", "user@host.dom"),
+            ("user@host.dom.", "user@host.dom"),
+            ("user%dom", "user@dom.example.com"),
+            ("user%dom.org", "user@dom.org"),
+            ("a!b", "b@a.example.com"),
+            ("a.org!b", "b@a.org"),
+            ("a!b!c", "b!c@a.example.com"),
+            ("a!b@c.org", "a!b@c.org"),
+            ("a%b@c.org", "a%b@c.org"),
+            ("a%b%c", "a%b@c.example.com"),
+            ("@a:b@c", "b@c.example.com"),
+            ("@a,@b:c@d", "c@d.example.com"),
+            ("@a:b", "b@my.origin"),
+            ("@a:@b:c@d", "@b:c@d.example.com"),
+            ("@:user@x", "user@x.example.com"),
+            ("@a:@b", "@b.example.com"),
+            ("@example.com", "@example.com"),
+            ("user@[1.2.3.4]", "user@[1.2.3.4]"),
+            ("user@1.2.3.4", "user@1.2.3.4"),
+            ("a@b@c.org", "a@b@c.org"),
+            ("a@b@c", "a@b@c.example.com"),
+            ("user@a..b", "user@a..b"),
+            ("user@a..", "user@a.."),
+            ("user@.", "user@."),
+            ("user@..", "user@.."),
+            ("user@.host", "user@.host"),
+            ("a!@b", "a!@b.example.com"),
+            ("!b", "b@"),
+            ("a!", "@a.example.com"),
+            ("%a", "@a.example.com"),
+            ("a%", "a@"),
+            ("a!b%c", "b%c@a.example.com"),
+            ("a%b!c", "c@a%b.example.com"),
+            ("a@b%c", "a@b%c.example.com"),
+            ("..", "..@my.origin"),
         ] {
-            assert_eq!(rules().rewrite(RewriteContext::Local, given), want, "{given}");
+            assert_eq!(rewrite(&rules("my.origin", "example.com"), address), expect, "{address}");
         }
     }
 
     #[test]
-    fn remote_headers_are_left_alone() {
-        assert_eq!(rules().rewrite(RewriteContext::Remote, "user"), "user");
-        assert_eq!(rules().rewrite(RewriteContext::Remote, "user@host"), "user@host");
-        let invalid = RewriteRules { remote_domain: "domain.invalid".into(), ..rules() };
-        assert_eq!(invalid.rewrite(RewriteContext::Remote, "user"), "user@domain.invalid");
+    fn nothing_to_append() {
+        for (address, expect) in [("user", "user"), ("a!b", "b@a"), ("user@host.", "user@host"), ("@a:b", "b")] {
+            assert_eq!(rewrite(&rules("", ""), address), expect, "{address}");
+        }
+        for (address, expect) in [("a!b", "a!b"), ("a%b", "a%b"), ("@a:b@c", "b@c")] {
+            assert_eq!(rewrite(&Rules::default(), address), expect, "{address}");
+        }
     }
 
-    #[test]
-    fn switched_off() {
-        let off = RewriteRules {
-            append_at_origin: false,
-            append_dot_domain: false,
-            swap_bangpath: false,
-            percent_hack: false,
-            ..rules()
-        };
-        for same in ["user", "user@host", "a!b", "a%b"] {
-            assert_eq!(off.rewrite(RewriteContext::Local, same), same);
+    proptest! {
+        #[test]
+        fn never_panics(address in "[a-c@%!:.\\[\\], é]{0,20}") {
+            rewrite(&rules("my.origin", "example.com"), &address);
         }
     }
 }

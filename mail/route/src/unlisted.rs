@@ -1,50 +1,80 @@
-//! Does a recipient in one of our domains exist? (postconf(5) `reject_unlisted_recipient`.)
+//! Whether a recipient exists, before mail for it is accepted (postconf(5) `smtpd_reject_unlisted_recipient`).
+//!
+//! A canonical or virtual alias mapping makes any address known; else the table of its class must list it, when that
+//! table is configured. Without a table the class lets everything pass.
 
-use crate::{config::RouteConfig, resolve::resolve};
-use base_calls::AddressClass;
-use base_tables::{AddressForms, Maps, TableError};
+use crate::{RouteConfig, Router};
+use base_calls::{AddressClass, RouteError};
+use base_tables::{AddressForms, Maps, Tables};
+use proto_address::split_domain;
 
-/// `None` when the recipient exists or its domain is not ours; else the class whose table does not list it.
-pub(crate) async fn unlisted(
-    config: &RouteConfig,
-    recipient: &str,
-) -> Result<Option<AddressClass>, TableError> {
-    let to = resolve(config, "", recipient).await?;
-    if to.class == AddressClass::Default || is_double_bounce(config, &to.recipient) {
-        return Ok(None);
-    }
-    let is_local = to.class == AddressClass::Local;
-    let rewriting = [&config.recipient_canonical_maps, &config.canonical_maps, &config.virtual_alias_maps];
-    for maps in rewriting {
-        if has(config, maps, &to.recipient, is_local).await? {
-            return Ok(None);
+pub(crate) struct Lists {
+    canonical: Maps,
+    recipient_canonical: Maps,
+    virtual_alias: Maps,
+    virtual_mailbox: Maps,
+    relay: Maps,
+    local: Maps,
+}
+
+impl Lists {
+    pub(crate) fn new(c: &RouteConfig, tables: &Tables) -> Self {
+        let open = |title, text| Maps::open(tables, title, text);
+        Self {
+            canonical: open("canonical_maps", &c.canonical_maps),
+            recipient_canonical: open("recipient_canonical_maps", &c.recipient_canonical_maps),
+            virtual_alias: open("virtual_alias_maps", &c.virtual_alias_maps),
+            virtual_mailbox: open("virtual_mailbox_maps", &c.virtual_mailbox_maps),
+            relay: open("relay_recipient_maps", &c.relay_recipient_maps),
+            local: open("local_recipient_maps", &c.local_recipient_maps),
         }
     }
-    let table = match to.class {
-        AddressClass::Local => &config.local_recipient_maps,
-        AddressClass::VirtualMailbox => &config.virtual_mailbox_maps,
-        AddressClass::Relay => &config.relay_recipient_maps,
-        AddressClass::VirtualAlias => return Ok(Some(to.class)),
-        AddressClass::Default => return Ok(None),
-    };
-    if table.is_empty() || has(config, table, &to.recipient, is_local).await? {
-        return Ok(None);
-    }
-    Ok(Some(to.class))
 }
 
-async fn has(config: &RouteConfig, maps: &Maps, address: &str, is_local: bool) -> Result<bool, TableError> {
-    if maps.is_empty() {
-        return Ok(false);
+impl Router {
+    pub(crate) async fn find_unlisted(&self, recipient: &str) -> Result<Option<AddressClass>, RouteError> {
+        let resolved = self.resolve_address("", recipient).await?;
+        if resolved.invalid || resolved.class == AddressClass::Default {
+            return Ok(None);
+        }
+        let (address, class) = (resolved.recipient.as_str(), resolved.class);
+        if self.is_mapped(address, class).await? || self.is_always_known(address, class) {
+            return Ok(None);
+        }
+        let maps = match class {
+            AddressClass::VirtualAlias => return Ok(Some(class)),
+            AddressClass::VirtualMailbox => &self.lists.virtual_mailbox,
+            AddressClass::Relay => &self.lists.relay,
+            AddressClass::Local => &self.lists.local,
+            AddressClass::Default => return Ok(None),
+        };
+        let known = maps.is_empty() || self.lists_address(maps, address, class == AddressClass::Local).await?;
+        Ok(if known { None } else { Some(class) })
     }
-    let forms = AddressForms::rewriting(is_local);
-    Ok(maps.find_address(address, &config.recipient_delimiter, forms).await?.is_some())
-}
 
-/// The sender of double bounces is nobody's mailbox but must be accepted from our own probes.
-fn is_double_bounce(config: &RouteConfig, address: &str) -> bool {
-    let (local, domain) = proto_address::split_domain(address);
-    let ours = [&config.myorigin, &config.myhostname];
-    local.eq_ignore_ascii_case(&config.double_bounce_sender)
-        && domain.is_some_and(|d| ours.iter().any(|o| d.eq_ignore_ascii_case(o)))
+    /// Addresses of the mail system itself that need no entry.
+    fn is_always_known(&self, address: &str, class: AddressClass) -> bool {
+        let (local, _) = split_domain(address);
+        class == AddressClass::Local && local.eq_ignore_ascii_case(&self.config.double_bounce)
+    }
+
+    async fn is_mapped(&self, address: &str, class: AddressClass) -> Result<bool, RouteError> {
+        let lists = &self.lists;
+        let local = class == AddressClass::Local || self.is_origin(address);
+        for maps in [&lists.recipient_canonical, &lists.canonical, &lists.virtual_alias] {
+            if !maps.is_empty() && self.lists_address(maps, address, local).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_origin(&self, address: &str) -> bool {
+        split_domain(address).1.is_some_and(|d| d.eq_ignore_ascii_case(&self.config.myorigin))
+    }
+
+    async fn lists_address(&self, maps: &Maps, address: &str, local: bool) -> Result<bool, RouteError> {
+        let found = maps.find_address(address, &self.config.recipient_delimiter, AddressForms::rewriting(local)).await;
+        Ok(found.map_err(|_| self.lookup_failure(maps))?.is_some())
+    }
 }

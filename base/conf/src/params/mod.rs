@@ -215,3 +215,53 @@ pub fn template_of(name: &str) -> Option<&'static Param> {
     let longest = TRANSPORT_SUFFIXES.iter().filter(|(s, _)| suits(s)).max_by_key(|(s, _)| s.len());
     longest.and_then(|(_, default)| find(default))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorted_and_unique() {
+        assert!(GROUPS.windows(2).all(|w| w[0].0 < w[1].0), "groups");
+        for (group, params) in GROUPS {
+            let out_of_order = params.windows(2).find(|w| w[0].name >= w[1].name);
+            assert!(out_of_order.is_none(), "{group}: {out_of_order:?}");
+        }
+        let double = ALL.windows(2).find(|w| w[0].name == w[1].name);
+        assert!(double.is_none(), "{double:?}");
+    }
+
+    /// postconf(5) of the reference documents this many names; a new one of our own adds to it.
+    #[test]
+    fn complete() {
+        assert_eq!(ALL.len(), 958);
+        for (suffix, default) in TRANSPORT_SUFFIXES {
+            assert!(find(default).is_some() && find(&format!("transport{suffix}")).is_some(), "{suffix}");
+        }
+    }
+
+    #[test]
+    fn kinds_suit_defaults() {
+        for p in ALL.iter().filter(|p| !p.default.contains('$')) {
+            let good = match p.kind {
+                Kind::Bool => matches!(p.default, "yes" | "no" | ""),
+                Kind::Int | Kind::Long => p.default.is_empty() || p.default.parse::<i64>().is_ok(),
+                Kind::Time => p.default.is_empty() || p.default.ends_with(['s', 'm', 'h', 'd', 'w']),
+                _ => true,
+            };
+            assert!(good, "{p:?}");
+        }
+    }
+
+    #[test]
+    fn templates() {
+        let of = |name| template_of(name).map(|p| p.name);
+        assert_eq!(of("bulk_destination_concurrency_limit"), Some("default_destination_concurrency_limit"));
+        assert_eq!(of("bulk_destination_recipient_limit"), Some("default_destination_recipient_limit"));
+        assert_eq!(of("bulk_extra_recipient_limit"), Some("default_extra_recipient_limit"));
+        assert_eq!(of("bulk_initial_destination_concurrency"), Some("initial_destination_concurrency"));
+        assert_eq!(of("policy_time_limit"), Some("command_time_limit"));
+        assert_eq!(of("_time_limit"), None);
+        assert_eq!(of("other"), None);
+    }
+}
