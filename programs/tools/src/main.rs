@@ -4,7 +4,9 @@
 //! Exit code 0 on success, 1 on any error, 64 to 78 where a manual page asks for sysexits.h codes.
 
 mod getopt;
+mod mailq;
 mod postconf;
+mod showq;
 mod tools;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};

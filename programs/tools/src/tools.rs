@@ -14,7 +14,9 @@ pub struct Tool {
 
 /// Every tool, sorted by name.
 pub const ALL: &[Tool] = &[
+    crate::mailq::TOOL,
     crate::postconf::TOOL,
+    crate::showq::TOOL,
 ];
 
 /// The tool called `name`.

@@ -1,0 +1,70 @@
+//! mailq(1): `sendmail -bp`. Replaces itself with `postqueue -p`, which has the right to ask the server.
+
+use crate::{getopt, tools::Tool};
+use std::{ffi::OsString, os::unix::process::CommandExt, path::PathBuf, process::Command, process::ExitCode};
+
+/// The record.
+pub const TOOL: Tool = Tool { name: "mailq", run, about: "list the mail queue" };
+
+/// `EX_TEMPFAIL`, as sendmail(1) ends on every error.
+const TEMPFAIL: u8 = 75;
+
+fn run(args: &[OsString]) -> ExitCode {
+    match parse(args).and_then(|args| Err(list(&args))) {
+        Ok(never) => never,
+        Err(text) => {
+            eprintln!("mailq: {text}");
+            ExitCode::from(TEMPFAIL)
+        }
+    }
+}
+
+/// The arguments for postqueue. Options of sendmail that do not matter here are accepted.
+fn parse(args: &[OsString]) -> Result<Vec<OsString>, String> {
+    let spec = "A:B:C:F:GILN:O:R:UV:X:b:ce:f:h:iL:mno:p:q:r:stvx:";
+    let parsed = getopt::parse(spec, args)?;
+    if !parsed.operands.is_empty() {
+        return Err("fatal: display queue mode requires no recipient".into());
+    }
+    let mut out = vec![OsString::from("-p")];
+    if let Some(dir) = parsed.value('C') {
+        out.extend([OsString::from("-c"), dir.to_owned()]);
+    }
+    out.extend(parsed.options.iter().filter(|(c, _)| *c == 'v').map(|_| OsString::from("-v")));
+    Ok(out)
+}
+
+/// Never returns when postqueue is found; else the reason.
+fn list(args: &[OsString]) -> String {
+    let dir = std::env::current_exe().ok().and_then(|p| Some(p.parent()?.to_owned())).unwrap_or_default();
+    let places = ["postqueue", "../../sbin/postqueue", "hikyaku-submit"].map(|p| dir.join(p));
+    let standard = PathBuf::from("/usr/sbin/postqueue");
+    let program = places.into_iter().find(|p| p.is_file()).unwrap_or(standard);
+    let error = Command::new(&program).arg0("postqueue").args(args).exec();
+    format!("fatal: execute {}: {}", program.display(), base_sys::system_text(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show(args: &str) -> String {
+        let args: Vec<OsString> = args.split_whitespace().map(OsString::from).collect();
+        match parse(&args) {
+            Ok(a) => a.join(" ".as_ref()).to_string_lossy().into_owned(),
+            Err(e) => e,
+        }
+    }
+
+    #[test]
+    fn arguments() {
+        for (args, want) in [
+            ("", "-p"),
+            ("-C /x -v", "-p -c /x -v"),
+            ("-Ac", "-p"),
+            ("x", "fatal: display queue mode requires no recipient"),
+        ] {
+            assert_eq!(show(args), want, "{args}");
+        }
+    }
+}
