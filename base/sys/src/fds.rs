@@ -55,6 +55,12 @@ pub fn recv_with_fd(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<(usize
     Ok((got.bytes, first))
 }
 
+/// The user id of the process at the other end of a connected Unix socket.
+pub fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let who = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::PeerCredentials)?;
+    Ok(who.uid())
+}
+
 /// A file in memory that holds `bytes`, for content that has no spool file and is too big to send inline.
 pub fn memory_file(bytes: &[u8]) -> io::Result<File> {
     use nix::sys::memfd::{MFdFlags, memfd_create};

@@ -5,6 +5,7 @@
 //! - [`handoff`]: what master tells worker and courier (listening sockets, reload, stop) over an inherited socket.
 //! - [`fds`]: descriptors over Unix sockets, memory files, close-on-exec.
 //! - [`process`]: starting children, waiting for them, signals as a descriptor; [`daemon`]: going to the background.
+//! - [`regex`]: POSIX regular expressions; [`lmdb`]: reading LMDB files.
 //! - [`limits`]: umask and resource limits; [`sandbox`]: giving up what a process will never need.
 //!
 //! Every function reports failure as an `io::Error` of the system call, with what was attempted in the text where
@@ -14,9 +15,11 @@ pub mod daemon;
 pub mod fds;
 pub mod handoff;
 pub mod limits;
+pub mod lmdb;
 pub mod locks;
 pub mod privilege;
 pub mod process;
+pub mod regex;
 pub mod sandbox;
 pub mod users;
 

@@ -64,6 +64,18 @@ pub fn flock(file: &File, patience: &Patience) -> io::Result<bool> {
     Ok(got.is_some())
 }
 
+/// Shared flock(2) on a file that is about to be read, tried for a tenth of a second: for files that other programs
+/// write in place under an exclusive lock (postmap(1)). `WouldBlock` when the writer takes longer.
+pub fn lock_shared_briefly(file: &File) -> io::Result<()> {
+    let patience = Patience { attempts: 20, delay: Duration::from_millis(5), ..Patience::ONCE };
+    let got = patience.try_until(|| match file.try_lock_shared() {
+        Ok(()) => Ok(Some(())),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(e)) => Err(explain("flock", e)),
+    })?;
+    got.ok_or_else(|| io::Error::new(io::ErrorKind::WouldBlock, "locked by another program"))
+}
+
 /// Exclusive fcntl(2) lock of the whole file, held until this process closes any descriptor of it.
 pub fn fcntl_lock(file: &File, patience: &Patience) -> io::Result<bool> {
     let whole = libc::flock {

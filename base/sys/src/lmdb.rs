@@ -1,0 +1,88 @@
+//! Reading an LMDB file that another program made (`lmdb:` tables of Debian's postmap).
+//!
+//! The file is mapped only while it is read, under the shared lock that Postfix's writers respect; a file that is
+//! shorter than its own page count is refused before it is mapped.
+
+use heed::types::Bytes;
+use heed::{Database, EnvFlags, EnvOpenOptions};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+const MAGIC: u32 = 0xBEEF_C0DE;
+
+/// Calls `each` for every entry of the file's main database, in key order.
+pub fn read_all(path: &Path, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
+    let file = File::open(path)?;
+    crate::locks::lock_shared_briefly(&file)?;
+    check(&file)?;
+    let mut options = EnvOpenOptions::new();
+    // SAFETY (flags): NO_LOCK is safe for one reader that holds the file lock which writers take.
+    unsafe { options.flags(EnvFlags::NO_SUB_DIR | EnvFlags::READ_ONLY | EnvFlags::NO_LOCK) };
+    // SAFETY: the mapping lives for this call only; writers are kept out by the lock, and the size was checked.
+    let env = unsafe { options.open(path) }.map_err(failed)?;
+    let read = || -> heed::Result<()> {
+        let txn = env.read_txn()?;
+        let Some(db): Option<Database<Bytes, Bytes>> = env.open_database(&txn, None)? else { return Ok(()) };
+        for entry in db.iter(&txn)? {
+            let (key, value) = entry?;
+            each(key, value);
+        }
+        Ok(())
+    };
+    let mut read = read;
+    let done = read().map_err(failed);
+    env.prepare_for_closing().wait();
+    done
+}
+
+fn failed(error: heed::Error) -> io::Error {
+    match error {
+        heed::Error::Io(error) => error,
+        other => io::Error::other(other.to_string()),
+    }
+}
+
+/// The newer of the two meta pages says how many pages there are; all of them must be in the file.
+fn check(file: &File) -> io::Result<()> {
+    let bad = || io::Error::new(io::ErrorKind::InvalidData, "Invalid argument");
+    let mut meta = [0u8; 152];
+    file.read_exact_at(&mut meta, 0).map_err(|_| bad())?;
+    let page_size = u64::from(u32_at(&meta, 40));
+    if u32_at(&meta, 16) != MAGIC || !(512..=65536).contains(&page_size) {
+        return Err(bad());
+    }
+    let mut other = [0u8; 152];
+    file.read_exact_at(&mut other, page_size).map_err(|_| bad())?;
+    let newer = if u64_at(&other, 144) > u64_at(&meta, 144) { other } else { meta };
+    let pages = u64_at(&newer, 136).checked_add(1).ok_or_else(bad)?;
+    match pages.checked_mul(page_size).is_some_and(|size| file.metadata().is_ok_and(|m| m.len() >= size)) {
+        true => Ok(()),
+        false => Err(bad()),
+    }
+}
+
+fn u32_at(bytes: &[u8; 152], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes)
+}
+
+fn u64_at(bytes: &[u8; 152], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lmdb");
+        for bytes in [Vec::new(), vec![0; 100], vec![0xff; 10_000]] {
+            std::fs::write(&path, &bytes).unwrap();
+            assert!(read_all(&path, |_, _| ()).is_err());
+        }
+        assert_eq!(read_all(&dir.path().join("none"), |_, _| ()).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
