@@ -1,1 +1,78 @@
-//! (being written)
+//! The second stage of a message: cleanup(8). Content streams in from receive, pickup, bounce or local forwarding, is
+//! completed and rewritten, and ends in the spool; the scheduler hears of it when it is durable.
+//!
+//! What happens on the way is a list of steps, one file each, in [`steps::STEPS`]: envelope addresses when the content
+//! starts, each header as it passes, the end of the header section, the end of the message. The header section is read
+//! once; the body passes in bulk. Memory per message is bounded by the chunk that is handed in, one header, the
+//! recipients, and the spool's threshold for large messages.
+//!
+//! Errors answer as Postfix does and are remembered: whatever follows is read and thrown away, [`Submission::finish`]
+//! returns the error, and nothing is kept. For local submission a permanent error becomes a notice to the sender.
+//!
+//! [`Submission::finish`]: base_calls::Submission::finish
+
+mod addresses;
+mod config;
+mod message;
+mod output;
+mod recipients;
+mod reply;
+mod size;
+pub mod steps;
+
+pub use config::{CleanupConfig, Classes};
+pub use size::RecordSize;
+
+use addresses::Mappings;
+use base_calls::{Arrivals, Envelope, Notifier, Route, Submission, Submit, SubmitError, SubmitOptions};
+use base_log::Log;
+use base_spool::Spool;
+use base_tables::Tables;
+use std::sync::{Arc, OnceLock};
+
+/// What every message of this configuration shares.
+pub(crate) struct Core {
+    pub config: Arc<CleanupConfig>,
+    pub spool: Arc<dyn Spool>,
+    pub route: Arc<dyn Route>,
+    pub arrivals: Arc<dyn Arrivals>,
+    pub mappings: Mappings,
+    pub log: Log,
+    pub notifier: OnceLock<Arc<dyn Notifier>>,
+}
+
+/// The cleanup stage.
+#[derive(Clone)]
+pub struct Cleanup {
+    core: Arc<Core>,
+}
+
+impl Cleanup {
+    /// Opens the tables of `config`.
+    pub fn new(
+        config: Arc<CleanupConfig>,
+        spool: Arc<dyn Spool>,
+        route: Arc<dyn Route>,
+        arrivals: Arc<dyn Arrivals>,
+        tables: &Arc<Tables>,
+        log: Log,
+    ) -> Self {
+        let mappings = Mappings::open(&config, tables);
+        let notifier = OnceLock::new();
+        Self { core: Arc::new(Core { config, spool, route, arrivals, mappings, log, notifier }) }
+    }
+
+    /// Tells who writes notices, for errors of messages that nobody waits for ([`SubmitOptions::bounce_errors`]).
+    /// The notifier submits through this stage, so it can only be made after it. Without one such errors are
+    /// returned like any other.
+    pub fn set_notifier(&self, notifier: Arc<dyn Notifier>) {
+        let _ = self.core.notifier.set(notifier);
+    }
+}
+
+impl Submit for Cleanup {
+    fn open(&self, envelope: Envelope, options: SubmitOptions) -> Result<Box<dyn Submission>, SubmitError> {
+        let message = message::Message::open(self.core.clone(), envelope, options)?;
+        Ok(Box::new(message))
+    }
+}

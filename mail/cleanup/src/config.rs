@@ -1,0 +1,154 @@
+//! The parameters of cleanup(8) as typed values. An immutable snapshot; a reload makes another.
+
+use base_conf::{Config, Error};
+
+
+/// Where an address stands, for `canonical_classes` and its relatives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Classes {
+    /// `envelope_sender`
+    pub envelope_sender: bool,
+    /// `envelope_recipient`
+    pub envelope_recipient: bool,
+    /// `header_sender`
+    pub header_sender: bool,
+    /// `header_recipient`
+    pub header_recipient: bool,
+}
+
+impl Classes {
+    fn parse(config: &Config, name: &str) -> Result<Self, Error> {
+        let words = config.list(name)?;
+        let has = |w: &str| words.iter().any(|x| x.eq_ignore_ascii_case(w));
+        Ok(Self {
+            envelope_sender: has("envelope_sender"),
+            envelope_recipient: has("envelope_recipient"),
+            header_sender: has("header_sender"),
+            header_recipient: has("header_recipient"),
+        })
+    }
+}
+
+/// Everything cleanup reads from main.cf.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "named like the parameters of postconf(5)")]
+pub struct CleanupConfig {
+    pub log_name: String,
+    pub myhostname: String,
+    pub enable_long_queue_ids: bool,
+    pub enable_original_recipient: bool,
+    pub always_add_missing_headers: bool,
+    pub remote_header_rewrite_domain: String,
+    pub undisclosed_recipients_header: String,
+    pub header_from_obsolete: bool,
+    pub message_drop_headers: Vec<String>,
+    pub hopcount_limit: u32,
+    pub message_size_limit: u64,
+    pub header_size_limit: usize,
+    pub line_length_limit: usize,
+    pub header_address_token_limit: usize,
+    pub duplicate_filter_limit: usize,
+    pub virtual_alias_maps: String,
+    pub virtual_alias_expansion_limit: usize,
+    pub virtual_alias_recursion_limit: usize,
+    pub virtual_alias_address_length_limit: usize,
+    pub canonical_maps: String,
+    pub sender_canonical_maps: String,
+    pub recipient_canonical_maps: String,
+    pub canonical_classes: Classes,
+    pub sender_canonical_classes: Classes,
+    pub recipient_canonical_classes: Classes,
+    pub masquerade_domains: Vec<String>,
+    pub masquerade_exceptions: String,
+    pub masquerade_classes: Classes,
+    pub propagate_canonical: bool,
+    pub propagate_virtual: bool,
+    pub recipient_delimiter: String,
+    pub myorigin: String,
+    pub mydestination: String,
+    pub always_bcc: String,
+    pub sender_bcc_maps: String,
+    pub recipient_bcc_maps: String,
+    pub content_filter: String,
+    pub smtputf8_autodetect_sendmail: bool,
+}
+
+impl CleanupConfig {
+    /// Reads the parameters.
+    pub fn from_config(c: &Config) -> Result<Self, Error> {
+        let propagate = c.list("propagate_unmatched_extensions")?;
+        let propagates = |w: &str| propagate.iter().any(|x| x == w);
+        let classes = c.list("smtputf8_autodetect_classes")?;
+        let detects = |w: &str| classes.iter().any(|x| x == w || x == "all");
+        Ok(Self {
+            log_name: format!("{}/cleanup", c.str("syslog_name")?),
+            myhostname: c.str("myhostname")?,
+            enable_long_queue_ids: c.bool("enable_long_queue_ids")?,
+            enable_original_recipient: c.bool("enable_original_recipient")?,
+            always_add_missing_headers: c.bool("always_add_missing_headers")?,
+            remote_header_rewrite_domain: c.str("remote_header_rewrite_domain")?,
+            undisclosed_recipients_header: c.str("undisclosed_recipients_header")?,
+            header_from_obsolete: c.str("header_from_format")?.eq_ignore_ascii_case("obsolete"),
+            message_drop_headers: c.list("message_drop_headers")?,
+            hopcount_limit: limit(c, "hopcount_limit")?,
+            message_size_limit: limit(c, "message_size_limit")?,
+            header_size_limit: limit(c, "header_size_limit")?,
+            line_length_limit: limit(c, "line_length_limit")?,
+            header_address_token_limit: limit(c, "header_address_token_limit")?,
+            duplicate_filter_limit: limit(c, "duplicate_filter_limit")?,
+            virtual_alias_maps: c.str("virtual_alias_maps")?,
+            virtual_alias_expansion_limit: limit(c, "virtual_alias_expansion_limit")?,
+            virtual_alias_recursion_limit: limit(c, "virtual_alias_recursion_limit")?,
+            virtual_alias_address_length_limit: limit(c, "virtual_alias_address_length_limit")?,
+            canonical_maps: c.str("canonical_maps")?,
+            sender_canonical_maps: c.str("sender_canonical_maps")?,
+            recipient_canonical_maps: c.str("recipient_canonical_maps")?,
+            canonical_classes: Classes::parse(c, "canonical_classes")?,
+            sender_canonical_classes: Classes::parse(c, "sender_canonical_classes")?,
+            recipient_canonical_classes: Classes::parse(c, "recipient_canonical_classes")?,
+            masquerade_domains: c.list("masquerade_domains")?,
+            masquerade_exceptions: c.str("masquerade_exceptions")?,
+            masquerade_classes: Classes::parse(c, "masquerade_classes")?,
+            propagate_canonical: propagates("canonical"),
+            propagate_virtual: propagates("virtual"),
+            recipient_delimiter: c.str("recipient_delimiter")?,
+            myorigin: c.str("myorigin")?,
+            mydestination: c.str("mydestination")?,
+            always_bcc: c.str("always_bcc")?,
+            sender_bcc_maps: c.str("sender_bcc_maps")?,
+            recipient_bcc_maps: c.str("recipient_bcc_maps")?,
+            content_filter: c.str("content_filter")?,
+            smtputf8_autodetect_sendmail: c.bool("smtputf8_enable")? && detects("sendmail"),
+        })
+    }
+
+    /// No header address is mapped by a table.
+    pub(crate) fn maps_no_header(&self) -> bool {
+        self.canonical_maps.is_empty()
+            && self.sender_canonical_maps.is_empty()
+            && self.recipient_canonical_maps.is_empty()
+            && self.masquerade_domains.is_empty()
+    }
+}
+
+/// A number that is a bound: negative counts as zero, and what does not fit as the largest.
+fn limit<T: TryFrom<i64> + Bounded>(c: &Config, name: &str) -> Result<T, Error> {
+    Ok(T::try_from(c.int(name)?.max(0)).unwrap_or(T::MAX))
+}
+
+/// The largest value of a type.
+trait Bounded {
+    const MAX: Self;
+}
+
+impl Bounded for u32 {
+    const MAX: Self = u32::MAX;
+}
+
+impl Bounded for u64 {
+    const MAX: Self = u64::MAX;
+}
+
+impl Bounded for usize {
+    const MAX: Self = usize::MAX;
+}
