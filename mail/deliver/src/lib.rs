@@ -7,6 +7,11 @@
 
 pub mod agents;
 mod report;
+#[cfg(test)]
+mod testing;
+mod transports;
+
+pub use transports::Transports;
 
 use base_calls::{Deliver, Route, Submit};
 use base_conf::{Config, Error, Service};
@@ -30,13 +35,15 @@ pub struct Deps {
     pub submit: Arc<dyn Submit>,
     /// `queue_directory`: relative socket paths, `private/courier`.
     pub queue_directory: PathBuf,
+    /// The agents of this configuration; a new, empty one for each configuration.
+    pub transports: Arc<Transports>,
 }
 
 /// The agent of a master.cf service. `cfg` is the view of that service (its `-o` overrides, its process name). `None`
 /// when the service's command delivers nothing.
 pub fn agent(service: &Service, cfg: &Config, deps: &Deps) -> Result<Option<Arc<dyn Deliver>>, Error> {
-    match agents::find(&service.command) {
-        Some(a) => (a.make)(service, cfg, deps).map(Some),
-        None => Ok(None),
-    }
+    let Some(kind) = agents::find(&service.command) else { return Ok(None) };
+    let agent = (kind.make)(service, cfg, deps)?;
+    deps.transports.enter(&service.name, &agent);
+    Ok(Some(agent))
 }

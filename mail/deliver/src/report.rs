@@ -1,1 +1,194 @@
-//! Reporting.
+//! What became of each recipient: the log line and the outcome for the scheduler, in one place.
+//!
+//! Every agent reports through a [`Reporter`]; a recipient it says nothing of counts as deferred. With `soft_bounce` a
+//! permanent failure is logged as SOFTBOUNCE and deferred (postconf(5)).
+
+use base_calls::{Delivery, DeliveryReport, Diagnosis, Notify, Outcome, Recipient, Target, Timestamp};
+use base_conf::{Config, Error, Service};
+use base_log::{
+    Log, Source,
+    lines::{Delays, Delivery as DeliveryLine, DeliveryStatus},
+};
+use proto_dsn::Status;
+use std::sync::Arc;
+
+/// Who reports: an agent's own name and settings.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    /// The log.
+    pub log: Log,
+    /// `postfix/smtp`.
+    pub program: Arc<str>,
+    /// `soft_bounce`.
+    pub soft_bounce: bool,
+}
+
+impl Identity {
+    /// From the service's view of the configuration.
+    pub fn new(service: &Service, cfg: &Config, log: &Log) -> Result<Self, Error> {
+        let program = format!("{}/{}", cfg.str("syslog_name")?, service.command);
+        Ok(Self { log: log.clone(), program: program.into(), soft_bounce: cfg.bool("soft_bounce")? })
+    }
+}
+
+/// Where a result comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// `host[address]:port`, `local`, `none`.
+    pub relay: Arc<str>,
+    /// Deliveries over this connection so far.
+    pub conn_use: u32,
+    /// When the connection was ready; `None`: it never was.
+    pub ready: Option<Timestamp>,
+}
+
+impl Origin {
+    /// No relay.
+    pub fn none() -> Self {
+        Self { relay: "none".into(), conn_use: 0, ready: None }
+    }
+
+    /// A named place without a connection: `local`.
+    pub fn named(relay: &str, ready: Timestamp) -> Self {
+        Self { relay: relay.into(), conn_use: 0, ready: Some(ready) }
+    }
+}
+
+/// Collects the results of one delivery.
+pub(crate) struct Reporter<'a> {
+    pub identity: &'a Identity,
+    pub source: Source,
+    pub delivery: &'a Delivery,
+    pub started: Timestamp,
+    report: DeliveryReport,
+}
+
+impl<'a> Reporter<'a> {
+    /// At the start of a delivery.
+    pub fn new(identity: &'a Identity, delivery: &'a Delivery) -> Self {
+        Self {
+            source: identity.log.session_source(identity.program.clone()),
+            identity,
+            delivery,
+            started: Timestamp::now(),
+            report: DeliveryReport::default(),
+        }
+    }
+
+    /// The envelope's record of a target.
+    pub fn recipient(&self, target: &Target) -> Option<&'a Recipient> {
+        let index = usize::try_from(target.index).ok()?;
+        self.delivery.message.envelope.recipients.get(index)
+    }
+
+    /// What the sender wants to hear of a target.
+    pub fn notify(&self, target: &Target) -> Notify {
+        self.recipient(target).map(|r| r.notify).unwrap_or_default()
+    }
+
+    /// Logs a delivery. `notice` makes the text of a success notice when the recipient asked for one.
+    pub fn sent(
+        &mut self,
+        target: &Target,
+        origin: &Origin,
+        status: Status,
+        text: &str,
+        notice: impl FnOnce() -> Option<Diagnosis>,
+    ) {
+        self.line(target, &target.address, origin, status, DeliveryStatus::Sent, text);
+        let wanted = self.notify(target).success;
+        let notice = if wanted { notice().map(Box::new) } else { None };
+        self.report.outcomes.push((target.index, Outcome::Sent(notice)));
+    }
+
+    /// Logs a failure; its status says whether it is temporary.
+    pub fn failed(&mut self, target: &Target, origin: &Origin, diagnosis: Diagnosis) {
+        let outcome = self.log_failure(target, &target.address, origin, diagnosis);
+        self.report.outcomes.push((target.index, outcome));
+    }
+
+    /// Logs a failure of `address`, and makes the outcome without reporting it.
+    pub fn log_failure(&self, target: &Target, address: &str, origin: &Origin, mut d: Diagnosis) -> Outcome {
+        if d.status.class() != 5 {
+            self.line(target, address, origin, d.status, DeliveryStatus::Deferred, &d.reason);
+            return Outcome::Deferred(Box::new(d));
+        }
+        if self.identity.soft_bounce {
+            d.status = d.status.with_class(4);
+            self.line(target, address, origin, d.status, DeliveryStatus::SoftBounce, &d.reason);
+            return Outcome::Deferred(Box::new(d));
+        }
+        self.line(target, address, origin, d.status, DeliveryStatus::Bounced, &d.reason);
+        Outcome::Failed(Box::new(d))
+    }
+
+    /// Logs a delivery of `address`, which stands for the target.
+    pub fn log_sent(&self, target: &Target, address: &str, origin: &Origin, status: Status, text: &str) {
+        self.line(target, address, origin, status, DeliveryStatus::Sent, text);
+    }
+
+    /// Reports an outcome that was logged.
+    pub fn outcome(&mut self, target: &Target, outcome: Outcome) {
+        self.report.outcomes.push((target.index, outcome));
+    }
+
+    /// The destination as a whole cannot be reached.
+    pub fn destination_down(&mut self, why: &Diagnosis) {
+        self.report.destination_down = Some(Box::new(why.clone()));
+    }
+
+    /// Adds what another agent reported.
+    pub fn merge(&mut self, report: DeliveryReport) {
+        self.report.outcomes.extend(report.outcomes);
+    }
+
+    /// The end of the delivery.
+    pub fn finish(self) -> DeliveryReport {
+        self.report
+    }
+
+    /// `QUEUEID: text`.
+    pub fn info(&self, text: &str) {
+        self.identity.log.info(&self.source, format_args!("{}: {text}", self.delivery.message.id));
+    }
+
+    /// `warning: text`.
+    pub fn warning(&self, text: &str) {
+        self.identity.log.warning(&self.source, text);
+    }
+
+    fn line(
+        &self,
+        target: &Target,
+        to: &str,
+        origin: &Origin,
+        dsn: Status,
+        status: DeliveryStatus,
+        reason: &str,
+    ) {
+        let line = DeliveryLine {
+            id: self.delivery.message.id,
+            to,
+            orig_to: self.recipient(target).map_or("", |r| r.original.as_str()),
+            relay: &origin.relay,
+            conn_use: origin.conn_use,
+            delays: self.delays(origin),
+            dsn,
+            status,
+            reason,
+        };
+        self.identity.log.line(&self.source, &line);
+    }
+
+    /// Before the queue manager, in it, connection set-up, transmission.
+    fn delays(&self, origin: &Origin) -> Delays {
+        let now = Timestamp::now();
+        let ready = origin.ready.unwrap_or(now);
+        Delays {
+            before: self.delivery.activated.since(self.delivery.message.envelope.arrival),
+            queue: self.started.since(self.delivery.activated),
+            setup: ready.since(self.started),
+            transmission: now.since(ready.max(self.started)),
+        }
+    }
+}
