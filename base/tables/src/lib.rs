@@ -8,15 +8,30 @@
 //!
 //! Manual pages: DATABASE_README, postmap(1), cidr_table(5), regexp_table(5), pcre_table(5).
 
+mod address;
+mod aliases;
+mod bdb;
 mod exec;
+mod fold;
+mod index;
+mod indexed;
+mod lines;
 mod maps;
 mod match_list;
+mod network;
+mod prefilter;
+mod rules;
+mod source;
 mod table;
 mod tables;
+mod template;
 pub mod types;
+mod watch;
 
+pub use address::split_extension;
 pub use exec::block_on;
 pub use maps::{AddressForms, DomainForms, Maps};
 pub use match_list::{MatchKind, MatchList};
-pub use table::{Fut, OpenError, Table, TableError};
-pub use tables::{Options, ProxyRead, Tables, Usage};
+pub use network::Network;
+pub use table::{Answer, Fut, OpenError, Table, TableError};
+pub use tables::{Options, ProxyRead, Tables, Usage, Warn};

@@ -48,6 +48,10 @@ pub enum ProxyRead {
 pub struct Options {
     /// Gets warnings.
     pub warn: Warn,
+    /// Gets errors (tables that cannot be opened), in Postfix's words.
+    pub error: Warn,
+    /// Gets what proxymap(8) would warn about.
+    pub proxy_warn: Warn,
     /// The check for `proxy:`.
     pub proxy: ProxyRead,
     /// How often at most a table's file is checked for changes.
@@ -56,7 +60,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { warn: Arc::new(|_| ()), proxy: ProxyRead::Any, check_every: Duration::from_millis(200) }
+        let quiet: Warn = Arc::new(|_| ());
+        Options {
+            warn: quiet.clone(),
+            error: quiet.clone(),
+            proxy_warn: quiet,
+            proxy: ProxyRead::Any,
+            check_every: Duration::from_millis(200),
+        }
     }
 }
 
@@ -84,8 +95,14 @@ impl Tables {
         if let Some(table) = self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return table.clone();
         }
-        let table = self.try_open(spec, usage).unwrap_or_else(|error| Arc::new(Failed { spec: spec.to_owned(), error }));
+        let table = self.try_open(spec, usage).unwrap_or_else(|error| self.failed(spec, error));
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(table).clone()
+    }
+
+    /// A table whose every lookup is `error`.
+    pub(crate) fn failed(&self, spec: &str, error: OpenError) -> Arc<dyn Table> {
+        (self.options.error)(&error.text);
+        Arc::new(Failed { spec: spec.to_owned(), error, warn: self.options.warn.clone() })
     }
 
     /// Opens a table of its own, or says why not (the tools end with that message).
@@ -98,6 +115,7 @@ impl Tables {
 struct Failed {
     spec: String,
     error: OpenError,
+    warn: Warn,
 }
 
 impl Table for Failed {
@@ -106,6 +124,7 @@ impl Table for Failed {
     }
 
     fn lookup_now(&self, _key: &[u8]) -> Option<crate::table::Answer> {
+        (self.warn)(&format!("{} is unavailable. {}", self.spec, self.error.text));
         Some(Err(crate::TableError { table: self.spec.clone(), reason: self.error.text.clone() }))
     }
 

@@ -1,10 +1,27 @@
 //! The registry of table types: one file and one word in [`TYPES`] each.
 
+use crate::lines;
 use crate::table::{OpenError, Table};
 use crate::tables::{Tables, Usage};
 use std::sync::Arc;
 
+mod btree;
+mod cidr;
+mod environ;
+mod fail;
+mod hash;
+mod inline;
+mod internal;
+mod lmdb;
+mod pcre;
+mod pipemap;
+mod proxy;
+mod randmap;
+mod regexp;
 mod r#static;
+mod texthash;
+mod unionmap;
+mod unix;
 
 /// One table type.
 pub struct TableType {
@@ -12,8 +29,8 @@ pub struct TableType {
     pub name: &'static str,
     /// Opens `type:name`.
     pub open: fn(&Open<'_>) -> Result<Arc<dyn Table>, OpenError>,
-    /// True when postmap can make files of this type.
-    pub builds: bool,
+    /// What postmap adds to the name of the file it makes; `None` when it cannot make files of this type.
+    pub suffix: Option<&'static str>,
 }
 
 /// What a type gets to open a table.
@@ -29,24 +46,66 @@ pub struct Open<'a> {
 }
 
 /// All types, sorted by name (`postconf -m`).
-pub static TYPES: &[&TableType] = &[&r#static::TYPE];
+pub static TYPES: &[&TableType] = &[
+    &btree::TYPE,
+    &cidr::TYPE,
+    &environ::TYPE,
+    &fail::TYPE,
+    &hash::TYPE,
+    &inline::TYPE,
+    &internal::TYPE,
+    &lmdb::TYPE,
+    &pcre::TYPE,
+    &pipemap::TYPE,
+    &proxy::TYPE,
+    &randmap::TYPE,
+    &regexp::TYPE,
+    &r#static::TYPE,
+    &texthash::TYPE,
+    &unionmap::TYPE,
+    &unix::TYPE,
+];
 
 /// The type of this name.
 pub fn find(name: &str) -> Option<&'static TableType> {
     TYPES.binary_search_by(|t| t.name.cmp(name)).ok().and_then(|i| TYPES.get(i)).copied()
 }
 
-/// Opens `spec`.
-pub(crate) fn open(tables: &Tables, spec: &str, usage: Usage) -> Result<Arc<dyn Table>, OpenError> {
+/// Takes `type:name` apart.
+pub fn parse_spec(spec: &str) -> Result<(&'static TableType, &str), OpenError> {
     let (kind, name) = match spec.split_once(':') {
-        Some((kind, name)) if !name.is_empty() => (kind, name),
+        Some((kind, name)) if !kind.is_empty() && !name.is_empty() => (kind, name),
         _ => {
             let text = format!("open dictionary: expecting \"type:name\" form instead of \"{spec}\"");
             return Err(OpenError::new(text));
         }
     };
-    let Some(found) = find(kind) else {
-        return Err(OpenError::new(format!("unsupported dictionary type: {kind}")));
-    };
-    (found.open)(&Open { tables, spec, name, usage })
+    match find(kind) {
+        Some(found) => Ok((found, name)),
+        None => Err(OpenError::new(format!("unsupported dictionary type: {kind}"))),
+    }
+}
+
+/// Opens `spec`.
+pub(crate) fn open(tables: &Tables, spec: &str, usage: Usage) -> Result<Arc<dyn Table>, OpenError> {
+    let (kind, name) = parse_spec(spec)?;
+    (kind.open)(&Open { tables, spec, name, usage })
+}
+
+/// The text between the outer braces of `type:{…}`; `need` is what Postfix says the form is.
+fn braced_list<'a>(open: &Open<'a>, need: &str) -> Result<&'a str, OpenError> {
+    let inner = open.name.strip_prefix('{').and_then(|n| n.strip_suffix('}')).filter(|n| !n.is_empty());
+    inner.ok_or_else(|| OpenError::new(format!("bad syntax: \"{}\"; {need}", open.spec)))
+}
+
+/// Opens the tables named in `type:{type:name, …}`.
+fn inner_tables(open: &Open<'_>, need: &str) -> Result<Vec<Arc<dyn Table>>, OpenError> {
+    let mut tables = Vec::new();
+    for spec in lines::tokens(braced_list(open, need)?) {
+        tables.push(open.tables.try_open(spec, open.usage)?);
+    }
+    match tables.is_empty() {
+        true => Err(OpenError::new(format!("empty table: \"{}\"; {need}", open.spec))),
+        false => Ok(tables),
+    }
 }

@@ -1,10 +1,11 @@
 //! `static:value`: the same answer to every key. DATABASE_README.
 
 use super::{Open, TableType};
+use crate::lines;
 use crate::table::{Answer, OpenError, Table};
 use std::sync::Arc;
 
-pub(super) const TYPE: TableType = TableType { name: "static", open, builds: false };
+pub(super) const TYPE: TableType = TableType { name: "static", open, suffix: None };
 
 struct Static {
     spec: String,
@@ -12,9 +13,9 @@ struct Static {
 }
 
 fn open(open: &Open<'_>) -> Result<Arc<dyn Table>, OpenError> {
-    let value = match open.name.strip_prefix('{') {
-        None => open.name,
-        Some(inner) => inner.strip_suffix('}').map(str::trim).unwrap_or(open.name),
+    let value = match open.name.starts_with('{') {
+        false => open.name,
+        true => lines::braces(open.name).map_err(|e| OpenError::new(format!("bad static:name syntax: {e}")))?,
     };
     Ok(Arc::new(Static { spec: open.spec.to_owned(), value: value.as_bytes().to_vec() }))
 }

@@ -1,0 +1,246 @@
+//! `cidr:/file`, `cidr:{ {rule} … }`: networks and addresses. cidr_table(5).
+//!
+//! The first rule that holds answers. Rules in a row without `!` and `if` are found by their prefix, so that long
+//! lists cost little; a key that is no address matches nothing.
+
+use super::{Open, TableType};
+use crate::lines::{is_space, lines, trim};
+use crate::network::{Network, mask, parse_address, widen};
+use crate::rules::{read, text_of};
+use crate::table::{Answer, OpenError, Table};
+use crate::tables::Warn;
+use crate::watch::Watched;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub(super) const TYPE: TableType = TableType { name: "cidr", open, suffix: None };
+
+struct Rule {
+    network: Network,
+    negated: bool,
+    action: Action,
+    line: usize,
+}
+
+enum Action {
+    Result(Vec<u8>),
+    /// Where to go on when the condition does not hold.
+    If(usize),
+}
+
+struct Rules {
+    rules: Vec<Rule>,
+    /// For tables of plain rules only: family and prefix length, longest list of them short; prefix to rule.
+    index: Option<Vec<(bool, u8, HashMap<u128, usize>)>>,
+}
+
+struct Cidr {
+    spec: String,
+    rules: Watched<Rules>,
+}
+
+fn open(open: &Open<'_>) -> Result<Arc<dyn Table>, OpenError> {
+    let (name, warn) = (open.name.to_owned(), open.tables.options().warn.clone());
+    let (path, text) = text_of("cidr", open.name)?;
+    let load = move || {
+        let text = match &text {
+            Some(text) => text.clone(),
+            None => read(&name)?,
+        };
+        Ok(Rules::parse(&text, &name, &warn))
+    };
+    let rules = Watched::new(path, open.tables.options().check_every, Box::new(load))?;
+    Ok(Arc::new(Cidr { spec: open.spec.to_owned(), rules }))
+}
+
+impl Table for Cidr {
+    fn spec(&self) -> &str {
+        &self.spec
+    }
+
+    fn lookup_now(&self, key: &[u8]) -> Option<Answer> {
+        let Some(address) = std::str::from_utf8(key).ok().and_then(parse_address) else { return Some(Ok(None)) };
+        let found = self.rules.with(|rules| rules.find(address).map(<[u8]>::to_vec));
+        Some(found.map_err(|e| crate::TableError { table: self.spec.clone(), reason: e.text }))
+    }
+
+    fn is_pattern(&self) -> bool {
+        true
+    }
+}
+
+impl Rules {
+    fn parse(text: &[u8], name: &str, warn: &Warn) -> Rules {
+        let mut rules = Rules { rules: Vec::new(), index: None };
+        let mut ifs = Vec::new();
+        for line in lines(text) {
+            if line.text.first().is_some_and(|b| is_space(*b)) {
+                let text = String::from_utf8_lossy(&line.text).into_owned();
+                warn(&format!("{name}: logical line must not start with whitespace: \"{text}\""));
+            } else if let Err(problem) = rules.line(line.number, &line.text, &mut ifs) {
+                warn(&format!("cidr map {name}, line {}: {problem}: skipping this rule", line.number));
+            }
+        }
+        let end = rules.rules.len();
+        for open in ifs {
+            let Some(rule) = rules.rules.get_mut(open) else { continue };
+            rule.action = Action::If(end);
+            warn(&format!("cidr map {name}, line {}: IF has no matching ENDIF", rule.line));
+        }
+        rules.index();
+        rules
+    }
+
+    fn line(&mut self, line: usize, text: &[u8], ifs: &mut Vec<usize>) -> Result<(), String> {
+        let text = String::from_utf8_lossy(text);
+        let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
+        if word.eq_ignore_ascii_case("endif") {
+            let open = ifs.pop().ok_or("ENDIF without IF")?;
+            let end = self.rules.len();
+            if let Some(rule) = self.rules.get_mut(open) {
+                rule.action = Action::If(end);
+            }
+            return Ok(());
+        }
+        let is_if = word.eq_ignore_ascii_case("if");
+        let (pattern, value) = if is_if { (rest.trim(), "") } else { (word, rest.trim()) };
+        let bare = pattern.trim_start_matches('!').trim_start();
+        let negated = pattern.chars().take_while(|c| *c == '!').count() % 2 == 1;
+        // "!" with the pattern behind a space.
+        let (bare, value) = match bare.is_empty() && !is_if {
+            true => value.split_once(char::is_whitespace).map_or((value, ""), |(p, v)| (p, v.trim())),
+            false => (bare, value),
+        };
+        let network = Network::parse(bare)?;
+        if is_if {
+            ifs.push(self.rules.len());
+        } else if value.is_empty() {
+            return Err("no lookup result".to_owned());
+        }
+        let action = if is_if { Action::If(usize::MAX) } else { Action::Result(trim(value.as_bytes()).to_vec()) };
+        self.rules.push(Rule { network, negated, action, line });
+        Ok(())
+    }
+
+    /// Prepares the quick search when order is all that counts.
+    fn index(&mut self) {
+        if self.rules.len() < 8 || self.rules.iter().any(|r| r.negated || matches!(r.action, Action::If(_))) {
+            return;
+        }
+        let mut lengths: Vec<(bool, u8, HashMap<u128, usize>)> = Vec::new();
+        for (number, rule) in self.rules.iter().enumerate() {
+            let (v6, length) = (rule.network.is_v6(), rule.network.length());
+            let at = lengths.iter().position(|(v, l, _)| (*v, *l) == (v6, length)).unwrap_or_else(|| {
+                lengths.push((v6, length, HashMap::new()));
+                lengths.len() - 1
+            });
+            if let Some((_, _, map)) = lengths.get_mut(at) {
+                map.entry(rule.network.bits()).or_insert(number);
+            }
+        }
+        self.index = Some(lengths);
+    }
+
+    fn find(&self, address: IpAddr) -> Option<&[u8]> {
+        let Some(index) = &self.index else { return self.walk(address) };
+        let (v6, bits, _) = widen(address);
+        let same = index.iter().filter(|(v, _, _)| *v == v6);
+        let first = same.filter_map(|(_, length, map)| map.get(&(bits & mask(*length)))).min()?;
+        match &self.rules.get(*first)?.action {
+            Action::Result(value) => Some(value),
+            Action::If(_) => None,
+        }
+    }
+
+    fn walk(&self, address: IpAddr) -> Option<&[u8]> {
+        let mut at = 0;
+        while let Some(rule) = self.rules.get(at) {
+            at += 1;
+            let holds = rule.network.contains(address) != rule.negated;
+            match &rule.action {
+                Action::Result(value) if holds => return Some(value),
+                Action::If(end) if !holds => at = *end,
+                _ => (),
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    fn parse(text: &str) -> (Rules, Vec<String>) {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let sink = log.clone();
+        let warn: Warn = Arc::new(move |text: &str| sink.lock().unwrap().push(text.to_owned()));
+        let rules = Rules::parse(text.as_bytes(), "/t", &warn);
+        let log = log.lock().unwrap().clone();
+        (rules, log)
+    }
+
+    fn find(rules: &Rules, address: &str) -> Option<String> {
+        rules.find(address.parse().unwrap()).map(|v| String::from_utf8_lossy(v).into_owned())
+    }
+
+    #[test]
+    fn rules_in_order() {
+        let (rules, log) = parse(
+            "192.168.0.0/16 yes\n!10.0.0.0/8 not10\nif 10.1.0.0/16\n10.1.2.3 exact\nendif\n2001:db8::/32 v6\n",
+        );
+        assert_eq!(log, Vec::<String>::new());
+        let cases = [
+            ("192.168.3.4", Some("yes")),
+            ("10.1.2.3", Some("exact")),
+            ("10.1.2.4", None),
+            ("11.1.2.3", Some("not10")),
+            ("2001:db8::1", Some("not10")),
+        ];
+        for (address, want) in cases {
+            assert_eq!(find(&rules, address).as_deref(), want, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_quick_search_keeps_the_order() {
+        let mut text = String::from("10.1.0.0/16 wide\n10.1.2.0/24 narrow\n10.3.3.3 one\n10.3.3.0/24 all\n");
+        (0..100).for_each(|i| text.push_str(&format!("10.200.{i}.0/24 r{i}\n")));
+        let (rules, _) = parse(&text);
+        assert!(rules.index.is_some());
+        for (address, want) in [
+            ("10.1.2.3", Some("wide")), ("10.3.3.3", Some("one")), ("10.3.3.4", Some("all")),
+            ("10.200.77.1", Some("r77")), ("10.201.0.0", None), ("::1", None),
+        ] {
+            assert_eq!(find(&rules, address).as_deref(), want, "{address}");
+            assert_eq!(rules.walk(address.parse().unwrap()), rules.find(address.parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn warnings() {
+        let cases = [
+            ("bad.pattern x", "line 1: bad address pattern: \"bad.pattern\": skipping this rule"),
+            ("10.0.0.0/33 mask", "line 1: bad mask length in \"10.0.0.0/33\": skipping this rule"),
+            ("1.2.3.4", "line 1: no lookup result: skipping this rule"),
+            ("foo", "line 1: bad address pattern: \"foo\": skipping this rule"),
+            ("if 1.2.3.0/24 extra", "line 1: bad mask value in \"1.2.3.0/24 extra\": skipping this rule"),
+            ("endif", "line 1: ENDIF without IF: skipping this rule"),
+            ("if 1.2.3.4", "line 1: IF has no matching ENDIF"),
+            ("!if 3.0.0.0/8", "line 1: bad address pattern: \"if\": skipping this rule"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(parse(text).1, [format!("cidr map /t, {want}")], "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text: Vec<u8>) {
+            let warn: Warn = Arc::new(|_: &str| ());
+            Rules::parse(&text, "t", &warn).find("1.2.3.4".parse().unwrap());
+        }
+    }
+}
