@@ -1,2 +1,81 @@
-//! (being written)
-fn main() {}
+//! hikyaku-worker: everything that talks to the network or decides about mail, in one unprivileged process.
+//!
+//! Started by master, never by hand. Reads the configuration, opens the log, drops to `mail_owner` and enters the sandbox
+//! before the first byte from outside; recovers the spool; takes listening sockets and orders from master
+//! (base/sys handoff). A reload builds new stages beside the old ones and swaps them: running sessions keep what they began with.
+//! When master is gone, or orders a stop, sessions get a moment to finish and the spool is closed in order.
+
+mod agents;
+mod control;
+mod lifecycle;
+mod listeners;
+mod showq;
+mod stages;
+
+use anyhow::{Context, Result, bail};
+use base_conf::Config;
+use base_log::{Format, Log, Source, Target};
+use base_sys::{handoff::Channel, limits, privilege, sandbox};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Descriptors that the process asks for: two for each of many sessions.
+const OPEN_FILES: u64 = 262_144;
+
+/// What stays the same from start to end.
+pub struct Process {
+    /// Configuration directory.
+    pub config_dir: PathBuf,
+    /// The log.
+    pub log: Log,
+    /// Who says what no stage says.
+    pub source: Source,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("hikyaku-worker: fatal: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let channel = Channel::inherited()?.context("this program is started by master")?;
+    let config_dir = config_dir()?;
+    let cfg = Config::load(&config_dir)?;
+    let log = Log::open(&Target::from_parameters(&cfg.str("maillog_file")?, &cfg.str("syslog_facility")?), Format::Classic);
+    let name = format!("{}/qmgr", cfg.str("syslog_name")?);
+    let process = Process { config_dir, source: Source::new(name, std::process::id()), log };
+    let result = limits::raise_open_files(OPEN_FILES).map(drop).map_err(Into::into);
+    let result = result.and_then(|()| drop_privileges(&cfg)).and_then(|()| lifecycle::run(&process, channel));
+    if let Err(e) = &result {
+        process.log.fatal(&process.source, format!("{e:#}"));
+        process.log.flush();
+    }
+    result
+}
+
+fn config_dir() -> Result<PathBuf> {
+    let mut args = std::env::args_os().skip(1);
+    match (args.next(), args.next()) {
+        (Some(flag), Some(dir)) if flag == "-c" => Ok(dir.into()),
+        (None, _) => Ok(std::env::var_os("MAIL_CONFIG").map_or_else(|| "/etc/postfix".into(), PathBuf::from)),
+        _ => bail!("usage: hikyaku-worker [-c config_dir]"),
+    }
+}
+
+/// Becomes `mail_owner` when started as root; gives up what the worker never needs.
+fn drop_privileges(cfg: &Config) -> Result<()> {
+    limits::set_umask(0o077);
+    if privilege::is_root() {
+        let name = cfg.str("mail_owner")?;
+        let user = base_sys::User::by_name(&name)?.with_context(|| format!("mail_owner: unknown user: {name}"))?;
+        if user.uid != 0 {
+            privilege::become_identity(&privilege::Identity::new(user.uid, user.gid))?;
+        }
+    }
+    sandbox::enter()?;
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! The stages of one configuration, wired together; and what outlives a reload.
+
+use crate::{Process, agents::AgentMap};
+use anyhow::{Context, Result};
+use base_calls::{Arrivals, Notifier, Queued, Route, Submit};
+use base_conf::{Config, MasterCf, Service};
+use base_dns::Resolver;
+use base_log::Log;
+use base_spool::{Damage, FileSpool, Spool};
+use base_tables::Tables;
+use mail_bounce::{Bounce, BounceConfig};
+use mail_cleanup::{Cleanup, CleanupConfig};
+use mail_receive::{Pickup, PickupConfig, SmtpServer};
+use mail_restrict::{Restrict, RestrictConfig};
+use mail_route::{RouteConfig, Router};
+use mail_schedule::{Agents, Handle, Parts, ScheduleConfig, Scheduler};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// What stays from the first configuration to the end: the spool, the scheduler, limits per client, DNS.
+pub struct Fixed {
+    log: Log,
+    spool: Arc<dyn Spool>,
+    resolver: Resolver,
+    arrivals: Arc<LateArrivals>,
+    clients: Arc<mail_receive::ClientTable>,
+}
+
+/// The scheduler's handle, for stages that are built before it starts.
+#[derive(Default)]
+struct LateArrivals(OnceLock<Handle>);
+
+impl Arrivals for LateArrivals {
+    fn arrived(&self, message: Arc<Queued>, held: bool) {
+        if let Some(handle) = self.0.get() {
+            handle.arrived(message, held);
+        }
+    }
+}
+
+impl Fixed {
+    /// Opens the spool (recovering it) and reports what was damaged.
+    pub fn open(process: &Process) -> Result<Self> {
+        let cfg = Config::load(&process.config_dir)?;
+        let dir = base_spool::directory(&PathBuf::from(cfg.str("queue_directory")?));
+        let (log, source) = (process.log.clone(), process.source.clone());
+        let report = move |d: &Damage| log.error(&source, damage_text(d));
+        let options = base_spool::Options { on_damage: Some(Arc::new(report)), ..base_spool::Options::default() };
+        let spool = FileSpool::open(&dir, options).with_context(|| format!("cannot open the spool {}", dir.display()))?;
+        for damage in &spool.recovery().damage {
+            process.log.error(&process.source, damage_text(damage));
+        }
+        Ok(Self {
+            log: process.log.clone(),
+            spool: Arc::new(spool),
+            resolver: Resolver::new(base_dns::Options::default()),
+            arrivals: Arc::default(),
+            clients: Arc::default(),
+        })
+    }
+
+    /// Starts the scheduler with the first configuration.
+    pub fn start(&self, stages: &Stages) -> Result<()> {
+        let handle = Scheduler::start(stages.parts.clone(), Arc::clone(&self.spool), self.log.clone());
+        self.arrivals.0.set(handle).ok().context("the scheduler runs already")
+    }
+
+    /// Gives the scheduler another configuration.
+    pub fn reload(&self, stages: &Stages) -> Result<()> {
+        self.handle()?.reload(stages.parts.clone());
+        Ok(())
+    }
+
+    /// The scheduler.
+    pub fn handle(&self) -> Result<&Handle> {
+        self.arrivals.0.get().context("the scheduler does not run")
+    }
+
+    /// Ends deliveries and closes the spool.
+    pub async fn stop(&self, patience: Duration) {
+        if let Ok(handle) = self.handle() {
+            handle.shutdown(patience).await;
+        }
+        self.spool.close();
+    }
+}
+
+fn damage_text(d: &Damage) -> String {
+    let id = d.id.map_or_else(|| "unknown".into(), |id| id.to_string());
+    format!("{id}: damaged queue record set aside as {}: {}", d.file.display(), d.reason)
+}
+
+/// Everything that a reload replaces.
+pub struct Stages {
+    /// SMTP servers by listener service (`smtp/inet`).
+    servers: HashMap<String, Arc<SmtpServer>>,
+    /// Takes in what `sendmail` left in the maildrop.
+    pub pickup: Arc<Pickup>,
+    /// Sessions that a service may have at once (maxproc); zero: no limit.
+    limits: HashMap<String, usize>,
+    parts: Parts,
+}
+
+/// While stages are built.
+struct Builder<'a> {
+    cfg: Config,
+    master: MasterCf,
+    fixed: &'a Fixed,
+    tables: Arc<Tables>,
+    route: Arc<dyn Route>,
+    cleanups: HashMap<String, Cleanup>,
+}
+
+impl Stages {
+    /// Reads the configuration and builds all of it.
+    pub fn build(process: &Process, fixed: &Fixed) -> Result<Self> {
+        let cfg = Config::load(&process.config_dir)?;
+        let master = MasterCf::load(&process.config_dir)?;
+        let (log, source) = (process.log.clone(), process.source.clone());
+        let warn = move |text: &str| log.warning(&source, text);
+        let tables = Tables::new(base_tables::Options { warn: Arc::new(warn), ..base_tables::Options::default() });
+        let rewrite = view(&cfg, &master, &cfg.str("rewrite_service_name")?, "trivial-rewrite");
+        let router = Router::new(Arc::new(RouteConfig::from_config(&rewrite)?), Arc::clone(&tables));
+        let mut b = Builder { cfg, master, fixed, tables, route: Arc::new(router), cleanups: HashMap::new() };
+        b.make_cleanups()?;
+        b.finish()
+    }
+
+    /// The SMTP server of a listener.
+    pub fn server(&self, service: &str) -> Option<Arc<SmtpServer>> {
+        self.servers.get(service).cloned()
+    }
+
+    /// How many sessions a service may have.
+    pub fn limit(&self, service: &str) -> usize {
+        self.limits.get(service).copied().unwrap_or(0)
+    }
+}
+
+/// The view of a Unix service, with its overrides when master.cf has it.
+fn view(cfg: &Config, master: &MasterCf, service: &str, process: &str) -> Config {
+    let entry = master.services.iter().find(|s| s.name == service && s.kind != base_conf::ServiceKind::Inet);
+    let overrides = entry.map(|s| s.overrides.as_slice()).unwrap_or_default();
+    cfg.service(service, overrides).process(process)
+}
+
+impl Builder<'_> {
+    fn make_cleanups(&mut self) -> Result<()> {
+        let named = self.master.services.iter().filter(|s| s.command == "cleanup").map(|s| s.name.clone());
+        let names: Vec<String> = named.chain(["cleanup".to_owned()]).collect();
+        for name in names {
+            let config = CleanupConfig::from_config(&view(&self.cfg, &self.master, &name, "cleanup"))?;
+            let cleanup = Cleanup::new(
+                Arc::new(config),
+                Arc::clone(&self.fixed.spool),
+                Arc::clone(&self.route),
+                Arc::clone(&self.fixed.arrivals) as Arc<dyn Arrivals>,
+                &self.tables,
+                self.fixed.log.clone(),
+            );
+            self.cleanups.insert(name, cleanup);
+        }
+        Ok(())
+    }
+
+    /// The cleanup service that a service's parameters name.
+    fn cleanup(&self, cfg: &Config) -> Result<Arc<dyn Submit>> {
+        let name = cfg.str("cleanup_service_name")?;
+        let found = self.cleanups.get(&name).with_context(|| format!("cleanup_service_name: no service \"{name}\" in master.cf"))?;
+        Ok(Arc::new(found.clone()))
+    }
+
+    fn finish(self) -> Result<Stages> {
+        let bounce_view = view(&self.cfg, &self.master, &self.cfg.str("bounce_service_name")?, "bounce");
+        let bounce = BounceConfig::from_config(&bounce_view)?;
+        let submit = self.cleanup(&bounce_view)?;
+        let notifier: Arc<dyn Notifier> = Arc::new(Bounce::new(Arc::new(bounce), submit, self.fixed.log.clone()));
+        for cleanup in self.cleanups.values() {
+            cleanup.set_notifier(Arc::clone(&notifier));
+        }
+        let schedule = view(&self.cfg, &self.master, &self.cfg.str("queue_service_name")?, "qmgr");
+        let parts = Parts {
+            config: Arc::new(ScheduleConfig::from_config(&schedule, &self.master)?),
+            route: Arc::clone(&self.route),
+            agents: self.agents()?,
+            notifier,
+        };
+        let (servers, limits) = self.servers()?;
+        Ok(Stages { servers, pickup: self.pickup()?, limits, parts })
+    }
+
+    fn agents(&self) -> Result<Arc<dyn Agents>> {
+        let mut map = AgentMap::default();
+        for service in self.master.services.iter().filter(|s| s.kind == base_conf::ServiceKind::Unix) {
+            let cfg = self.view_of(service);
+            let deps = mail_deliver::Deps {
+                log: self.fixed.log.clone(),
+                resolver: self.fixed.resolver.clone(),
+                tables: Arc::clone(&self.tables),
+                route: Arc::clone(&self.route),
+                submit: self.cleanup(&cfg)?,
+                queue_directory: Path::new(&self.cfg.str("queue_directory")?).to_owned(),
+            };
+            if let Some(agent) = mail_deliver::agent(service, &cfg, &deps)? {
+                map.add(&service.name, agent);
+            }
+        }
+        Ok(Arc::new(map))
+    }
+
+    fn view_of(&self, service: &Service) -> Config {
+        self.cfg.service(&service.name, &service.overrides).process(&service.command)
+    }
+}
