@@ -7,7 +7,7 @@
 use base_calls::{QueueId, Timestamp};
 use std::{cmp::Reverse, collections::BinaryHeap, collections::VecDeque};
 
-/// A queue id and a due time in whole seconds, 0 for "now, whatever the spool says".
+/// A queue id and a due time in whole seconds; [`FLUSH`] and [`FRESH`] for "now, whatever the spool says".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
     due: u32,
@@ -15,6 +15,11 @@ pub struct Entry {
     /// Arrival time shifted left by one, lowest bit: long id.
     time: u64,
 }
+
+/// Asked for by the administrator.
+const FLUSH: u32 = 0;
+/// Not tried yet, or released.
+const FRESH: u32 = 1;
 
 impl Entry {
     fn new(id: QueueId, due: u32) -> Self {
@@ -26,9 +31,14 @@ impl Entry {
         QueueId { time: Timestamp(self.time >> 1), slot: self.slot, long: self.time & 1 == 1 }
     }
 
-    /// To be tried even if the spool's retry time is not reached.
-    pub fn is_forced(self) -> bool {
-        self.due == 0
+    /// A flush asked for it: it is tried even where delivery is suspended (`defer_transports`).
+    pub fn is_flush(self) -> bool {
+        self.due == FLUSH
+    }
+
+    /// It waits for the retry time that the spool knows.
+    pub fn is_timed(self) -> bool {
+        self.due > FRESH
     }
 }
 
@@ -49,18 +59,18 @@ fn whole_secs(t: Timestamp) -> u32 {
 impl Backlog {
     /// A message that was never tried, at the end of the line.
     pub fn push_incoming(&mut self, id: QueueId) {
-        self.incoming.push_back(Entry::new(id, 0));
+        self.incoming.push_back(Entry::new(id, FRESH));
     }
 
     /// A message that is not to be tried before `due`.
     pub fn push_deferred(&mut self, id: QueueId, due: Timestamp) {
-        let due = whole_secs(due).saturating_add(u32::from(due.micros() > 0)).max(1);
+        let due = whole_secs(due).saturating_add(u32::from(due.micros() > 0)).max(FRESH + 1);
         self.deferred.push(Reverse(Entry::new(id, due)));
     }
 
     /// A deferred message that is to be tried now. Earlier entries of it stay and are skipped later.
     pub fn push_forced(&mut self, id: QueueId) {
-        self.deferred.push(Reverse(Entry::new(id, 0)));
+        self.deferred.push(Reverse(Entry::new(id, FLUSH)));
         self.forced += 1;
         if self.forced > 1024 + self.deferred.len() / 2 {
             self.rebuild(|e| e);
@@ -69,7 +79,7 @@ impl Backlog {
 
     /// Everything that waits is to be tried now (`postqueue -f`).
     pub fn flush(&mut self) {
-        self.rebuild(|e| Entry { due: 0, ..e });
+        self.rebuild(|e| Entry { due: FLUSH, ..e });
     }
 
     /// One entry for each message, the earliest.
@@ -105,7 +115,7 @@ impl Backlog {
         if due > self.horizon {
             return None;
         }
-        self.forced = self.forced.saturating_sub(usize::from(due == 0));
+        self.forced = self.forced.saturating_sub(usize::from(due == FLUSH));
         self.deferred.pop().map(|r| r.0)
     }
 

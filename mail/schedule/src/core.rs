@@ -394,7 +394,8 @@ impl<M: Clone> Core<M> {
         let text: Arc<str> = Arc::from(format!("{status} {reason}"));
         let until = now.plus(transport.limits.transport_dead_time);
         transport.dead = Some(Dead { until, text: text.clone() });
-        let all: Vec<usize> = transport.destinations.values().copied().collect();
+        let mut all: Vec<usize> = transport.destinations.values().copied().collect();
+        all.sort_unstable();
         for d in all {
             let Some(destination) = self.destinations.get_mut(d) else { continue };
             for batch in std::mem::take(&mut destination.waiting) {

@@ -152,14 +152,14 @@ impl Inner {
         let now = Timestamp::now();
         let found = match self.spool.load(entry.id()).await {
             Ok((_, p)) if p.held && p.expired != Some(true) => None,
-            Ok((_, p)) if !entry.is_forced() && p.retry_at.secs() > now.secs() + 1 => None,
+            Ok((_, p)) if entry.is_timed() && p.retry_at.secs() > now.secs() + 1 => None,
             Ok(found) => Some(found),
             Err(e) => {
                 self.load_failed(entry, &e);
                 None
             }
         };
-        let attempt = self.state().loaded(entry.id(), found);
+        let attempt = self.state().loaded(entry, found);
         match attempt {
             Some(attempt) => self.attempt(attempt).await,
             None => self.pump(),
@@ -188,7 +188,7 @@ impl Inner {
         };
         self.log.line(
             &self.source,
-            &Active { id: attempt.message.id, from: &envelope.sender, size: envelope.size, nrcpt: pending.len() },
+            &Active { id: attempt.message.id, from: &envelope.sender, size: envelope.size, nrcpt: envelope.recipients.len() },
         );
         let batches = self.route(&parts, &attempt, pending, expired).await;
         if attempt.ledger().is_over() {
@@ -261,7 +261,7 @@ impl Inner {
                 Some(tokio::time::timeout(ROUTE_TIME, asked).await.unwrap_or_else(late))
             }
         };
-        Some(plan(index, recipient, envelope, answer, &parts.config))
+        Some(plan(index, recipient, envelope, answer, &parts.config, attempt.flush))
     }
 
     fn swallow(&self, parts: &Parts, attempt: &Attempt, target: Target) {

@@ -28,12 +28,14 @@ pub enum Plan {
 }
 
 /// Decides for recipient `index`. `answer` is the router's; `None` when it was not asked, for an expired message.
+/// A `flush` goes past `defer_transports`.
 pub fn plan(
     index: u32,
     recipient: &Recipient,
     envelope: &Envelope,
     answer: Option<Result<Resolution, RouteError>>,
     config: &ScheduleConfig,
+    flush: bool,
 ) -> Plan {
     let to = |transport: &str, nexthop: &str| Plan::Deliver {
         transport: Arc::from(transport),
@@ -54,7 +56,7 @@ pub fn plan(
         Some(filtered) => filtered,
         None => (resolution.transport, resolution.nexthop),
     };
-    if config.is_deferred(&transport) {
+    if !flush && config.is_deferred(&transport) {
         return to(RETRY, "4.3.2 deferred transport");
     }
     Plan::Deliver { transport, nexthop, target }
@@ -85,8 +87,8 @@ mod tests {
     fn show(main: &str, filter: &str, address: &str, answer: Option<Result<Resolution, RouteError>>) -> String {
         let config = ScheduleConfig::from_config(&Config::from_text(main), &MasterCf::default()).expect("config");
         let r = Recipient { address: address.into(), ..Recipient::default() };
-        let e = Envelope { content_filter: filter.into(), ..Envelope::default() };
-        match plan(3, &r, &e, answer, &config) {
+        let e = Envelope { content_filter: filter.trim_end_matches('!').into(), ..Envelope::default() };
+        match plan(3, &r, &e, answer, &config, filter.ends_with('!')) {
             Plan::Deliver { transport, nexthop, target } => format!("{transport}:{nexthop} {}", target.address),
             Plan::Swallow(t) => format!("swallow {}", t.address),
         }
@@ -116,6 +118,7 @@ mod tests {
         assert_eq!(c("", "", "a@b", down), "retry:4.3.0 address resolver failure a@b");
         assert_eq!(c("", "", "@@", bad(true)), "error:5.1.3 bad address syntax @@");
         assert_eq!(c("defer_transports = uucp smtp", "", "a@b", good(Other, "smtp", "a@b")), "retry:4.3.2 deferred transport a@b");
+        assert_eq!(c("defer_transports = smtp", "!", "a@b", good(Other, "smtp", "a@b")), "smtp:hop a@b");
         assert_eq!(c("", "", "x", good(Local, "local", "Double-Bounce@b")), "swallow Double-Bounce@b");
         assert_eq!(c("", "", "x", good(Other, "smtp", "double-bounce@b")), "smtp:hop double-bounce@b");
         assert_eq!(c("", "scan:[127.0.0.1]:10025", "x", good(Local, "local", "a@b")), "scan:[127.0.0.1]:10025 a@b");

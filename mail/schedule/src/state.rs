@@ -5,7 +5,7 @@ use crate::backlog::{Backlog, Entry};
 use crate::config::ScheduleConfig;
 use crate::core::{Core, Job};
 use crate::ledger::Ledger;
-use base_calls::{Content, Progress, QueueId, Queued, Timestamp};
+use base_calls::{Content, Progress, Queued, Timestamp};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,12 +48,14 @@ pub(crate) struct Attempt {
     pub(crate) message: Arc<Queued>,
     pub(crate) activated: Timestamp,
     pub(crate) fate: Arc<FateCell>,
+    /// Asked for by the administrator.
+    pub(crate) flush: bool,
     ledger: Mutex<Ledger>,
 }
 
 impl Attempt {
-    pub(crate) fn new(message: Arc<Queued>, progress: Progress, fate: Arc<FateCell>) -> Arc<Self> {
-        Arc::new(Self { message, activated: Timestamp::now(), fate, ledger: Mutex::new(Ledger::new(progress)) })
+    pub(crate) fn new(message: Arc<Queued>, progress: Progress, fate: Arc<FateCell>, flush: bool) -> Arc<Self> {
+        Arc::new(Self { message, activated: Timestamp::now(), fate, flush, ledger: Mutex::new(Ledger::new(progress)) })
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -100,7 +102,7 @@ impl State {
         }
         let fate = Arc::new(FateCell::default());
         self.busy.insert(message.id.slot, fate.clone());
-        let attempt = Attempt::new(message.clone(), Progress::new(message.envelope.recipients.len()), fate);
+        let attempt = Attempt::new(message.clone(), Progress::new(message.envelope.recipients.len()), fate, false);
         self.count(&attempt);
         Some(attempt)
     }
@@ -128,12 +130,13 @@ impl State {
     }
 
     /// A load has ended: with a message that is to be delivered, or with nothing.
-    pub(crate) fn loaded(&mut self, id: QueueId, found: Option<(Arc<Queued>, Progress)>) -> Option<Arc<Attempt>> {
+    pub(crate) fn loaded(&mut self, entry: Entry, found: Option<(Arc<Queued>, Progress)>) -> Option<Arc<Attempt>> {
+        let id = entry.id();
         self.loading = self.loading.saturating_sub(1);
         let fate = self.busy.get(&id.slot).cloned().unwrap_or_default();
         match found {
             Some((message, progress)) if fate.get() == Fate::Deliver => {
-                let attempt = Attempt::new(message, progress, fate);
+                let attempt = Attempt::new(message, progress, fate, entry.is_flush());
                 self.count(&attempt);
                 Some(attempt)
             }
