@@ -23,6 +23,9 @@ pub enum Member {
 /// At most so many members; more is an administrator's mistake or an attack on memory.
 pub const MAX_MEMBERS: usize = 100_000;
 
+/// At most so many tokens in one member.
+const MAX_TOKENS: usize = 10_240;
+
 /// Takes a right side apart.
 pub fn members(text: &str) -> Vec<Member> {
     split(text).filter(|p| !p.is_empty()).take(MAX_MEMBERS).flat_map(|p| member(&p)).collect()
@@ -66,7 +69,7 @@ fn member(part: &str) -> Vec<Member> {
     if let Some(user) = part.strip_prefix('\\') {
         return vec![Member::User(user.to_owned())];
     }
-    Tree::scan(part).addresses().filter(|a| !a.is_empty()).map(Member::Address).collect()
+    Tree::parse(part, MAX_TOKENS).addresses().filter(|a| !a.is_empty()).map(Member::Address).collect()
 }
 
 fn strip_include(text: &str) -> Option<&str> {

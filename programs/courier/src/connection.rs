@@ -1,0 +1,141 @@
+//! One connection of the worker: request after request, each planned, carried out and answered.
+//!
+//! Runs on a thread of its own. A request that does not parse ends the connection. What happens to one recipient never
+//! keeps the others of the request from their answer.
+
+use crate::{frame, gate::Gate, pool::Pool, settings::Settings};
+use base_calls::{
+    Content, Diagnosis,
+    courier::{CourierAnswer, CourierRequest, Deposit, TargetAnswer, Verdict},
+};
+use base_log::{Log, Source};
+use mail_deposit::{
+    Plan, Step,
+    job::Action,
+    plan::{TargetPlan, Work},
+};
+use proto_dsn::Status;
+use std::{
+    fs::OpenOptions,
+    io,
+    os::unix::{
+        fs::{OpenOptionsExt, fchown},
+        net::UnixStream,
+    },
+    path::Path,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+/// O_NOFOLLOW.
+const NO_FOLLOW: i32 = 0o400_000;
+
+/// What connections share.
+pub struct Shared {
+    /// The current configuration.
+    pub settings: RwLock<Arc<Settings>>,
+    /// The children.
+    pub pool: Pool,
+    /// The log.
+    pub log: Log,
+    /// Requests in hand.
+    pub busy: Gate,
+}
+
+impl Shared {
+    /// The configuration now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// Serves until the worker closes or sends nonsense.
+pub fn serve(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
+    stream.set_write_timeout(Some(Duration::from_secs(60)))?;
+    loop {
+        stream.set_read_timeout(None)?;
+        let Some((len, file)) = frame::read_head(&mut stream)? else { return Ok(()) };
+        let _pass = shared.busy.enter();
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let body = frame::read_body(&mut stream, len)?;
+        let request = CourierRequest::parse(&body).map_err(|_| frame::malformed())?;
+        let content = frame::read_content(&mut stream, request.content, file)?;
+        let answer = answer(shared, &request, &content);
+        io::Write::write_all(&mut stream, &answer.to_frame())?;
+    }
+}
+
+fn answer(shared: &Shared, request: &CourierRequest, content: &Content) -> CourierAnswer {
+    let settings = shared.settings();
+    let source = settings.source(&request.service);
+    let Plan { targets, warnings } = settings.agents.plan(request, content);
+    for warning in &warnings {
+        shared.log.warning(&source, warning);
+    }
+    CourierAnswer { targets: targets.into_iter().flat_map(|t| target(shared, &source, t, content)).collect() }
+}
+
+/// Carries out the steps of one target; pipe's step may answer for several.
+fn target(shared: &Shared, source: &Source, plan: TargetPlan, content: &Content) -> Vec<TargetAnswer> {
+    let mut answer = TargetAnswer::default();
+    for step in plan.steps {
+        match step {
+            Step::Say { address, verdict } => answer.deposits.push(Deposit { address, verdict }),
+            Step::Forward(forward) => answer.forwards.push(forward),
+            Step::Do(work) => {
+                let verdict = work_done(shared, source, &work, content);
+                answer.deposits.push(Deposit { address: work.address, verdict });
+            }
+        }
+    }
+    match plan.indexes.as_slice() {
+        [(index, _)] => vec![TargetAnswer { index: *index, ..answer }],
+        several => several.iter().map(|(index, address)| for_one(*index, address, &answer)).collect(),
+    }
+}
+
+fn for_one(index: u32, address: &str, answer: &TargetAnswer) -> TargetAnswer {
+    let deposits =
+        answer.deposits.iter().map(|d| Deposit { address: address.to_owned(), verdict: d.verdict.clone() }).collect();
+    TargetAnswer { index, deposits, forwards: Vec::new() }
+}
+
+fn work_done(shared: &Shared, source: &Source, work: &Work, content: &Content) -> Verdict {
+    if let Some(path) = &work.make_first
+        && let Err(e) = make_mailbox(path, work.who.uid, work.who.gid)
+    {
+        shared.log.warning(source, format_args!("cannot make mailbox {}: {e}", path.display()));
+    }
+    match shared.pool.run(&work.who, &work.job, content, time_limit(work)) {
+        Ok(report) => {
+            for warning in &report.warnings {
+                shared.log.warning(source, warning);
+            }
+            report.verdict
+        }
+        Err(e) => {
+            shared.log.warning(source, format_args!("delivery process for user id {}: {e:#}", work.who.uid));
+            Verdict::Deferred(Diagnosis::new(Status::new(4, 3, 0), "delivery process failed"))
+        }
+    }
+}
+
+/// So long a job may take at most before its process is killed.
+fn time_limit(work: &Work) -> Duration {
+    const WRITING: Duration = Duration::from_secs(600);
+    match &work.job.action {
+        Action::Mbox(j) => (j.delay * j.attempts.min(10_000)).saturating_mul(2).saturating_add(WRITING),
+        Action::Maildir(_) => WRITING,
+        Action::Command(j) => j.time_limit.saturating_add(Duration::from_secs(60)),
+    }
+}
+
+/// An empty mailbox that belongs to the user, in a folder where only root can make files. One that is there stays.
+fn make_mailbox(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(NO_FOLLOW).open(path);
+    match made {
+        Ok(file) => fchown(&file, Some(uid), Some(gid)),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e),
+    }
+}
