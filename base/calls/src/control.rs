@@ -237,7 +237,7 @@ mod tests {
                 recipients: vec![Recipient { address: "c@d".into(), ..Recipient::default() }],
                 ..Envelope::default()
             },
-            changes: vec![Change::Deferred(0, Box::new(Diagnosis::default())), Change::DelayWarned],
+            changes: vec![Change::Deferred(0, Box::<Diagnosis>::default()), Change::DelayWarned],
             content_len: 300,
         };
         for r in [

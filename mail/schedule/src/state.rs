@@ -6,7 +6,7 @@ use crate::config::ScheduleConfig;
 use crate::core::{Core, Job};
 use crate::ledger::Ledger;
 use base_calls::{Content, Progress, Queued, Timestamp};
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry as HashEntry};
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -119,9 +119,8 @@ impl State {
             && self.has_room(config)
             && let Some(entry) = self.backlog.pop()
         {
-            let slot = entry.id().slot;
-            if !self.busy.contains_key(&slot) {
-                self.busy.insert(slot, Arc::new(FateCell::default()));
+            if let HashEntry::Vacant(place) = self.busy.entry(entry.id().slot) {
+                place.insert(Arc::new(FateCell::default()));
                 self.loading += 1;
                 loads.push(entry);
             }
