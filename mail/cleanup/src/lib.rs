@@ -28,7 +28,7 @@ use base_calls::{Arrivals, Envelope, Notifier, Route, Submission, Submit, Submit
 use base_log::Log;
 use base_spool::Spool;
 use base_tables::Tables;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// What every message of this configuration shares.
 pub(crate) struct Core {
@@ -38,7 +38,8 @@ pub(crate) struct Core {
     pub arrivals: Arc<dyn Arrivals>,
     pub mappings: Mappings,
     pub log: Log,
-    pub notifier: OnceLock<Arc<dyn Notifier>>,
+    /// Weak: the notifier holds this stage.
+    pub notifier: OnceLock<Weak<dyn Notifier>>,
 }
 
 /// The cleanup stage.
@@ -63,10 +64,17 @@ impl Cleanup {
     }
 
     /// Tells who writes notices, for errors of messages that nobody waits for ([`SubmitOptions::bounce_errors`]).
-    /// The notifier submits through this stage, so it can only be made after it. Without one such errors are
-    /// returned like any other.
+    /// The notifier submits through this stage, so it can only be made after it; it is not kept alive by it. Without
+    /// one such errors are returned like any other.
     pub fn set_notifier(&self, notifier: Arc<dyn Notifier>) {
-        let _ = self.core.notifier.set(notifier);
+        let _ = self.core.notifier.set(Arc::downgrade(&notifier));
+    }
+}
+
+impl Core {
+    /// Who writes notices, while there is somebody.
+    pub fn notifier(&self) -> Option<Arc<dyn Notifier>> {
+        self.notifier.get()?.upgrade()
     }
 }
 

@@ -157,7 +157,7 @@ impl Message {
     /// Refuses the message; for local submission a permanent error becomes a notice, and the message goes on.
     pub(crate) fn fail(&mut self, error: SubmitError) {
         let permanent = error.code >= 500;
-        if self.options.bounce_errors && permanent && self.core.notifier.get().is_some() {
+        if self.options.bounce_errors && permanent && self.core.notifier().is_some() {
             self.notice.get_or_insert(error);
         } else if self.error.is_none() {
             self.error = Some(error);
@@ -322,7 +322,7 @@ impl Message {
             core.log.warning(&self.source, format_args!("{}: queue file write error: {e}", self.id));
             reply::spool(&e)
         })?;
-        match (self.notice, core.notifier.get()) {
+        match (self.notice, core.notifier()) {
             (Some(error), Some(notifier)) => {
                 bounce(&core, &self.source, notifier.as_ref(), queued, &error).await?;
             }
