@@ -6,13 +6,16 @@
 //! folder; pickup parses it again, since the folder is writable for a whole group. Every length is bounded, nothing
 //! panics, unknown envelope records are an error (writer and reader are installed together).
 //! What only the system knows (the submitter's uid, the time) is not in the file: pickup takes them from its owner
-//! and modification time.
+//! and modification time. A file is taken when its owner has all of [`READY_MODE`]'s bits and its name does not start
+//! with a dot; `postdrop` sets that mode (`fchmod`) last, after the file is complete and synced.
 
 use crate::{BodyType, Notify, Recipient, Ret, codec};
 use std::io::{self, Read, Write};
 
 /// First bytes of each file.
 pub const MAGIC: &[u8; 8] = b"HKMAIL1\n";
+/// Mode of a complete file: the execute bit says that it is; pickup must be able to read it.
+pub const READY_MODE: u32 = 0o744;
 /// Longest record; content is cut into chunks of at most this size.
 pub const MAX_RECORD: usize = 64 * 1024;
 /// Upper bound for all envelope records together.
