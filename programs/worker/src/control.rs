@@ -201,3 +201,6 @@ async fn cat(client: &mut Framed, handle: &Handle, id: &str) -> io::Result<Contr
     }
     Ok(ControlReply::End)
 }
+
+#[cfg(test)]
+mod tests;
