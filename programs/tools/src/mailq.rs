@@ -1,7 +1,11 @@
 //! mailq(1): `sendmail -bp`. Replaces itself with `postqueue -p`, which has the right to ask the server.
 
 use crate::{getopt, tools::Tool};
-use std::{ffi::OsString, os::unix::process::CommandExt, path::PathBuf, process::Command, process::ExitCode};
+use base_conf::Config;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::ffi::OsString;
 
 /// The record.
 pub const TOOL: Tool = Tool { name: "mailq", run, about: "list the mail queue" };
@@ -36,12 +40,22 @@ fn parse(args: &[OsString]) -> Result<Vec<OsString>, String> {
 
 /// Never returns when postqueue is found; else the reason.
 fn list(args: &[OsString]) -> String {
-    let dir = std::env::current_exe().ok().and_then(|p| Some(p.parent()?.to_owned())).unwrap_or_default();
-    let places = ["postqueue", "../../sbin/postqueue", "hikyaku-submit"].map(|p| dir.join(p));
-    let standard = PathBuf::from("/usr/sbin/postqueue");
-    let program = places.into_iter().find(|p| p.is_file()).unwrap_or(standard);
+    let program = find(args.iter().skip_while(|a| *a != "-c").nth(1).map(Path::new));
     let error = Command::new(&program).arg0("postqueue").args(args).exec();
     format!("fatal: execute {}: {}", program.display(), base_sys::system_text(&error))
+}
+
+/// The installed postqueue, which has its right to the server's sockets: in `command_directory` when
+/// `daemon_directory` says that this server is installed there, else beside this program.
+fn find(config_dir: Option<&Path>) -> PathBuf {
+    let cfg = Config::load(config_dir.unwrap_or(Path::new("/etc/postfix"))).ok();
+    let dir = |name: &str| cfg.as_ref().and_then(|c| c.str(name).ok()).map(PathBuf::from).unwrap_or_default();
+    let own = std::env::current_exe().ok().and_then(|p| Some(p.parent()?.to_owned())).unwrap_or_default();
+    let installed = dir("daemon_directory").join("hikyaku-worker").is_file();
+    let standard = dir("command_directory").join("postqueue");
+    let beside = ["postqueue", "../../sbin/postqueue", "hikyaku-submit"].map(|p| own.join(p));
+    let first = Some(standard.clone()).filter(|p| installed && p.is_file());
+    first.or_else(|| beside.into_iter().find(|p| p.is_file())).unwrap_or(standard)
 }
 
 #[cfg(test)]
