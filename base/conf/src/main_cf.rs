@@ -127,11 +127,10 @@ impl MainCf {
     fn define(&mut self, name: &str, value: &str, line: u32) {
         let at = self.entries.len();
         self.entries.push(Entry { name: name.to_owned(), value: value.to_owned(), line });
-        if self.index.insert(name.to_owned(), at).is_some() {
-            self.warnings.push(format!(
-                "{}, line {line}: overriding earlier entry: {name}={value}",
-                self.file.display()
-            ));
+        let earlier = self.index.insert(name.to_owned(), at).and_then(|i| self.entries.get(i));
+        if let Some(Entry { value, .. }) = earlier {
+            let file = self.file.display();
+            self.warnings.push(format!("{file}, line {line}: overriding earlier entry: {name}={value}"));
         }
     }
 
@@ -174,7 +173,7 @@ mod tests {
         check("a = b # no comment", "1:a=b # no comment");
         check("a = b=c", "1:a=b=c");
         check("a =", "1:a=");
-        check("a = 1\na = 2", "1:a=1|2:a=2|! main.cf, line 2: overriding earlier entry: a=2");
+        check("a = 1\na = 2", "1:a=1|2:a=2|! main.cf, line 2: overriding earlier entry: a=1");
         check("x\n", "main.cf, line 1: missing '=' after attribute name: \"x\"");
         check("\na b = c\n", "main.cf, line 2: missing '=' after attribute name: \"a b = c\"");
         check("= c\n", "main.cf, line 1: missing attribute name: \"= c\"");

@@ -3,9 +3,13 @@
 //!
 //! Exit code 0 on success, 1 on any error, 64 to 78 where a manual page asks for sysexits.h codes.
 
+mod console;
+mod control;
 mod getopt;
 mod mailq;
+mod postcat;
 mod postconf;
+mod postsuper;
 mod showq;
 mod tools;
 

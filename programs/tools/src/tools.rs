@@ -15,7 +15,9 @@ pub struct Tool {
 /// Every tool, sorted by name.
 pub const ALL: &[Tool] = &[
     crate::mailq::TOOL,
+    crate::postcat::TOOL,
     crate::postconf::TOOL,
+    crate::postsuper::TOOL,
     crate::showq::TOOL,
 ];
 

@@ -1,0 +1,201 @@
+//! Which parameter names exist: built in, made by a master.cf transport, or defined by the user and used somewhere.
+//! Warns of definitions that nothing uses and of references to nothing, as postconf(1) does.
+
+use super::{Fatal, warn};
+use base_conf::{Config, MasterCf, Service, ServiceKind, expand, list, params};
+use params::Kind;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Programs whose services have per-transport parameters.
+const TRANSPORTS: &[&str] = &["error", "lmtp", "local", "pipe", "smtp", "virtual"];
+
+/// Every name that may be shown.
+pub(super) struct Known {
+    /// Registered names that `postconf` lists.
+    pub builtin: BTreeSet<String>,
+    /// Names made by services, with their unexpanded defaults.
+    pub service: BTreeMap<String, String>,
+    /// Names that main.cf defines and something uses.
+    pub user: BTreeSet<String>,
+}
+
+impl Known {
+    pub fn new(cfg: &Config, master: &MasterCf) -> Self {
+        let listed = params::ALL.iter().filter(|p| !p.hidden && p.kind != Kind::Template);
+        let builtin: BTreeSet<String> = listed.map(|p| p.name.to_owned()).collect();
+        let mut service = BTreeMap::new();
+        for s in &master.services {
+            service_parameters(s, &builtin, &mut service);
+        }
+        let mut known = Self { builtin, service, user: BTreeSet::new() };
+        known.find_user_parameters(cfg, master);
+        known
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.builtin.contains(name) || self.service.contains_key(name) || self.user.contains(name)
+    }
+
+    /// Follows references from the names that count to names that main.cf defines.
+    fn find_user_parameters(&mut self, cfg: &Config, master: &MasterCf) {
+        let mut todo: Vec<String> = params::ALL.iter().map(|p| p.name.to_owned()).collect();
+        todo.extend(self.service.keys().cloned());
+        let classes = cfg.list("smtpd_restriction_classes").unwrap_or_default();
+        self.adopt(cfg, classes, &mut todo);
+        for s in &master.services {
+            for (name, value) in &s.overrides {
+                if name == "smtpd_restriction_classes" {
+                    self.adopt(cfg, list::split(value).into_iter().map(str::to_owned).collect(), &mut todo);
+                }
+                self.adopt(cfg, references(value), &mut todo);
+            }
+        }
+        while let Some(name) = todo.pop() {
+            let value = cfg.raw(&name).unwrap_or_default();
+            self.adopt(cfg, references(&value), &mut todo);
+        }
+    }
+
+    fn adopt(&mut self, cfg: &Config, names: Vec<String>, todo: &mut Vec<String>) {
+        for name in names {
+            let new = !self.has(&name) && params::find(&name).is_none() && cfg.is_set(&name);
+            if new && self.user.insert(name.clone()) {
+                todo.push(name);
+            }
+        }
+    }
+
+    /// Warnings about main.cf and master.cf; a reference that cannot be read is fatal.
+    pub fn check(&self, cfg: &Config, master: &MasterCf) -> Result<(), Fatal> {
+        check_syntax(cfg)?;
+        let file = cfg.main_cf().file.display().to_string();
+        for name in self.undefined(cfg) {
+            warn(&format!("{file}: undefined parameter: {name}"));
+        }
+        for name in cfg.main_cf().names() {
+            if !self.has(name) && params::find(name).is_none_or(|p| p.kind == Kind::Template) {
+                let value = cfg.main_cf().get(name).map(|e| e.value.as_str()).unwrap_or_default();
+                warn(&format!("{file}: unused parameter: {name}={value}"));
+            }
+        }
+        for s in &master.services {
+            self.check_service(cfg, s, &master.file.display().to_string());
+        }
+        Ok(())
+    }
+
+    /// Names that values of main.cf refer to and nothing defines.
+    fn undefined(&self, cfg: &Config) -> BTreeSet<String> {
+        let mut out = BTreeSet::new();
+        for name in cfg.main_cf().names() {
+            let raw = params::find(name).is_some_and(|p| p.kind == Kind::Raw);
+            if raw || !(self.has(name) || params::find(name).is_some()) {
+                continue;
+            }
+            let value = cfg.main_cf().get(name).map(|e| e.value.as_str()).unwrap_or_default();
+            out.extend(plain_references(value).into_iter().filter(|n| !self.has(n) && params::find(n).is_none()));
+        }
+        out
+    }
+
+    fn check_service(&self, cfg: &Config, s: &Service, file: &str) {
+        for (name, value) in &s.overrides {
+            let elsewhere = s.overrides.iter().flat_map(|(_, v)| references(v)).any(|r| r == *name);
+            let used = elsewhere || self.has(name) || params::find(name).is_some() || is_referenced(cfg, name);
+            if !used {
+                warn(&format!("{file}: unused parameter: {name}={value}"));
+            }
+            for r in plain_references(value) {
+                let defined = self.has(&r) || params::find(&r).is_some() || s.overrides.iter().any(|(n, _)| *n == r);
+                if !defined && params::find(name).is_none_or(|p| p.kind != Kind::Raw) {
+                    warn(&format!("{file}: undefined parameter: {r}"));
+                }
+            }
+        }
+    }
+}
+
+/// Whether some value of main.cf refers to `name`.
+fn is_referenced(cfg: &Config, name: &str) -> bool {
+    cfg.main_cf().entries.iter().any(|e| references(&e.value).iter().any(|r| r == name))
+}
+
+fn check_syntax(cfg: &Config) -> Result<(), Fatal> {
+    let nothing = |_: &str| None;
+    for entry in &cfg.main_cf().entries {
+        if params::find(&entry.name).is_some_and(|p| p.kind == Kind::Raw) {
+            continue;
+        }
+        if let Err(reason) = expand::expand(&nothing, &entry.value) {
+            warn(&reason);
+            return Err(Fatal("macro processing error".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// The parameters that a service brings.
+fn service_parameters(s: &Service, builtin: &BTreeSet<String>, out: &mut BTreeMap<String, String>) {
+    let transport = s.kind == ServiceKind::Unix && TRANSPORTS.contains(&s.command.as_str());
+    let timed = matches!(s.command.as_str(), "pipe" | "spawn");
+    for (suffix, default) in params::TRANSPORT_SUFFIXES {
+        let wanted = if *suffix == "_time_limit" { timed } else { transport };
+        let name = format!("{}{suffix}", s.name);
+        if wanted && !builtin.contains(&name) {
+            out.insert(name, format!("${default}"));
+        }
+    }
+}
+
+/// Every name a text refers to, in all branches.
+pub(super) fn references(text: &str) -> Vec<String> {
+    scan(text, true)
+}
+
+/// The names whose value a text asks for, not those it only tests.
+fn plain_references(text: &str) -> Vec<String> {
+    scan(text, false)
+}
+
+fn scan(text: &str, tested: bool) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('$') {
+        if let Some(skipped) = after.strip_prefix('$') {
+            rest = skipped;
+            continue;
+        }
+        let inside = after.strip_prefix(['{', '(']);
+        let from = inside.unwrap_or(after);
+        let end = from.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(from.len());
+        let (name, tail) = from.split_at(end);
+        let is_test = inside.is_some() && tail.trim_start().starts_with(['?', ':']);
+        if !name.is_empty() && (tested || !is_test) {
+            out.push(name.to_owned());
+        }
+        rest = tail;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(references("$a ${b?$c} ${{$d} == {x} ? {$(e)} : {}} $$f ${g"), ["a", "b", "c", "d", "e", "g"]);
+        assert_eq!(plain_references("$a ${b?$c} ${d:e}"), ["a", "c"]);
+    }
+
+    #[test]
+    fn user_parameters() {
+        let cfg = Config::from_text("a = $b\nb = 1\nc = 2\nsmtpd_banner = $a\nsmtpd_restriction_classes = k\nk = reject");
+        let master = MasterCf::parse("bulk unix - - - - - smtp\np unix - - - - - pipe\nx inet - - - - - smtpd").unwrap();
+        let known = Known::new(&cfg, &master);
+        assert_eq!(known.user.iter().map(String::as_str).collect::<Vec<_>>(), ["a", "b", "k"]);
+        assert!(known.has("bulk_destination_recipient_limit") && !known.has("bulk_time_limit"));
+        assert!(known.has("p_time_limit") && !known.has("c"));
+        assert!(!known.has("virtual_maps"));
+    }
+}

@@ -1,0 +1,44 @@
+//! What the programs were built with: `-l` lock methods, `-m` table types, `-a` and `-A` SASL types, bounce templates.
+
+use super::Done;
+use crate::getopt::Parsed;
+use std::io::Write;
+
+/// A list to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    Locks,
+    Tables,
+    SaslServer,
+    SaslClient,
+    /// Known, but what it prints belongs to a part that is not there yet.
+    Other(char),
+}
+
+impl List {
+    /// The list of an option letter.
+    pub fn of(letter: char, _parsed: &Parsed) -> Self {
+        match letter {
+            'l' => Self::Locks,
+            'm' => Self::Tables,
+            'a' => Self::SaslServer,
+            'A' => Self::SaslClient,
+            other => Self::Other(other),
+        }
+    }
+}
+
+pub(super) fn print(list: List, out: &mut dyn Write) -> Done {
+    let names: Vec<&str> = match list {
+        List::Locks => vec!["flock", "fcntl", "dotlock"],
+        List::Tables => base_tables::types::TYPES.iter().map(|t| t.name).collect(),
+        List::SaslServer | List::SaslClient => Vec::new(),
+        List::Other(letter) => {
+            return Err(super::Fatal(format!("-{letter}: this part is not there yet")));
+        }
+    };
+    for name in names {
+        writeln!(out, "{name}")?;
+    }
+    Ok(())
+}

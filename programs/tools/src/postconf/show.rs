@@ -1,0 +1,82 @@
+//! Parameters of main.cf: bare, by name, `-n`, `-d`, with `-x -h -H -f -C -o`.
+
+use super::{Done, Fatal, Options, default_config, fold::fold, known::Known, load_config, load_master, warn};
+use base_conf::{Config, MasterCf, expand};
+use std::io::Write;
+
+pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
+    let cfg = if o.defaults { default_config(o) } else { load_config(o)? };
+    let master = match load_master(cfg.dir()) {
+        Ok(master) => master,
+        Err(e) if o.names.is_empty() => return Err(e),
+        Err(_) => MasterCf::default(),
+    };
+    let known = Known::new(&cfg, &master);
+    if !o.defaults {
+        known.check(&cfg, &master)?;
+    }
+    for name in wanted(o, &cfg, &known) {
+        if !known.has(&name) && base_conf::params::find(&name).is_none() {
+            warn(&format!("{name}: unknown parameter"));
+            continue;
+        }
+        if !o.only_set || cfg.is_set(&name) || name == "config_directory" {
+            let value = value(o, &cfg, &known, &name)?;
+            print(o, &name, &value, out)?;
+        }
+    }
+    Ok(())
+}
+
+/// The names to show, in order.
+fn wanted(o: &Options, cfg: &Config, known: &Known) -> Vec<String> {
+    if !o.names.is_empty() {
+        return o.names.clone();
+    }
+    let (builtin, service, user) = o.classes;
+    let mut names: Vec<String> = Vec::new();
+    if builtin {
+        names.extend(known.builtin.iter().cloned());
+        let hidden = |n: &&str| base_conf::params::find(n).is_some_and(|p| p.hidden);
+        names.extend(cfg.main_cf().names().filter(hidden).map(str::to_owned));
+    }
+    if service {
+        names.extend(known.service.keys().cloned());
+    }
+    if user {
+        names.extend(known.user.iter().cloned());
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn value(o: &Options, cfg: &Config, known: &Known, name: &str) -> Result<String, Fatal> {
+    let from_service = || known.service.get(name).cloned();
+    let text = if cfg.is_set(name) { cfg.raw(name) } else { from_service().or_else(|| cfg.raw(name)) };
+    let text = text.unwrap_or_default();
+    if !o.expand {
+        return Ok(text);
+    }
+    expand::expand(cfg, &text).map_err(|reason| {
+        warn(&reason);
+        Fatal("macro processing error".to_owned())
+    })
+}
+
+/// `name = value`, or one of the two.
+pub(super) fn print(o: &Options, name: &str, value: &str, out: &mut dyn Write) -> Done {
+    if o.no_values {
+        writeln!(out, "{name}")?;
+        return Ok(());
+    }
+    let head = if o.no_names { String::new() } else { format!("{name} =") };
+    let text = match (o.fold, value.is_empty(), head.is_empty()) {
+        (true, _, _) => fold(&head, value.split_ascii_whitespace()),
+        (false, true, _) => head,
+        (false, false, true) => value.to_owned(),
+        (false, false, false) => format!("{head} {value}"),
+    };
+    writeln!(out, "{text}")?;
+    Ok(())
+}
