@@ -13,6 +13,8 @@
 mod classes;
 mod config;
 mod resolve;
+#[cfg(test)]
+mod resolve_tests;
 pub mod rewrite;
 mod transport;
 mod unlisted;

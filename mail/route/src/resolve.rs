@@ -88,7 +88,10 @@ impl Router {
 
     /// The address inside a local part that routes elsewhere.
     fn routed_local(&self, local: &str, domain: Option<&str>) -> Option<String> {
-        let stripped = rewrite::strip_route(local);
+        let mut stripped = rewrite::strip_route(local);
+        while rewrite::strip_route(stripped).len() < stripped.len() {
+            stripped = rewrite::strip_route(stripped);
+        }
         if stripped.len() < local.len() && (self.config.resolve_dequoted || !stripped.contains('@')) {
             return Some(match domain {
                 Some(d) if !stripped.contains('@') => format!("{stripped}@{d}"),
