@@ -1,1 +1,64 @@
-//! (being written)
+//! The access restrictions of the SMTP server: `smtpd_*_restrictions`, restriction classes, access tables.
+//!
+//! mail/receive hands over the [`Facts`] of a session at each stage and gets an [`Outcome`]: a refusal or none, and what
+//! is to be done to the message. A rule never fails: what cannot be found out is a refusal with 4xx. Each reject line is logged
+//! here, since only the evaluator knows of `warn_if_reject` and of the actions that log without refusing.
+//!
+//! One restriction is one file in [`rules`], one access-table action one file in [`access`]. postconf(5), access(5),
+//! SMTPD_ACCESS_README.
+
+pub mod access;
+mod config;
+mod eval;
+mod facts;
+mod list;
+mod lookup;
+mod open_relay;
+pub mod rules;
+mod stages;
+mod verdict;
+
+pub use config::{Codes, RestrictConfig};
+pub use facts::{Facts, HostStatus, Memory, Peer, Stage};
+pub use list::ListName;
+pub use open_relay::OpenRelay;
+pub use stages::Outcome;
+pub use verdict::{Refusal, Verdict};
+
+use base_calls::Route;
+use base_dns::Resolver;
+use base_log::Log;
+use base_tables::Tables;
+use std::sync::Arc;
+
+/// The evaluator with all that rules ask.
+pub struct Restrict {
+    config: Arc<RestrictConfig>,
+    lists: list::Lists,
+    matches: config::Matches,
+    tables: Arc<Tables>,
+    route: Arc<dyn Route>,
+    resolver: Resolver,
+    log: Log,
+}
+
+impl Restrict {
+    /// Compiles the lists of `config`. What is wrong in them shows when they are used, as in Postfix: see
+    /// [`Restrict::check_open_relay`] for the one thing that must hold before.
+    pub fn new(
+        config: Arc<RestrictConfig>,
+        tables: Arc<Tables>,
+        route: Arc<dyn Route>,
+        resolver: Resolver,
+        log: Log,
+    ) -> Self {
+        let lists = list::Lists::compile(&config, &tables);
+        let matches = config::Matches::open(&config, &tables);
+        Self { config, lists, matches, tables, route, resolver, log }
+    }
+
+    /// The typed snapshot that this was made from.
+    pub fn config(&self) -> &RestrictConfig {
+        &self.config
+    }
+}

@@ -1,0 +1,184 @@
+//! Counting clients (anvil(8)): connections at the same time, and connections, messages, recipients per time unit.
+//!
+//! One handle for all services of the server. Entries go away when a client has no connection and its time unit is over; at
+//! most [`MAX_CLIENTS`] are kept, and a client that finds no room is not counted.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// The most clients that are counted.
+const MAX_CLIENTS: usize = 200_000;
+
+/// What is counted per time unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A connection.
+    Connection,
+    /// MAIL FROM.
+    Message,
+    /// RCPT TO.
+    Recipient,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Counts {
+    open: u32,
+    since: Instant,
+    events: [u32; 3],
+}
+
+type Key = (Arc<str>, Box<str>);
+
+#[derive(Debug, Default)]
+struct State {
+    clients: HashMap<Key, Counts>,
+    /// The largest numbers since the last report: value and client.
+    peaks: [Option<(u32, String)>; 4],
+}
+
+/// The counters.
+#[derive(Debug, Clone, Default)]
+pub struct Anvil {
+    state: Arc<Mutex<State>>,
+}
+
+/// An open connection; dropping it counts it out.
+#[derive(Debug)]
+pub struct Connection {
+    anvil: Anvil,
+    key: Key,
+    unit: Duration,
+}
+
+/// What the counters say after one more event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Open connections.
+    pub open: u32,
+    /// Events of this kind in this time unit.
+    pub rate: u32,
+}
+
+impl Anvil {
+    /// No client yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A client connected to `service`; `unit` is `anvil_rate_time_unit`.
+    pub fn connect(&self, service: &Arc<str>, client: &str, unit: Duration, now: Instant) -> (Connection, Counted) {
+        let key = (Arc::clone(service), Box::from(client));
+        let connection = Connection { anvil: self.clone(), key, unit };
+        let counted = connection.count(Event::Connection, 1, now);
+        (connection, counted)
+    }
+
+    /// The largest numbers since the last call, with the client: connection rate, message rate, recipient rate,
+    /// connection count.
+    pub fn take_peaks(&self) -> [Option<(u32, String)>; 4] {
+        std::mem::take(&mut self.lock().peaks)
+    }
+
+    /// How many clients are known.
+    pub fn len(&self) -> usize {
+        self.lock().clients.len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn count(&mut self, key: &Key, event: Event, open: u32, unit: Duration, now: Instant) -> Counted {
+        if !self.clients.contains_key(key) {
+            self.make_room(unit, now);
+            if self.clients.len() >= MAX_CLIENTS {
+                return Counted { open: 0, rate: 0 };
+            }
+        }
+        let fresh = Counts { open: 0, since: now, events: [0; 3] };
+        let c = self.clients.entry(key.clone()).or_insert(fresh);
+        if now.saturating_duration_since(c.since) >= unit {
+            (c.since, c.events) = (now, [0; 3]);
+        }
+        c.open += open;
+        let n = &mut c.events[event as usize];
+        *n = n.saturating_add(1);
+        let counted = Counted { open: c.open, rate: *n };
+        self.peak(event as usize, counted.rate, key);
+        self.peak(3, counted.open, key);
+        counted
+    }
+
+    fn peak(&mut self, which: usize, value: u32, key: &Key) {
+        if let Some(p) = self.peaks.get_mut(which)
+            && p.as_ref().is_none_or(|(old, _)| value > *old)
+        {
+            *p = Some((value, format!("{}:{}", key.0, key.1)));
+        }
+    }
+
+    /// Now and then, forgets those that are gone.
+    fn make_room(&mut self, unit: Duration, now: Instant) {
+        let len = self.clients.len();
+        if len >= 1024 && len.is_power_of_two() || len >= MAX_CLIENTS {
+            self.clients.retain(|_, c| c.open > 0 || now.saturating_duration_since(c.since) < unit);
+        }
+    }
+
+    fn closed(&mut self, key: &Key, unit: Duration, now: Instant) {
+        let Some(c) = self.clients.get_mut(key) else { return };
+        c.open = c.open.saturating_sub(1);
+        if c.open == 0 && now.saturating_duration_since(c.since) >= unit {
+            self.clients.remove(key);
+        }
+    }
+}
+
+impl Connection {
+    fn count(&self, event: Event, open: u32, now: Instant) -> Counted {
+        self.anvil.lock().count(&self.key, event, open, self.unit, now)
+    }
+
+    /// The client did this.
+    pub fn event(&self, event: Event, now: Instant) -> u32 {
+        self.count(event, 0, now).rate
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.anvil.lock().closed(&self.key, self.unit, Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_and_forgets() {
+        let (anvil, unit, t0) = (Anvil::new(), Duration::from_secs(60), Instant::now());
+        let service: Arc<str> = "smtp".into();
+        let (a, n) = anvil.connect(&service, "192.0.2.1", unit, t0);
+        assert_eq!(n, Counted { open: 1, rate: 1 });
+        let (b, n) = anvil.connect(&service, "192.0.2.1", unit, t0);
+        assert_eq!(n, Counted { open: 2, rate: 2 });
+        assert_eq!(anvil.connect(&service, "192.0.2.2", unit, t0).1, Counted { open: 1, rate: 1 });
+        drop(b);
+        assert_eq!((a.event(Event::Message, t0), a.event(Event::Message, t0)), (1, 2));
+        assert_eq!(a.event(Event::Message, t0 + unit), 1);
+        let (_c, n) = anvil.connect(&service, "192.0.2.1", unit, t0 + unit);
+        assert_eq!(n, Counted { open: 2, rate: 1 });
+        assert_eq!(anvil.take_peaks()[3], Some((2, "smtp:192.0.2.1".into())));
+    }
+}

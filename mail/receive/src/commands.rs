@@ -1,0 +1,197 @@
+//! Answers to what the session asks: HELO, MAIL, RCPT, VRFY, ETRN; DATA, XCLIENT and XFORWARD go on to their own files.
+
+use crate::{
+    anvil::Event,
+    connection::Connection,
+    message::Message,
+    reply::{of_refusal, of_submit_error},
+    server::Flush,
+};
+use base_calls::{Notify, Recipient};
+use base_net::NetError;
+use mail_restrict::{Facts, Memory, Outcome, Stage};
+use proto_dsn::Status;
+use proto_smtp::{
+    Reply, Verb,
+    server::{Ask, MailParams, Next, RcptParams, Verdict},
+};
+use std::{sync::Arc, time::Instant};
+
+impl Connection {
+    /// Finds the answer out and gives it to the session.
+    pub(crate) async fn asked(&mut self, ask: Ask) -> Result<Next, NetError> {
+        let verdict = match ask {
+            Ask::Helo { name, esmtp } => self.ask_helo(&name, esmtp).await,
+            Ask::Mail(mail) => self.ask_mail(&mail).await,
+            Ask::Rcpt(rcpt) => self.ask_rcpt(rcpt).await,
+            Ask::Data => return self.data().await,
+            Ask::Vrfy { address, .. } => self.ask_vrfy(&address).await,
+            Ask::Etrn(domain) => self.ask_etrn(&domain).await,
+            Ask::Xclient(attributes) => return self.xclient(attributes).await,
+            Ask::Xforward(attributes) => self.xforward(attributes),
+            Ask::Other(verb, _) => Verdict::Refuse(not_here(verb)),
+        };
+        Ok(self.session.answer(verdict))
+    }
+
+    /// Remembers what is to be done to the message, and turns a refusal into a verdict.
+    fn verdict(&mut self, outcome: Outcome) -> Verdict {
+        self.act(outcome.actions);
+        match outcome.refusal {
+            None => Verdict::Accept,
+            Some(refusal) => {
+                self.transcript.refused(refusal.status);
+                Verdict::Refuse(of_refusal(refusal))
+            }
+        }
+    }
+
+    pub(crate) fn act(&mut self, actions: Vec<base_calls::MessageAction>) {
+        match &mut self.message {
+            Some(m) => actions.into_iter().for_each(|a| m.action(a)),
+            None => self.actions.extend(actions),
+        }
+    }
+
+    async fn ask_helo(&mut self, name: &str, esmtp: bool) -> Verdict {
+        let mut memory = std::mem::take(&mut self.memory);
+        let shared = Arc::clone(&self.shared);
+        let stage = if esmtp { Stage::Ehlo } else { Stage::Helo };
+        let facts = Facts { helo: Some(name), ..self.facts(stage) };
+        let outcome = shared.restrict.helo(&facts, &mut memory).await;
+        self.memory = memory;
+        if esmtp && outcome.refusal.is_none() {
+            self.log_discarded_keywords();
+        }
+        self.verdict(outcome)
+    }
+
+    async fn ask_mail(&mut self, mail: &MailParams) -> Verdict {
+        if let Some(reply) = self.too_many(Event::Message) {
+            return Verdict::Refuse(reply);
+        }
+        if let Err(verdict) = self.resolvable("", &mail.sender).await {
+            return verdict;
+        }
+        let mut memory = std::mem::take(&mut self.memory);
+        let shared = Arc::clone(&self.shared);
+        let facts = Facts { sender: Some(&mail.sender), size: mail.size, ..self.facts(Stage::Mail) };
+        let outcome = shared.restrict.mail(&facts, &mut memory).await;
+        self.memory = memory;
+        self.verdict(outcome)
+    }
+
+    /// An address that cannot be resolved is a syntax error. `Err`: the answer.
+    async fn resolvable(&self, sender: &str, address: &str) -> Result<(), Verdict> {
+        if address.is_empty() {
+            return Ok(());
+        }
+        match self.shared.deps.route.resolve(sender, address).await {
+            Ok(r) if r.invalid => Err(Verdict::BadAddress),
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let text = format!("<{address}>: Temporary lookup failure");
+                Err(Verdict::Refuse(Reply::new(451, Status::new(4, 3, 0), text)))
+            }
+        }
+    }
+
+    async fn ask_rcpt(&mut self, rcpt: RcptParams) -> Verdict {
+        if let Some(reply) = self.too_many(Event::Recipient) {
+            return Verdict::Refuse(reply);
+        }
+        let sender = self.session.transaction().map_or(String::new(), |t| t.mail.sender.clone());
+        if let Err(verdict) = self.resolvable(&sender, &rcpt.recipient).await {
+            return verdict;
+        }
+        let outcome = self.restrict_rcpt(Stage::Rcpt, &rcpt.recipient).await;
+        let verdict = self.verdict(outcome);
+        if verdict != Verdict::Accept {
+            return verdict;
+        }
+        self.add_recipient(rcpt)
+    }
+
+    async fn restrict_rcpt(&mut self, stage: Stage, recipient: &str) -> Outcome {
+        let memory: Memory = self.memory.clone();
+        let facts = Facts { recipient: Some(recipient), ..self.facts(stage) };
+        self.shared.restrict.rcpt(&facts, &memory).await
+    }
+
+    fn add_recipient(&mut self, rcpt: RcptParams) -> Verdict {
+        let notify =
+            Notify { never: rcpt.never, success: rcpt.success, failure: rcpt.failure, delay: rcpt.delay };
+        let recipient = Recipient {
+            original: rcpt.recipient.clone(),
+            address: rcpt.recipient,
+            orcpt: rcpt.orcpt,
+            notify,
+            id: 0,
+        };
+        if self.message.is_none() {
+            match Message::open(self) {
+                Ok(message) => self.message = Some(Box::new(message)),
+                Err(e) => return Verdict::Refuse(of_submit_error(&e)),
+            }
+        }
+        if let Some(m) = &mut self.message {
+            m.recipient(recipient);
+        }
+        Verdict::Accept
+    }
+
+    async fn ask_vrfy(&mut self, address: &str) -> Verdict {
+        if let Err(verdict) = self.resolvable("", address).await {
+            return verdict;
+        }
+        let outcome = self.restrict_rcpt(Stage::Vrfy, address).await;
+        match outcome.refusal {
+            None => Verdict::Accept,
+            Some(refusal) => Verdict::Refuse(of_refusal(refusal)),
+        }
+    }
+
+    async fn ask_etrn(&mut self, domain: &str) -> Verdict {
+        let memory = self.memory.clone();
+        let facts = Facts { etrn: Some(domain), ..self.facts(Stage::Etrn) };
+        if let Some(refusal) = self.shared.restrict.etrn(&facts, &memory).await.refusal {
+            return Verdict::Refuse(of_refusal(refusal));
+        }
+        let result = match &self.shared.deps.flush {
+            Some(flush) => flush(domain).await,
+            None => Flush::Unavailable,
+        };
+        match result {
+            Flush::Started => Verdict::Say(Reply::plain(250, "Queuing started")),
+            Flush::Unavailable => {
+                let from = self.peer.namaddr();
+                self.warning(format_args!("reject: ETRN {domain}... from {from}"));
+                Verdict::Refuse(Reply::plain(459, format!("<{domain}>: service unavailable")))
+            }
+        }
+    }
+
+    /// `smtpd_client_message_rate_limit`, `smtpd_client_recipient_rate_limit`.
+    fn too_many(&mut self, event: Event) -> Option<Reply> {
+        let limits = self.shared.config.client_limits;
+        let (limit, what, of) = match event {
+            Event::Message => (limits.message_rate, "Message delivery request rate", "much mail"),
+            _ => (limits.recipient_rate, "Recipient address rate", "many recipients"),
+        };
+        let value = self.counted.as_ref()?.event(event, Instant::now());
+        if limit == 0 || value <= limit || !self.limited {
+            return None;
+        }
+        self.over_limit(what, value);
+        Some(Reply::new(450, Status::new(4, 7, 1), format!("Error: too {of} from {}", self.peer.addr)))
+    }
+}
+
+/// STARTTLS and AUTH of a server that does not offer them.
+fn not_here(verb: Verb) -> Reply {
+    let text = match verb {
+        Verb::Auth => return Reply::new(503, Status::new(5, 5, 1), "Error: authentication not enabled"),
+        _ => "Error: command not implemented",
+    };
+    Reply::new(502, Status::new(5, 5, 1), text)
+}

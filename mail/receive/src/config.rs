@@ -1,0 +1,284 @@
+//! The typed snapshot of one smtpd service of master.cf.
+
+use base_conf::{Config, Error};
+use base_tables::{MatchKind, MatchList, Maps, Tables};
+use mail_restrict::RestrictConfig;
+use proto_smtp::{
+    BareLf, Keyword, Keywords,
+    server::{Limits, Settings},
+};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+/// What changes when all the service's processes are taken (STRESS_README).
+#[derive(Debug, Clone)]
+pub struct Pressure {
+    pub(crate) timeout: Duration,
+    pub(crate) per_request_deadline: bool,
+    pub(crate) limits: Limits,
+}
+
+/// `smtpd_client_*_limit`, 0: none.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ClientLimits {
+    pub(crate) connections: u32,
+    pub(crate) connection_rate: u32,
+    pub(crate) message_rate: u32,
+    pub(crate) recipient_rate: u32,
+}
+
+/// Everything that a session reads from main.cf.
+#[derive(Debug, Clone)]
+pub struct SmtpConfig {
+    /// Restrictions.
+    pub restrict: Arc<RestrictConfig>,
+    pub(crate) service: String,
+    pub(crate) source_name: String,
+    pub(crate) normal: Pressure,
+    pub(crate) stress: Pressure,
+    pub(crate) settings: Settings,
+    pub(crate) banner: String,
+    pub(crate) mail_name: String,
+    pub(crate) myhostname: String,
+    pub(crate) error_sleep: Duration,
+    pub(crate) min_data_rate: Option<NonZeroU32>,
+    pub(crate) line_limit: usize,
+    pub(crate) bare_lf: BareLf,
+    pub(crate) bare_lf_code: u16,
+    pub(crate) forbid_pipelining: bool,
+    pub(crate) peername_lookup: bool,
+    pub(crate) port_logging: bool,
+    pub(crate) authenticated_header: bool,
+    pub(crate) footer: String,
+    pub(crate) content_filter: String,
+    pub(crate) options: base_calls::SubmitOptions,
+    pub(crate) map_recipients: bool,
+    pub(crate) noop_commands: Vec<String>,
+    pub(crate) client_limits: ClientLimits,
+    pub(crate) rate_unit: Duration,
+    pub(crate) notify: Vec<String>,
+    pub(crate) error_notice_recipient: String,
+    pub(crate) double_bounce_sender: String,
+    texts: Texts,
+}
+
+/// Tables and match lists as configured.
+#[derive(Debug, Clone)]
+struct Texts {
+    local_rewrite: Vec<String>,
+    xclient_hosts: String,
+    xforward_hosts: String,
+    verp_clients: String,
+    bare_lf_exclusions: String,
+    limit_exceptions: String,
+    discard_maps: String,
+    command_filter: String,
+    forbidden_commands: String,
+    parent_domains: Vec<String>,
+}
+
+fn limits(cfg: &Config) -> Result<Limits, Error> {
+    let int = |name| cfg.int(name).map(|n| u32::try_from(n).unwrap_or(0));
+    Ok(Limits {
+        soft_errors: int("smtpd_soft_error_limit")?,
+        hard_errors: int("smtpd_hard_error_limit")?.max(1),
+        junk: int("smtpd_junk_command_limit")?,
+        recipients: int("smtpd_recipient_limit")?,
+        recipient_overshoot: int("smtpd_recipient_overshoot_limit")?,
+    })
+}
+
+fn pressure(cfg: &Config) -> Result<Pressure, Error> {
+    Ok(Pressure {
+        timeout: cfg.time("smtpd_timeout")?,
+        per_request_deadline: cfg.bool("smtpd_per_request_deadline")?,
+        limits: limits(cfg)?,
+    })
+}
+
+/// Keywords of what this server can do, apart from what later parts add (STARTTLS, AUTH).
+fn offer() -> Keywords {
+    Settings::default().offer
+}
+
+impl SmtpConfig {
+    /// Reads the parameters. `cfg` is the view of the service: its `-o` overrides and names.
+    pub fn from_config(cfg: &Config) -> Result<Self, Error> {
+        let stressed = cfg.with([("stress".to_owned(), "yes".to_owned())]);
+        let normal = pressure(cfg)?;
+        let list = |name: &str| cfg.str(name);
+        let overrides = cfg.list("receive_override_options")?;
+        let off = |name: &str| overrides.iter().any(|o| o == name);
+        Ok(Self {
+            restrict: Arc::new(RestrictConfig::from_config(cfg)?),
+            service: cfg.str("service_name").unwrap_or_else(|_| "smtp".into()),
+            source_name: format!("{}/smtpd", cfg.str("syslog_name")?),
+            settings: settings(cfg, normal.limits)?,
+            normal,
+            stress: pressure(&stressed)?,
+            banner: cfg.str("smtpd_banner")?,
+            mail_name: cfg.str("mail_name")?,
+            myhostname: cfg.str("myhostname")?,
+            error_sleep: cfg.time("smtpd_error_sleep_time")?,
+            min_data_rate: u32::try_from(cfg.int("smtpd_min_data_rate")?).ok().and_then(NonZeroU32::new),
+            line_limit: usize::try_from(cfg.int("line_length_limit")?).unwrap_or(2048).clamp(512, 1 << 20),
+            bare_lf: bare_lf(&cfg.str("smtpd_forbid_bare_newline")?),
+            bare_lf_code: u16::try_from(cfg.int("smtpd_forbid_bare_newline_reject_code")?).unwrap_or(550),
+            forbid_pipelining: cfg.bool("smtpd_forbid_unauth_pipelining")?,
+            peername_lookup: cfg.bool("smtpd_peername_lookup")?,
+            port_logging: cfg.bool("smtpd_client_port_logging")?,
+            authenticated_header: cfg.bool("smtpd_sasl_authenticated_header")?,
+            footer: cfg.raw("smtpd_reject_footer").unwrap_or_default(),
+            content_filter: cfg.str("content_filter")?,
+            options: base_calls::SubmitOptions {
+                filter: !off("no_header_body_checks"),
+                map_addresses: !off("no_address_mappings"),
+                bcc: !off("no_address_mappings"),
+                no_milters: off("no_milters"),
+                ..base_calls::SubmitOptions::EXTERNAL
+            },
+            map_recipients: !off("no_unknown_recipient_checks"),
+            noop_commands: cfg.list("smtpd_noop_commands")?,
+            client_limits: client_limits(cfg)?,
+            rate_unit: cfg.time("anvil_rate_time_unit")?,
+            notify: cfg.list("notify_classes")?,
+            error_notice_recipient: cfg.str("error_notice_recipient")?,
+            double_bounce_sender: cfg.str("double_bounce_sender")?,
+            texts: Texts {
+                local_rewrite: cfg.list("local_header_rewrite_clients")?,
+                xclient_hosts: list("smtpd_authorized_xclient_hosts")?,
+                xforward_hosts: list("smtpd_authorized_xforward_hosts")?,
+                verp_clients: list("smtpd_authorized_verp_clients")?,
+                bare_lf_exclusions: list("smtpd_forbid_bare_newline_exclusions")?,
+                limit_exceptions: list("smtpd_client_event_limit_exceptions")?,
+                discard_maps: list("smtpd_discard_ehlo_keyword_address_maps")?,
+                command_filter: list("smtpd_command_filter")?,
+                forbidden_commands: list("smtpd_forbidden_commands")?,
+                parent_domains: cfg.list("parent_domain_matches_subdomains")?,
+            },
+        })
+    }
+}
+
+fn settings(cfg: &Config, limits: Limits) -> Result<Settings, Error> {
+    let discarded = Keywords::parse_discard(&cfg.str("smtpd_discard_ehlo_keywords")?)
+        .map_err(|word| Error::new(format!("unknown EHLO keyword in smtpd_discard_ehlo_keywords: {word}")))?;
+    Ok(Settings {
+        hostname: cfg.str("myhostname")?,
+        offer: offer(),
+        discarded,
+        size_limit: u64::try_from(cfg.int("message_size_limit")?).unwrap_or(0),
+        helo_required: cfg.bool("smtpd_helo_required")?,
+        strict_envelopes: cfg.bool("strict_rfc821_envelopes")?,
+        smtputf8: cfg.bool("smtputf8_enable")?,
+        strict_smtputf8: cfg.bool("strict_smtputf8")?,
+        disable_vrfy: cfg.bool("disable_vrfy_command")?,
+        verp_delimiters: (cfg.str("default_verp_delimiters")?, cfg.str("verp_delimiter_filter")?),
+        limits,
+        ..Settings::default()
+    })
+}
+
+fn client_limits(cfg: &Config) -> Result<ClientLimits, Error> {
+    let int = |name| cfg.int(name).map(|n| u32::try_from(n).unwrap_or(0));
+    Ok(ClientLimits {
+        connections: int("smtpd_client_connection_count_limit")?,
+        connection_rate: int("smtpd_client_connection_rate_limit")?,
+        message_rate: int("smtpd_client_message_rate_limit")?,
+        recipient_rate: int("smtpd_client_recipient_rate_limit")?,
+    })
+}
+
+fn bare_lf(text: &str) -> BareLf {
+    match text.to_ascii_lowercase().as_str() {
+        "no" => BareLf::Allow,
+        "reject" => BareLf::Reject,
+        _ => BareLf::Normalize,
+    }
+}
+
+/// The lists and tables of a configuration, opened.
+pub(crate) struct Lists {
+    pub(crate) local_rewrite: Vec<LocalRewrite>,
+    pub(crate) xclient: MatchList,
+    pub(crate) xforward: MatchList,
+    pub(crate) verp: MatchList,
+    pub(crate) bare_lf_exclusions: MatchList,
+    pub(crate) limit_exceptions: MatchList,
+    pub(crate) forbidden_commands: MatchList,
+    pub(crate) mynetworks: MatchList,
+    pub(crate) discard: Maps,
+    pub(crate) command_filter: Maps,
+}
+
+/// One word of `local_header_rewrite_clients`.
+pub(crate) enum LocalRewrite {
+    InetInterfaces,
+    Mynetworks,
+    SaslAuthenticated,
+    AddressMap(Maps),
+}
+
+impl Lists {
+    pub(crate) fn open(c: &SmtpConfig, tables: &Tables) -> Self {
+        let t = &c.texts;
+        let parents = |name: &str| t.parent_domains.iter().any(|p| p == name);
+        let host = |name: &str, text: &str| MatchList::open(tables, name, text, MatchKind::Host, parents(name));
+        Self {
+            local_rewrite: local_rewrite(&t.local_rewrite, tables),
+            xclient: host("smtpd_authorized_xclient_hosts", &t.xclient_hosts),
+            xforward: host("smtpd_authorized_xforward_hosts", &t.xforward_hosts),
+            verp: host("smtpd_authorized_verp_clients", &t.verp_clients),
+            bare_lf_exclusions: host("smtpd_forbid_bare_newline_exclusions", &t.bare_lf_exclusions),
+            limit_exceptions: host("smtpd_client_event_limit_exceptions", &t.limit_exceptions),
+            mynetworks: host("mynetworks", &c.restrict.mynetworks),
+            forbidden_commands: MatchList::open(
+                tables,
+                "smtpd_forbidden_commands",
+                &t.forbidden_commands,
+                MatchKind::String,
+                false,
+            ),
+            discard: Maps::open(tables, "smtpd_discard_ehlo_keyword_address_maps", &t.discard_maps),
+            command_filter: Maps::open(tables, "smtpd_command_filter", &t.command_filter),
+        }
+    }
+}
+
+fn local_rewrite(words: &[String], tables: &Tables) -> Vec<LocalRewrite> {
+    let mut words = words.iter();
+    let mut out = Vec::new();
+    while let Some(word) = words.next() {
+        match word.to_ascii_lowercase().as_str() {
+            "permit_inet_interfaces" => out.push(LocalRewrite::InetInterfaces),
+            "permit_mynetworks" => out.push(LocalRewrite::Mynetworks),
+            "permit_sasl_authenticated" => out.push(LocalRewrite::SaslAuthenticated),
+            "check_address_map" => {
+                let spec = words.next().map_or("", String::as_str);
+                out.push(LocalRewrite::AddressMap(Maps::open(tables, "local_header_rewrite_clients", spec)));
+            }
+            spec if spec.contains(':') => {
+                out.push(LocalRewrite::AddressMap(Maps::open(tables, "local_header_rewrite_clients", word)));
+            }
+            // Client certificates come with TLS.
+            _ => {}
+        }
+    }
+    out
+}
+
+/// A copy of the discard set with what a table says for this client in its place.
+pub(crate) fn discard_for(client: Option<String>, all: Keywords) -> (Keywords, Option<String>) {
+    match client.as_deref().map(Keywords::parse_discard) {
+        None => (all, None),
+        Some(Ok(set)) => (set, None),
+        Some(Err(word)) => (all, Some(word)),
+    }
+}
+
+/// The words that the log shows for discarded keywords; `None` when nothing is to be logged.
+pub(crate) fn discard_text(set: Keywords) -> Option<String> {
+    if set.is_empty() || set.has(Keyword::SilentDiscard) {
+        return None;
+    }
+    Some(set.iter().map(Keyword::name).collect::<Vec<_>>().join(" "))
+}

@@ -1,0 +1,175 @@
+//! The message that is coming in: opened at its first recipient, filled, and finished or dropped.
+
+use crate::{connection::Connection, received::Received};
+use base_calls::{
+    BodyType, ClientInfo, Envelope, MessageAction, Origin, QueueId, Recipient, Ret, Submission, SubmitError, Submitted,
+    Timestamp,
+};
+use base_log::lines::Client;
+use proto_address::external;
+use proto_smtp::BdatFramer;
+
+/// A message in progress. Dropping it leaves no trace.
+pub(crate) struct Message {
+    submission: Box<dyn Submission>,
+    id: QueueId,
+    recipients: u32,
+    first: String,
+    /// Content so far, in whole lines, and the start of the next.
+    whole: u64,
+    partial: u64,
+    /// 0: none.
+    limit: u64,
+    /// There is no limit, or it is not reached yet.
+    too_big: bool,
+    /// The state of a BDAT sequence.
+    pub(crate) bdat: Option<BdatFramer>,
+}
+
+impl Message {
+    /// Opens a message for the transaction in progress, and logs `client=`.
+    pub(crate) fn open(c: &mut Connection) -> Result<Self, SubmitError> {
+        let envelope = envelope(c);
+        let options = c.shared.config.options;
+        let submission = c.shared.deps.submit.open(envelope, options)?;
+        let id = submission.queue_id();
+        let mut message = Self {
+            submission,
+            id,
+            recipients: 0,
+            first: String::new(),
+            whole: 0,
+            partial: 0,
+            limit: c.session.settings().size_limit,
+            too_big: false,
+            bdat: None,
+        };
+        for action in c.actions.drain(..) {
+            message.action(action);
+        }
+        log_client(c, id);
+        Ok(message)
+    }
+
+    pub(crate) fn id(&self) -> QueueId {
+        self.id
+    }
+
+    pub(crate) fn recipient(&mut self, r: Recipient) {
+        self.recipients += 1;
+        if self.recipients == 1 {
+            self.first.clone_from(&r.address);
+        }
+        self.submission.recipient(r);
+    }
+
+    pub(crate) fn only_recipient(&self) -> Option<&str> {
+        (self.recipients == 1).then_some(self.first.as_str())
+    }
+
+    pub(crate) fn action(&mut self, action: MessageAction) {
+        self.submission.action(action);
+    }
+
+    /// Content in wire form. What is over the limit is dropped; errors are remembered by the submission.
+    pub(crate) async fn content(&mut self, chunk: &[u8]) {
+        match memchr::memrchr(b'\n', chunk) {
+            Some(i) => {
+                self.whole += self.partial + i as u64 + 1;
+                self.partial = (chunk.len() - i - 1) as u64;
+            }
+            None => self.partial += chunk.len() as u64,
+        }
+        self.too_big |= self.limit > 0 && self.size() > self.limit;
+        if !self.too_big {
+            let _ = self.submission.content(chunk).await;
+        }
+    }
+
+    /// The Received: header field.
+    pub(crate) async fn header(&mut self, text: &str) {
+        let _ = self.submission.content(text.as_bytes()).await;
+    }
+
+    /// Bytes of content.
+    pub(crate) fn size(&self) -> u64 {
+        self.whole + self.partial
+    }
+
+    /// Bytes of content in whole lines.
+    pub(crate) fn whole_lines(&self) -> u64 {
+        self.whole
+    }
+
+    pub(crate) fn is_too_big(&self) -> bool {
+        self.too_big
+    }
+
+    pub(crate) async fn finish(self) -> Result<Submitted, SubmitError> {
+        self.submission.finish().await
+    }
+}
+
+fn envelope(c: &Connection) -> Envelope {
+    let mail = c.session.transaction().map(|t| t.mail.clone()).unwrap_or_default();
+    Envelope {
+        arrival: Timestamp::now(),
+        envid: mail.envid,
+        ret: mail.ret_full.map(|full| if full { Ret::Full } else { Ret::Hdrs }),
+        body: match mail.eight_bit {
+            None => BodyType::Unknown,
+            Some(false) => BodyType::SevenBit,
+            Some(true) => BodyType::EightBitMime,
+        },
+        smtputf8: mail.smtputf8,
+        sender: mail.sender,
+        origin: Origin::Smtpd,
+        client: client_info(c),
+        content_filter: c.shared.config.content_filter.clone(),
+        rewrite_local: c.forwarded.as_ref().and_then(|f| f.local).unwrap_or(c.rewrite_local),
+        verp: mail.verp,
+        ..Envelope::default()
+    }
+}
+
+fn client_info(c: &Connection) -> ClientInfo {
+    if let Some(f) = &c.forwarded {
+        return f.client.clone();
+    }
+    ClientInfo {
+        name: c.peer.name.clone(),
+        reverse_name: c.peer.reverse_name.clone(),
+        addr: c.peer.addr.clone(),
+        port: c.port,
+        helo: c.session.helo().unwrap_or_default().to_owned(),
+        protocol: c.session.protocol().to_owned(),
+        ..ClientInfo::default()
+    }
+}
+
+fn log_client(c: &Connection, id: QueueId) {
+    let forwarded = c.forwarded.as_deref();
+    let ident = forwarded.map_or("", |f| f.ident.as_str());
+    let origin = forwarded.map_or(String::new(), |f| format!("{}[{}]", f.client.name, f.client.addr));
+    let more = [("orig_queue_id", ident), ("orig_client", origin.as_str())];
+    let line = Client { id, name: &c.peer.name, addr: &c.peer.addr, more: &more };
+    c.shared.deps.log.line(&c.source, &line);
+}
+
+/// The Received: header field of the message that is about to come in.
+pub(crate) fn received(c: &Connection, m: &Message) -> String {
+    let utf8 = c.session.transaction().is_some_and(|t| t.mail.smtputf8);
+    let recipient = m.only_recipient().map(external);
+    Received {
+        helo: c.session.helo(),
+        client: &c.peer,
+        myhostname: c.hostname(),
+        mail_name: &c.shared.config.mail_name,
+        protocol: if utf8 { "UTF8SMTP" } else { c.session.protocol() },
+        id: &m.id().to_string(),
+        recipient: recipient.as_deref(),
+        date: &Timestamp::now().mail_date(),
+        login: None,
+    }
+    .text()
+}

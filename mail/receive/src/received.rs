@@ -1,0 +1,89 @@
+//! The Received: header field (RFC 5321 4.4) in Postfix's form.
+
+use mail_restrict::Peer;
+
+/// What the field says.
+pub struct Received<'a> {
+    /// HELO name.
+    pub helo: Option<&'a str>,
+    /// The client.
+    pub client: &'a Peer,
+    /// `myhostname`.
+    pub myhostname: &'a str,
+    /// `mail_name`.
+    pub mail_name: &'a str,
+    /// `SMTP`, `ESMTP`, `UTF8SMTP` …
+    pub protocol: &'a str,
+    /// Queue id.
+    pub id: &'a str,
+    /// The recipient, in external form, if there is exactly one.
+    pub recipient: Option<&'a str>,
+    /// RFC 5322 date.
+    pub date: &'a str,
+    /// Login name (`smtpd_sasl_authenticated_header`).
+    pub login: Option<&'a str>,
+}
+
+impl Received<'_> {
+    /// The field with its line end.
+    pub fn text(&self) -> String {
+        let addr = match self.client.ip {
+            Some(ip) if ip.is_ipv6() => format!("IPv6:{ip}"),
+            _ => self.client.addr.clone(),
+        };
+        let name = &self.client.name;
+        let helo = self.helo.unwrap_or(name);
+        let login = self.login.map_or(String::new(), |l| format!("\t(Authenticated sender: {l})\r\n"));
+        let (by, mail, with, id) = (self.myhostname, self.mail_name, self.protocol, self.id);
+        let end = match self.recipient {
+            Some(r) => format!("\r\n\tfor <{r}>; {}\r\n", self.date),
+            None => format!(";\r\n\t{}\r\n", self.date),
+        };
+        format!("Received: from {helo} ({name} [{addr}])\r\n{login}\tby {by} ({mail}) with {with} id {id}{end}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail_restrict::HostStatus;
+
+    #[test]
+    fn forms() {
+        let mut client = Peer {
+            name: "unknown".into(),
+            name_status: HostStatus::Unknown,
+            reverse_name: "unknown".into(),
+            reverse_status: HostStatus::Unknown,
+            addr: "192.0.2.11".into(),
+            ip: "192.0.2.11".parse().ok(),
+            server_ip: None,
+        };
+        let field = |client: &Peer, helo, recipient| {
+            Received {
+                helo,
+                client,
+                myhostname: "mail.example.com",
+                mail_name: "Postfix",
+                protocol: "ESMTP",
+                id: "ABC",
+                recipient,
+                date: "Sat, 21 Nov 2026 22:57:18 +0000 (UTC)",
+                login: None,
+            }
+            .text()
+        };
+        assert_eq!(
+            field(&client, Some("some.where"), Some("alice@example.com")),
+            "Received: from some.where (unknown [192.0.2.11])\r\n\tby mail.example.com (Postfix) with ESMTP id ABC\r\n\
+             \tfor <alice@example.com>; Sat, 21 Nov 2026 22:57:18 +0000 (UTC)\r\n"
+        );
+        client.ip = "::1".parse().ok();
+        client.name = "localhost".into();
+        assert_eq!(
+            field(&client, None, None),
+            "Received: from localhost (localhost [IPv6:::1])\r\n\tby mail.example.com (Postfix) with ESMTP id ABC;\r\n\
+             \tSat, 21 Nov 2026 22:57:18 +0000 (UTC)\r\n"
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! One smtpd service: everything its connections share.
+
+use crate::{Anvil, SmtpConfig, client, config::Lists, connection::Connection};
+use base_calls::{Fut, Route, Submit};
+use base_dns::Resolver;
+use base_log::Log;
+use base_net::{BoxIo, LineStream, PeerAddr};
+use base_tables::Tables;
+use mail_restrict::{OpenRelay, Restrict};
+use std::sync::Arc;
+
+/// The answer to ETRN (`fast_flush_domains`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// The mail for the domain is being delivered.
+    Started,
+    /// The domain is not one that can be asked for.
+    Unavailable,
+}
+
+/// What a server needs from the rest of the system.
+#[derive(Clone)]
+pub struct Deps {
+    /// Cleanup.
+    pub submit: Arc<dyn Submit>,
+    /// Trivial-rewrite.
+    pub route: Arc<dyn Route>,
+    /// Shared tables.
+    pub tables: Arc<Tables>,
+    /// DNS.
+    pub resolver: Resolver,
+    /// Log.
+    pub log: Log,
+    /// Client counters of the whole server.
+    pub anvil: Anvil,
+    /// Flushes the mail for a domain (ETRN); without it the service is not available.
+    pub flush: Option<Arc<dyn Fn(&str) -> Fut<'static, Flush> + Send + Sync>>,
+}
+
+/// Why a service cannot run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// To be logged as `fatal:`; the service does not answer.
+    #[error(transparent)]
+    OpenRelay(#[from] OpenRelay),
+}
+
+/// What the connections of a service share.
+pub(crate) struct Shared {
+    pub(crate) config: Arc<SmtpConfig>,
+    pub(crate) lists: Lists,
+    pub(crate) restrict: Restrict,
+    pub(crate) deps: Deps,
+    pub(crate) service: Arc<str>,
+    pub(crate) source_name: Arc<str>,
+}
+
+/// An SMTP server for one master.cf service. Cheap to clone; a reload makes a new one, and connections keep theirs.
+#[derive(Clone)]
+pub struct SmtpServer {
+    shared: Arc<Shared>,
+}
+
+impl SmtpServer {
+    /// Prepares the service. An open relay is refused.
+    pub fn new(config: Arc<SmtpConfig>, deps: Deps) -> Result<Self, StartError> {
+        let restrict = Restrict::new(
+            Arc::clone(&config.restrict),
+            Arc::clone(&deps.tables),
+            Arc::clone(&deps.route),
+            deps.resolver.clone(),
+            deps.log.clone(),
+        );
+        restrict.check_open_relay()?;
+        let lists = Lists::open(&config, &deps.tables);
+        let service = config.service.as_str().into();
+        let source_name = config.source_name.as_str().into();
+        Ok(Self { shared: Arc::new(Shared { config, lists, restrict, deps, service, source_name }) })
+    }
+
+    /// Serves one connection to its end.
+    pub async fn serve(&self, io: BoxIo, peer: PeerAddr, local: PeerAddr) {
+        self.serve_under(io, peer, local, false).await;
+    }
+
+    /// Like [`SmtpServer::serve`]; `stressed`: the service has reached its process limit, and the overload values of
+    /// timeouts and limits apply (STRESS_README).
+    pub async fn serve_under(&self, io: BoxIo, peer: PeerAddr, local: PeerAddr, stressed: bool) {
+        let config = &self.shared.config;
+        let pressure = if stressed { &config.stress } else { &config.normal };
+        let stream = LineStream::new(io, pressure.timeout);
+        let port = match peer {
+            PeerAddr::Inet(a) => a.port(),
+            PeerAddr::Unix => 0,
+        };
+        let peer = client::nameless(peer, local);
+        Connection::new(Arc::clone(&self.shared), stream, peer, port, stressed).run().await;
+    }
+}

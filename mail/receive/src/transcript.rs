@@ -1,0 +1,217 @@
+//! The transcript of a session, for the notice to postmaster (`notify_classes`, `error_notice_recipient`).
+//!
+//! Lines are kept only while some class could ask for them, and at most [`MAX`] bytes.
+
+use crate::connection::Connection;
+use base_calls::{Envelope, Origin, Recipient, SubmitOptions, Timestamp};
+use proto_dsn::Status;
+use proto_smtp::Reply;
+use std::fmt::Write;
+
+/// The most that is kept of a session.
+const MAX: usize = 16 * 1024;
+/// Lines of the notice are wrapped before this column.
+const WIDTH: usize = 80;
+
+/// Kinds of trouble.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Classes {
+    policy: bool,
+    protocol: bool,
+    resource: bool,
+    software: bool,
+}
+
+impl Classes {
+    fn any(self) -> bool {
+        self != Self::default()
+    }
+
+    fn and(self, o: Self) -> Self {
+        Self {
+            policy: self.policy && o.policy,
+            protocol: self.protocol && o.protocol,
+            resource: self.resource && o.resource,
+            software: self.software && o.software,
+        }
+    }
+}
+
+/// What was said so far.
+pub(crate) struct Transcript {
+    wanted: Classes,
+    seen: Classes,
+    lines: Vec<String>,
+    bytes: usize,
+    reason: &'static str,
+}
+
+impl Transcript {
+    pub(crate) fn new(notify: &[String]) -> Self {
+        let has = |name: &str| notify.iter().any(|n| n == name);
+        let wanted = Classes {
+            policy: has("policy"),
+            protocol: has("protocol"),
+            resource: has("resource"),
+            software: has("software"),
+        };
+        Self { wanted, seen: Classes::default(), lines: Vec::new(), bytes: 0, reason: "" }
+    }
+
+    pub(crate) fn client(&mut self, line: &[u8]) {
+        if self.wanted.any() {
+            self.push(format!(" In:  {}", base_log::mask(&String::from_utf8_lossy(line))));
+        }
+    }
+
+    pub(crate) fn server(&mut self, reply: &Reply) {
+        if !self.wanted.any() {
+            return;
+        }
+        self.classify(reply);
+        let mut wire = Vec::new();
+        reply.write_to(&mut wire);
+        for line in String::from_utf8_lossy(&wire).lines() {
+            self.push(format!(" Out: {line}"));
+        }
+    }
+
+    fn classify(&mut self, reply: &Reply) {
+        let subject = reply.status.map_or((0, 0), |s| (s.subject(), s.detail()));
+        match (reply.code, subject) {
+            (..400, _) => {}
+            (421, _) => self.seen.protocol = true,
+            (_, (3, 5)) => self.seen.software = true,
+            (_, (3, _)) => self.seen.resource = true,
+            (_, (5, _)) => self.seen.protocol = true,
+            _ => self.seen.policy = true,
+        }
+    }
+
+    /// A refusal with this status was logged.
+    pub(crate) fn refused(&mut self, status: Status) {
+        if status.subject() == 3 && status.detail() == 5 {
+            self.seen.software = true;
+        }
+    }
+
+    /// The session did not end with QUIT.
+    pub(crate) fn aborted(&mut self, reason: &'static str) {
+        self.reason = reason;
+    }
+
+    fn push(&mut self, line: String) {
+        self.bytes += line.len();
+        if self.bytes <= MAX {
+            self.lines.push(line);
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.wanted.and(self.seen).any()
+    }
+
+    fn text(&self) -> String {
+        let mut out = String::from("Transcript of session follows.\r\n\r\n");
+        for line in &self.lines {
+            wrap(line, &mut out);
+        }
+        out.push_str("\r\n");
+        if !self.reason.is_empty() {
+            let _ = write!(out, "Session aborted, reason: {}\r\n", self.reason);
+        }
+        out.push_str("\r\nFor other details, see the local mail logfile\r\n");
+        out
+    }
+}
+
+/// Breaks a line at blanks; what follows is indented.
+fn wrap(line: &str, out: &mut String) {
+    let mut column = 0;
+    for (i, word) in line.split(' ').enumerate() {
+        let len = word.chars().count();
+        if i > 0 && column + 1 + len >= WIDTH {
+            out.push_str("\r\n     ");
+            column = 5;
+        }
+        if i > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += len;
+    }
+    out.push_str("\r\n");
+}
+
+impl Connection {
+    /// Sends the notice that is due.
+    pub(crate) async fn notify(&mut self) {
+        if !self.transcript.is_due() {
+            return;
+        }
+        let config = &self.shared.config;
+        let envelope = Envelope {
+            arrival: Timestamp::now(),
+            sender: config.double_bounce_sender.clone(),
+            origin: Origin::Internal,
+            rewrite_local: true,
+            recipients: Vec::new(),
+            ..Envelope::default()
+        };
+        let Ok(mut message) = self.shared.deps.submit.open(envelope, SubmitOptions::INTERNAL) else { return };
+        let recipient = &config.error_notice_recipient;
+        message.recipient(Recipient {
+            address: recipient.clone(),
+            original: recipient.clone(),
+            ..Recipient::default()
+        });
+        let date = Timestamp::now().mail_date();
+        let (host, name, id, from) =
+            (&config.myhostname, &config.mail_name, message.queue_id(), self.peer.namaddr());
+        let text = format!(
+            "Received: by {host} ({name})\r\n\tid {id}; {date}\r\n\
+             Date: {date}\r\n\
+             From: MAILER-DAEMON (Mail Delivery System)\r\n\
+             To: {recipient} (Postmaster)\r\n\
+             Subject: {name} SMTP server: errors from {from}\r\n\r\n{}",
+            self.transcript.text()
+        );
+        let _ = message.content(text.as_bytes()).await;
+        if let Err(e) = message.finish().await {
+            self.warning(format_args!("session transcript for {recipient} was not sent: {e}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wraps_like_the_original() {
+        let mut out = String::new();
+        wrap(
+            " Out: 451 4.3.5 <c@example.net>: Sender address rejected: Server configuration error",
+            &mut out,
+        );
+        wrap(
+            " Out: 550 5.1.1 <nosuch@example.com>: Recipient address rejected: User unknown in local recipient table",
+            &mut out,
+        );
+        assert_eq!(
+            out,
+            " Out: 451 4.3.5 <c@example.net>: Sender address rejected: Server configuration\r\n      error\r\n \
+             Out: 550 5.1.1 <nosuch@example.com>: Recipient address rejected: User unknown\r\n      in local recipient table\r\n"
+        );
+    }
+
+    #[test]
+    fn classes() {
+        let mut t = Transcript::new(&["software".into()]);
+        t.server(&Reply::new(550, Status::new(5, 1, 1), "no"));
+        assert!(!t.is_due());
+        t.server(&Reply::new(451, Status::new(4, 3, 5), "Server configuration error"));
+        assert!(t.is_due());
+    }
+}

@@ -1,0 +1,174 @@
+//! The typed snapshot of everything that restrictions read from main.cf.
+
+use crate::list::ListName;
+use base_conf::{Config, Error};
+use base_tables::{DomainForms, MatchKind, MatchList, Tables};
+
+/// Reply codes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the parameter of its name")]
+pub struct Codes {
+    pub access_map_defer: u16,
+    pub access_map_reject: u16,
+    pub defer: u16,
+    pub invalid_hostname: u16,
+    pub multi_recipient_bounce: u16,
+    pub non_fqdn: u16,
+    pub plaintext: u16,
+    pub reject: u16,
+    pub relay_domains: u16,
+    pub unknown_address: u16,
+    pub unknown_client: u16,
+    pub unknown_hostname: u16,
+    pub unknown_local_recipient: u16,
+    pub unknown_relay_recipient: u16,
+    pub unknown_virtual_alias: u16,
+    pub unknown_virtual_mailbox: u16,
+}
+
+/// What a failed lookup means (`*_tempfail_action`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TempfailAction {
+    /// `defer`
+    Defer,
+    /// `defer_if_permit`
+    DeferIfPermit,
+}
+
+/// Everything about restrictions.
+#[derive(Debug, Clone)]
+pub struct RestrictConfig {
+    /// The texts of the eight lists.
+    pub lists: Vec<(ListName, Vec<String>)>,
+    /// Restriction classes and their texts.
+    pub classes: Vec<(String, Vec<String>)>,
+    /// Reply codes.
+    pub codes: Codes,
+    /// `smtpd_delay_reject`.
+    pub delay_reject: bool,
+    /// `smtpd_relay_before_recipient_restrictions`.
+    pub relay_first: bool,
+    /// `smtpd_reject_unlisted_recipient`.
+    pub unlisted_recipient: bool,
+    /// `smtpd_reject_unlisted_sender`.
+    pub unlisted_sender: bool,
+    /// `show_user_unknown_table_name`.
+    pub show_table_name: bool,
+    /// `soft_bounce`.
+    pub soft_bounce: bool,
+    /// `smtpd_null_access_lookup_key`.
+    pub null_key: String,
+    /// `recipient_delimiter`.
+    pub delimiter: String,
+    /// `owner_request_special`.
+    pub owner_special: bool,
+    /// How parent domains are looked up in access tables.
+    pub parents: DomainForms,
+    /// `mynetworks`.
+    pub mynetworks: String,
+    /// `inet_interfaces`.
+    pub inet_interfaces: Vec<String>,
+    /// `unknown_address_tempfail_action`.
+    pub unknown_address_tempfail: TempfailAction,
+    /// `unknown_helo_hostname_tempfail_action`.
+    pub unknown_helo_tempfail: TempfailAction,
+    parent_mynetworks: bool,
+}
+
+impl RestrictConfig {
+    /// Reads the parameters of one smtpd service.
+    pub fn from_config(cfg: &Config) -> Result<Self, Error> {
+        let mut lists = Vec::new();
+        for name in ListName::ALL {
+            lists.push((name, cfg.list(name.parameter())?));
+        }
+        let mut classes = Vec::new();
+        for class in cfg.list("smtpd_restriction_classes")? {
+            let text = cfg.raw(&class).unwrap_or_default();
+            let text = cfg.expand(&text)?;
+            classes.push((class, base_conf::list::split(&text).into_iter().map(str::to_owned).collect()));
+        }
+        let parents = cfg.list("parent_domain_matches_subdomains")?;
+        let has = |name: &str| parents.iter().any(|p| p == name);
+        Ok(Self {
+            lists,
+            classes,
+            codes: Codes::from_config(cfg)?,
+            delay_reject: cfg.bool("smtpd_delay_reject")?,
+            relay_first: cfg.bool("smtpd_relay_before_recipient_restrictions")?,
+            unlisted_recipient: cfg.bool("smtpd_reject_unlisted_recipient")?,
+            unlisted_sender: cfg.bool("smtpd_reject_unlisted_sender")?,
+            show_table_name: cfg.bool("show_user_unknown_table_name")?,
+            soft_bounce: cfg.bool("soft_bounce")?,
+            null_key: cfg.str("smtpd_null_access_lookup_key")?,
+            delimiter: cfg.str("recipient_delimiter")?,
+            owner_special: cfg.bool("owner_request_special")?,
+            parents: if has("smtpd_access_maps") { DomainForms::Parents } else { DomainForms::DotParents },
+            mynetworks: cfg.str("mynetworks")?,
+            parent_mynetworks: has("mynetworks"),
+            inet_interfaces: cfg.list("inet_interfaces")?,
+            unknown_address_tempfail: tempfail(&cfg.str("unknown_address_tempfail_action")?),
+            unknown_helo_tempfail: tempfail(&cfg.str("unknown_helo_hostname_tempfail_action")?),
+        })
+    }
+
+    /// The words of a list.
+    pub fn list(&self, name: ListName) -> &[String] {
+        self.lists.iter().find(|(n, _)| *n == name).map_or(&[], |(_, words)| words)
+    }
+
+    /// The words of a class.
+    pub fn class(&self, name: &str) -> Option<&[String]> {
+        self.classes.iter().find(|(n, _)| n == name).map(|(_, words)| words.as_slice())
+    }
+}
+
+fn tempfail(text: &str) -> TempfailAction {
+    if text == "defer" { TempfailAction::Defer } else { TempfailAction::DeferIfPermit }
+}
+
+fn code(cfg: &Config, name: &str) -> Result<u16, Error> {
+    Ok(u16::try_from(cfg.int(name)?).unwrap_or(451).clamp(200, 599))
+}
+
+impl Codes {
+    fn from_config(cfg: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            access_map_defer: code(cfg, "access_map_defer_code")?,
+            access_map_reject: code(cfg, "access_map_reject_code")?,
+            defer: code(cfg, "defer_code")?,
+            invalid_hostname: code(cfg, "invalid_hostname_reject_code")?,
+            multi_recipient_bounce: code(cfg, "multi_recipient_bounce_reject_code")?,
+            non_fqdn: code(cfg, "non_fqdn_reject_code")?,
+            plaintext: code(cfg, "plaintext_reject_code")?,
+            reject: code(cfg, "reject_code")?,
+            relay_domains: code(cfg, "relay_domains_reject_code")?,
+            unknown_address: code(cfg, "unknown_address_reject_code")?,
+            unknown_client: code(cfg, "unknown_client_reject_code")?,
+            unknown_hostname: code(cfg, "unknown_hostname_reject_code")?,
+            unknown_local_recipient: code(cfg, "unknown_local_recipient_reject_code")?,
+            unknown_relay_recipient: code(cfg, "unknown_relay_recipient_reject_code")?,
+            unknown_virtual_alias: code(cfg, "unknown_virtual_alias_reject_code")?,
+            unknown_virtual_mailbox: code(cfg, "unknown_virtual_mailbox_reject_code")?,
+        })
+    }
+}
+
+/// The match lists that restrictions ask.
+pub(crate) struct Matches {
+    pub(crate) mynetworks: MatchList,
+}
+
+impl Matches {
+    pub(crate) fn open(c: &RestrictConfig, tables: &Tables) -> Self {
+        let mynetworks =
+            MatchList::open(tables, "mynetworks", &c.mynetworks, MatchKind::Host, c.parent_mynetworks);
+        Self { mynetworks }
+    }
+}
+
+/// Default codes, for tests.
+#[cfg(test)]
+pub(crate) fn tests_codes() -> Codes {
+    Codes::from_config(&Config::from_text("")).unwrap_or_else(|e| panic!("{e}"))
+}

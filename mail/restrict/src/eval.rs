@@ -1,0 +1,272 @@
+//! Runs lists: order, nesting, `warn_if_reject`, deferrals, and the log lines.
+
+use crate::{
+    Facts, ListName, Memory, Refusal, Restrict, Verdict,
+    access::{self, Effect},
+    list::{self, Arg, Element},
+    rules::{Rule, Context},
+    stages::{Outcome, applies, list_subject},
+    verdict::{Answer, Found, Subject},
+};
+use base_calls::{Fut, MessageAction};
+use base_log::lines::Reject;
+use std::sync::Arc;
+
+/// Nested lists beyond this depth are a configuration error.
+const MAX_DEPTH: u32 = 100;
+
+/// What a list came to.
+enum End {
+    /// The list is through without a word.
+    Nothing,
+    /// Somebody said yes.
+    Permitted,
+    Refused(Refusal),
+}
+
+/// One evaluation: several lists at one stage.
+pub(crate) struct Eval<'a> {
+    restrict: &'a Restrict,
+    facts: &'a Facts<'a>,
+    actions: Vec<MessageAction>,
+    defer_if_permit: Option<Refusal>,
+    defer_if_reject: Option<Refusal>,
+    /// The next rule only warns.
+    warn: bool,
+    /// `reject_unlisted_*` need not be asked twice.
+    asked: Vec<&'static str>,
+}
+
+impl<'a> Eval<'a> {
+    pub(crate) fn new(restrict: &'a Restrict, facts: &'a Facts<'a>) -> Self {
+        Self {
+            restrict,
+            facts,
+            actions: Vec::new(),
+            defer_if_permit: None,
+            defer_if_reject: None,
+            warn: false,
+            asked: Vec::new(),
+        }
+    }
+
+    /// Runs one of the eight lists.
+    pub(crate) async fn list(&mut self, name: ListName) -> Option<Refusal> {
+        if !applies(name, self.facts) || self.restrict.lists.is_empty(name) {
+            return None;
+        }
+        self.defer_if_reject = None;
+        self.warn = false;
+        let list = self.restrict.lists.list(name);
+        let subject = list_subject(name, self.facts);
+        match self.elements(&list, name, subject, 0).await {
+            End::Refused(r) => Some(r),
+            End::Nothing | End::Permitted => None,
+        }
+    }
+
+    /// Runs a single rule, unless a list had it already.
+    pub(crate) async fn one(&mut self, rule: &'static Rule, name: ListName) -> Option<Refusal> {
+        if self.asked.contains(&rule.name) {
+            return None;
+        }
+        self.defer_if_reject = None;
+        self.warn = false;
+        let subject = list_subject(name, self.facts);
+        match self.rule(rule, &Arg::None, name, &subject, 0).await {
+            End::Refused(r) => Some(r),
+            End::Nothing | End::Permitted => None,
+        }
+    }
+
+    fn elements<'b>(
+        &'b mut self,
+        list: &'b [Element],
+        name: ListName,
+        subject: Subject,
+        depth: u32,
+    ) -> Fut<'b, End> {
+        Box::pin(async move {
+            for element in list {
+                let end = self.element(element, name, &subject, depth).await;
+                if !matches!(end, End::Nothing) {
+                    return end;
+                }
+            }
+            End::Nothing
+        })
+    }
+
+    async fn element(&mut self, element: &Element, name: ListName, subject: &Subject, depth: u32) -> End {
+        match element {
+            Element::WarnIfReject => {
+                self.warn = true;
+                return End::Nothing;
+            }
+            Element::Rule(rule, arg) => {
+                let end = self.rule(rule, arg, name, subject, depth).await;
+                self.warn = false;
+                return end;
+            }
+            Element::Class(class) => {
+                if let Some(list) = self.restrict.lists.class(class).filter(|_| depth < MAX_DEPTH) {
+                    return self.elements(&list, name, subject.clone(), depth + 1).await;
+                }
+                self.warning(format!("restriction class `{class}' needs too many levels"));
+            }
+            Element::Unknown(word) => self.warning(format!("unknown smtpd restriction: \"{word}\"")),
+            Element::Incomplete(rule) => {
+                self.warning(format!("restriction {} requires {}", rule.name, rule.argument.needs()));
+            }
+        }
+        self.refused(Refusal::configuration())
+    }
+
+    async fn rule(&mut self, rule: &'static Rule, arg: &Arg, name: ListName, subject: &Subject, depth: u32) -> End {
+        self.asked.push(rule.name);
+        let context = Context { restrict: self.restrict, facts: self.facts, list: name, subject, arg };
+        let verdict = match (rule.check)(context) {
+            Answer::Now(v) => v,
+            Answer::Later(f) => f.await,
+        };
+        self.verdict(verdict, name, depth).await
+    }
+
+    async fn verdict(&mut self, verdict: Verdict, name: ListName, depth: u32) -> End {
+        match verdict {
+            Verdict::Dunno => End::Nothing,
+            Verdict::Permit => End::Permitted,
+            Verdict::Reject(r) => self.refused(r),
+            Verdict::DeferIfPermit(r) => {
+                if self.warn {
+                    self.log("reject_warning", &r);
+                } else {
+                    self.defer_if_permit(r);
+                }
+                End::Nothing
+            }
+            Verdict::DeferIfReject(r) => {
+                self.defer_if_reject.get_or_insert(r);
+                End::Nothing
+            }
+            Verdict::Found(found) => self.found(*found, name, depth).await,
+        }
+    }
+
+    /// An entry of an access table.
+    async fn found(&mut self, found: Found, name: ListName, depth: u32) -> End {
+        match access::effect(&found, &self.restrict.config.codes) {
+            Effect::Verdict(v) => {
+                // Never another table hit: `Found` comes from rules only.
+                match v {
+                    Verdict::Reject(r) => self.refused(r),
+                    Verdict::DeferIfPermit(r) => {
+                        if self.warn { self.log("reject_warning", &r) } else { self.defer_if_permit(r) }
+                        End::Nothing
+                    }
+                    Verdict::DeferIfReject(r) => {
+                        self.defer_if_reject.get_or_insert(r);
+                        End::Nothing
+                    }
+                    Verdict::Permit => End::Permitted,
+                    Verdict::Dunno | Verdict::Found(_) => End::Nothing,
+                }
+            }
+            Effect::Message { log, text, action } => {
+                if !log.is_empty() {
+                    self.note(log, &text);
+                }
+                let discard = action == Some(MessageAction::Discard);
+                self.actions.extend(action);
+                if discard { End::Permitted } else { End::Nothing }
+            }
+            Effect::BadEntry(what) => {
+                self.warning(format!("access table {} entry \"{}\" requires {what}", found.table, found.key));
+                End::Nothing
+            }
+            Effect::List(words) => {
+                if depth >= MAX_DEPTH {
+                    self.warning(format!("access table {} entry \"{}\" has too many levels", found.table, found.key));
+                    return self.refused(Refusal::configuration());
+                }
+                let list = list::compile(&words, name, &self.restrict.config, &self.restrict.tables);
+                let list: Arc<[Element]> = list;
+                self.elements(&list, name, found.subject, depth + 1).await
+            }
+        }
+    }
+
+    fn refused(&mut self, refusal: Refusal) -> End {
+        if std::mem::take(&mut self.warn) {
+            self.log("reject_warning", &refusal);
+            return End::Nothing;
+        }
+        let refusal = match &self.defer_if_reject {
+            Some(later) if refusal.code >= 500 => later.clone(),
+            _ if self.restrict.config.soft_bounce => refusal.softened(),
+            _ => refusal,
+        };
+        self.log("reject", &refusal);
+        End::Refused(refusal)
+    }
+
+    /// Remembers the first deferral.
+    pub(crate) fn defer_if_permit(&mut self, refusal: Refusal) {
+        self.defer_if_permit.get_or_insert(refusal);
+    }
+
+    /// The deferral that a later stage must know of.
+    pub(crate) fn deferral(&self) -> Option<Refusal> {
+        self.defer_if_permit.clone()
+    }
+
+    /// Nobody said no: a deferral that waited for that is due.
+    pub(crate) fn refuse_deferred(&mut self) -> Option<Refusal> {
+        let refusal = self.defer_if_permit.take()?;
+        self.log("reject", &refusal);
+        Some(refusal)
+    }
+
+    pub(crate) fn outcome(self, refusal: Option<Refusal>) -> Outcome {
+        Outcome { refusal, actions: self.actions }
+    }
+
+    fn warning(&self, text: String) {
+        self.restrict.log.warning(self.facts.source, text);
+    }
+
+    fn log(&self, action: &str, r: &Refusal) {
+        self.note(action, &format!("{} {} {}", r.code, r.status, r.text));
+    }
+
+    fn note(&self, action: &str, text: &str) {
+        self.restrict.note(self.facts, action, text);
+    }
+}
+
+impl Restrict {
+    /// Writes a `reject:`-like line about this session.
+    pub fn note(&self, facts: &Facts<'_>, action: &str, text: &str) {
+        let id = facts.queue_id.map_or_else(|| "NOQUEUE".to_owned(), |id| id.to_string());
+        let sender = facts.sender.map(proto_address::external);
+        let recipient = facts.recipient.map(proto_address::external);
+        let context = [
+            ("from", sender.as_deref()),
+            ("to", recipient.as_deref()),
+            ("proto", Some(facts.protocol)),
+            ("helo", facts.helo),
+            ("sasl_username", facts.sasl_username),
+        ];
+        let client = facts.client.namaddr();
+        let line =
+            Reject { id: &id, action, stage: facts.stage.name(), client: &client, text, context: &context };
+        self.log.line(facts.source, &line);
+    }
+}
+
+impl Memory {
+    /// The transaction is over.
+    pub fn end_of_transaction(&mut self) {
+        self.sender = None;
+    }
+}

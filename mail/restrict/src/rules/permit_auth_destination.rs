@@ -1,0 +1,26 @@
+//! `permit_auth_destination`: mail for a domain of ours, without routing that the sender wishes.
+
+use super::{Context, Rule, lookup_failure};
+use crate::{Verdict, verdict::Answer};
+use base_calls::AddressClass;
+
+pub(crate) static RULE: Rule = Rule::new("permit_auth_destination", check);
+
+fn check(c: Context<'_>) -> Answer<'_> {
+    Answer::later(async move {
+        match authorized(&c).await {
+            Ok(true) => Verdict::Permit,
+            Ok(false) => Verdict::Dunno,
+            Err(refusal) => refusal,
+        }
+    })
+}
+
+/// Whether the recipient is one that we take mail for. Without a recipient there is nothing to refuse.
+pub(super) async fn authorized(c: &Context<'_>) -> Result<bool, Verdict> {
+    let Some((recipient, subject)) = c.recipient() else { return Ok(true) };
+    match c.resolve(recipient).await {
+        Ok(r) => Ok(!r.routed && r.class != AddressClass::Default),
+        Err(_) => Err(Verdict::Reject(lookup_failure(&subject))),
+    }
+}

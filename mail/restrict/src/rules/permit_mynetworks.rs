@@ -1,0 +1,26 @@
+//! `permit_mynetworks`: the client is in `mynetworks`.
+
+use super::{Context, Rule};
+use crate::{Refusal, Verdict, verdict::Answer};
+use base_tables::TableError;
+use proto_dsn::Status;
+
+pub(crate) static RULE: Rule = Rule::new("permit_mynetworks", check);
+
+fn check(c: Context<'_>) -> Answer<'_> {
+    let client = c.facts.client;
+    let Some(ip) = client.ip else { return Verdict::Permit.into() };
+    let list = &c.restrict.matches.mynetworks;
+    match list.matches_client_now(&client.name, ip) {
+        Some(answer) => verdict(&c, answer).into(),
+        None => Answer::later(async move { verdict(&c, list.matches_client(&client.name, ip).await) }),
+    }
+}
+
+fn verdict(c: &Context<'_>, answer: Result<bool, TableError>) -> Verdict {
+    match answer {
+        Ok(true) => Verdict::Permit,
+        Ok(false) => Verdict::Dunno,
+        Err(_) => Verdict::Reject(Refusal::of(c.subject, 451, Status::new(4, 3, 0), "Temporary lookup failure")),
+    }
+}

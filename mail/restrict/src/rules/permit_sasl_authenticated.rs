@@ -1,0 +1,8 @@
+//! `permit_sasl_authenticated`: the client has logged in (RFC 4954).
+
+use super::Rule;
+use crate::Verdict;
+
+pub(crate) static RULE: Rule = Rule::new("permit_sasl_authenticated", |c| {
+    if c.facts.sasl_username.is_some() { Verdict::Permit.into() } else { Verdict::Dunno.into() }
+});
