@@ -6,6 +6,7 @@
 //! user (mailboxes, commands) is asked of programs/courier over `private/courier`.
 
 pub mod agents;
+mod client;
 mod report;
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,179 @@
+//! The hosts of a next hop in the order of trying: MX by preference, equal ones shuffled, addresses by family
+//! (RFC 5321 5.1, RFC 7505, RFC 974's loop rule).
+
+use super::{config::{ClientConfig, Preference}, nexthop::NextHop, texts};
+use base_calls::Diagnosis;
+use base_dns::{DnsError, Mx, Resolver};
+use proto_dsn::Status;
+use rand::seq::SliceRandom;
+use std::net::{IpAddr, SocketAddr};
+
+/// A place to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Candidate {
+    /// A host's name and one of its addresses.
+    Inet { name: String, to: SocketAddr },
+    /// A UNIX-domain socket.
+    Unix(String),
+}
+
+/// Why there are no candidates.
+#[derive(Debug)]
+pub(crate) enum NoHosts {
+    /// The name service says so; another next hop may help.
+    Unresolved(Diagnosis),
+    /// We are the best host ourselves.
+    Loop,
+}
+
+/// What was found, and what the administrator should know.
+pub(crate) struct Found {
+    pub hosts: Result<Vec<Candidate>, NoHosts>,
+    pub warnings: Vec<String>,
+}
+
+/// Asks for the hosts of one next hop.
+pub(crate) async fn find(cfg: &ClientConfig, resolver: &Resolver, hop: &NextHop) -> Found {
+    let mut warnings = Vec::new();
+    let hosts = match hop {
+        NextHop::Unix(path) => Ok(vec![Candidate::Unix(path.clone())]),
+        NextHop::Host { host, port } => single(cfg, resolver, host, *port).await,
+        NextHop::Domain { domain, port } => exchangers(cfg, resolver, domain, *port, &mut warnings).await,
+    };
+    let hosts = hosts.map(|mut list| {
+        if cfg.mx_address_limit > 0 {
+            list.truncate(cfg.mx_address_limit);
+        }
+        list
+    });
+    Found { hosts, warnings }
+}
+
+async fn addresses(cfg: &ClientConfig, resolver: &Resolver, name: &str) -> Result<Vec<IpAddr>, DnsError> {
+    let p = cfg.protocols;
+    if let Ok(ip) = name.parse::<IpAddr>() {
+        return if p.allows(ip) { Ok(vec![ip]) } else { Err(DnsError::NotFound) };
+    }
+    resolver.host(name, p.v4, p.v6, cfg.hosts).await.map(|a| a.records)
+}
+
+/// The record type that a failure names: the one asked for last.
+fn kind(cfg: &ClientConfig) -> &'static str {
+    if cfg.protocols.v6 { "AAAA" } else { "A" }
+}
+
+fn unresolved(cfg: &ClientConfig, error: &DnsError, name: &str) -> NoHosts {
+    NoHosts::Unresolved(texts::dns(error, name, kind(cfg)))
+}
+
+async fn single(cfg: &ClientConfig, resolver: &Resolver, host: &str, port: u16) -> Result<Vec<Candidate>, NoHosts> {
+    let found = addresses(cfg, resolver, host).await.map_err(|e| unresolved(cfg, &e, host))?;
+    Ok(candidates(host, ordered(cfg, found), port))
+}
+
+fn candidates(name: &str, addresses: Vec<IpAddr>, port: u16) -> Vec<Candidate> {
+    let one = |ip| Candidate::Inet { name: name.to_owned(), to: SocketAddr::new(ip, port) };
+    addresses.into_iter().map(one).collect()
+}
+
+/// Addresses of one host in the order of trying.
+fn ordered(cfg: &ClientConfig, mut list: Vec<IpAddr>) -> Vec<IpAddr> {
+    if cfg.randomize && list.len() > 1 {
+        list.shuffle(&mut rand::rng());
+    }
+    match cfg.preference {
+        Preference::Any => {}
+        Preference::V4 => list.sort_by_key(IpAddr::is_ipv6),
+        Preference::V6 => list.sort_by_key(IpAddr::is_ipv4),
+    }
+    list
+}
+
+async fn exchangers(
+    cfg: &ClientConfig,
+    resolver: &Resolver,
+    domain: &str,
+    port: u16,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Candidate>, NoHosts> {
+    let records = match resolver.mx(domain).await {
+        Ok(answer) => answer.records,
+        Err(e) if e.is_absent() || cfg.ignore_mx_lookup_error => return by_address(cfg, resolver, domain, port).await,
+        Err(e) => return Err(NoHosts::Unresolved(texts::dns(&e, domain, "MX"))),
+    };
+    if let [mx] = &records[..]
+        && (mx.host.is_empty() || mx.host == ".")
+    {
+        let text = format!("Domain {domain} does not accept mail (nullMX)");
+        return Err(NoHosts::Unresolved(Diagnosis::new(Status::new(5, 1, 0), text)));
+    }
+    of_exchangers(cfg, resolver, domain, port, records, warnings).await
+}
+
+/// A domain without MX records is its own mail exchanger.
+async fn by_address(
+    cfg: &ClientConfig,
+    resolver: &Resolver,
+    domain: &str,
+    port: u16,
+) -> Result<Vec<Candidate>, NoHosts> {
+    let found = single(cfg, resolver, domain, port).await?;
+    if found.iter().any(|c| is_own(cfg, c)) { Err(NoHosts::Loop) } else { Ok(found) }
+}
+
+fn is_own(cfg: &ClientConfig, candidate: &Candidate) -> bool {
+    match candidate {
+        Candidate::Inet { to, .. } => to.port() == cfg.default_port && cfg.own.contains(&to.ip()),
+        Candidate::Unix(_) => false,
+    }
+}
+
+async fn of_exchangers(
+    cfg: &ClientConfig,
+    resolver: &Resolver,
+    domain: &str,
+    port: u16,
+    mut records: Vec<Mx>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Candidate>, NoHosts> {
+    if cfg.randomize {
+        records.shuffle(&mut rand::rng());
+    }
+    records.sort_by_key(|m| m.preference);
+    let (mut list, mut last_error) = (Vec::new(), None);
+    for mx in records.iter().filter(|m| !m.host.is_empty()) {
+        if mx.host.parse::<IpAddr>().is_ok() {
+            let text = "numeric domain name in resource data of MX record for";
+            warnings.push(format!("{text} {domain}: {}", mx.host));
+        }
+        match addresses(cfg, resolver, &mx.host).await {
+            Ok(found) => list.extend(
+                candidates(&mx.host, ordered(cfg, found), port).into_iter().map(|c| (mx.preference, c)),
+            ),
+            Err(e) => last_error = Some((e, mx.host.as_str())),
+        }
+    }
+    if list.is_empty() {
+        warnings.push(format!("no MX host for {domain} has a valid address record"));
+        return Err(no_address(cfg, domain, last_error));
+    }
+    without_ourselves(cfg, list)
+}
+
+fn no_address(cfg: &ClientConfig, domain: &str, last: Option<(DnsError, &str)>) -> NoHosts {
+    let (error, name) = last.unwrap_or((DnsError::NoData, domain));
+    match unresolved(cfg, &error, name) {
+        NoHosts::Unresolved(d) if cfg.defer_if_no_mx_address => {
+            NoHosts::Unresolved(Diagnosis { status: d.status.with_class(4), ..d })
+        }
+        other => other,
+    }
+}
+
+/// Hosts that are not better than ourselves are left out: mail must get nearer to its destination.
+fn without_ourselves(cfg: &ClientConfig, list: Vec<(u16, Candidate)>) -> Result<Vec<Candidate>, NoHosts> {
+    let ours = list.iter().filter(|(_, c)| is_own(cfg, c)).map(|(p, _)| *p).min();
+    let better: Vec<Candidate> =
+        list.into_iter().filter(|(p, _)| ours.is_none_or(|o| *p < o)).map(|(_, c)| c).collect();
+    if better.is_empty() { Err(NoHosts::Loop) } else { Ok(better) }
+}

@@ -1,0 +1,20 @@
+//! The SMTP and LMTP client behind smtp(8) and lmtp(8).
+//!
+//! A delivery walks the hosts of its next hops in order: [`nexthop`] reads the text, [`hosts`] asks DNS, [`session`]
+//! connects and says hello, [`transfer`] runs the transaction, [`attempt`] decides what to do about refusals, and
+//! [`pool`] keeps open sessions for the next delivery. The protocol itself is `proto_smtp::client`. smtp(8), lmtp(8).
+
+mod attempt;
+mod config;
+mod hosts;
+mod nexthop;
+mod pool;
+mod session;
+mod texts;
+mod transfer;
+
+#[cfg(test)]
+mod attempt_tests;
+
+pub(crate) use attempt::Client;
+pub(crate) use config::{ClientConfig, Dialect};

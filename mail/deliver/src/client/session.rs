@@ -1,0 +1,288 @@
+//! One connection to a server: connecting, the handshake, reading replies, leaving.
+
+use super::{config::ClientConfig, hosts::Candidate, texts};
+use crate::report::Reporter;
+use base_calls::{Diagnosis, Timestamp};
+use base_net::{BoxIo, ConnectOptions, Excess, LineStream, NetError, connect, connect_unix, os_text};
+use proto_smtp::{
+    Features, Keyword,
+    client::{Hello, HelloStep, ReplyReader, ServerReply, Stage, Taken},
+};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// Longest line of a reply; the rest is dropped.
+const LINE: usize = 2048;
+/// Most lines of an EHLO reply that are looked at.
+const OFFERS: usize = 200;
+
+/// What a session is with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum PeerKey {
+    Inet(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// The server, in the forms that logs show.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// Host name.
+    pub name: String,
+    /// Address or path.
+    pub address: String,
+    /// `host[address]:port`.
+    pub relay: Arc<str>,
+    pub key: PeerKey,
+}
+
+impl Peer {
+    /// Of a candidate. `path` of a socket counts from the queue directory.
+    pub fn new(cfg: &ClientConfig, candidate: &Candidate) -> Self {
+        match candidate {
+            Candidate::Inet { name, to } => Self {
+                name: name.clone(),
+                address: to.ip().to_string(),
+                relay: format!("{name}[{}]:{}", to.ip(), to.port()).into(),
+                key: PeerKey::Inet(*to),
+            },
+            Candidate::Unix(path) => Self {
+                name: cfg.myhostname.clone(),
+                address: path.clone(),
+                relay: format!("{}[{path}]", cfg.myhostname).into(),
+                key: PeerKey::Unix(cfg.queue_directory.join(path)),
+            },
+        }
+    }
+
+    /// `host[address]`.
+    pub fn namaddr(&self) -> String {
+        format!("{}[{}]", self.name, self.address)
+    }
+
+    /// `host[address]:port`.
+    pub fn namaddrport(&self) -> &str {
+        &self.relay
+    }
+
+    /// Whether it is the usual port: only there mail can loop.
+    fn can_loop(&self, cfg: &ClientConfig) -> bool {
+        matches!(self.key, PeerKey::Inet(to) if to.port() == cfg.default_port && !cfg.hello.lmtp)
+    }
+}
+
+/// How a conversation ended before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// Connection closed or broken, or what came was endless.
+    Lost,
+    /// Nothing came in time.
+    TimedOut,
+    /// The content could not be read.
+    Local,
+}
+
+impl From<NetError> for Broken {
+    fn from(e: NetError) -> Self {
+        if matches!(e, NetError::TimedOut) { Self::TimedOut } else { Self::Lost }
+    }
+}
+
+/// Why there is no session.
+pub(crate) enum NoSession {
+    /// No connection.
+    Unreachable(Diagnosis),
+    /// A connection, but no mail service.
+    Refused(Diagnosis),
+}
+
+/// A session after its handshake.
+pub(crate) struct Session {
+    pub peer: Peer,
+    pub features: Features,
+    pub stream: LineStream<BoxIo>,
+    reader: ReplyReader,
+    /// Deliveries so far.
+    pub uses: u32,
+    opened: Instant,
+    /// QUIT was sent.
+    pub quit_sent: bool,
+    /// A reply made no sense: not for reuse.
+    pub odd: bool,
+    /// Limit and whether to wait for the answer, for [`Session::quit`].
+    quit_limit: Duration,
+    skip_quit_response: bool,
+}
+
+impl Session {
+    /// Connects and says hello. Log lines about the connection go out here.
+    pub async fn open(cfg: &ClientConfig, peer: Peer, hop: &str, log: &Reporter<'_>) -> Result<Self, NoSession> {
+        let stream = match dial(cfg, &peer).await {
+            Ok(s) => s,
+            Err(e) => {
+                let d = texts::unreachable(&peer, &os_text(&e));
+                if matches!(peer.key, PeerKey::Inet(_)) {
+                    log.identity.log.info(&log.source, &d.reason);
+                }
+                return Err(NoSession::Unreachable(d));
+            }
+        };
+        let mut session = Self {
+            peer,
+            features: Features::default(),
+            stream,
+            reader: ReplyReader::default(),
+            uses: 0,
+            opened: Instant::now(),
+            quit_sent: false,
+            odd: false,
+            quit_limit: cfg.limits.quit,
+            skip_quit_response: cfg.skip_quit_response,
+        };
+        match session.greet(cfg, hop, log).await {
+            Ok(()) => Ok(session),
+            Err((diagnosis, alive)) => {
+                if alive {
+                    tokio::spawn(session.quit());
+                }
+                Err(NoSession::Refused(diagnosis))
+            }
+        }
+    }
+
+    /// The handshake; an error says whether the connection still stands.
+    async fn greet(&mut self, cfg: &ClientConfig, hop: &str, log: &Reporter<'_>) -> Result<(), (Diagnosis, bool)> {
+        let mut hello = Hello::new(&cfg.hello);
+        let mut own_name = false;
+        loop {
+            let stage = hello.stage();
+            self.stream.set_time_limit(cfg.limits.of(stage));
+            let mut lines = Vec::new();
+            let reply = self
+                .read(log, |l| lines.push(String::from_utf8_lossy(l).into_owned()))
+                .await
+                .map_err(|how| (texts::broken(&self.peer, stage, how), false))?;
+            lines.truncate(OFFERS);
+            let step = hello.reply(reply, &lines);
+            if hello.server_name().eq_ignore_ascii_case(&cfg.myhostname) && !matches!(step, HelloStep::Refused(_)) {
+                own_name |= self.own_name(cfg, stage, log);
+            }
+            match step {
+                HelloStep::Send(line) => self.stream.output().extend_from_slice(line.as_bytes()),
+                HelloStep::Ready(_) if own_name => return Err((texts::loops(hop), true)),
+                HelloStep::Ready(features) => {
+                    self.features = features;
+                    return self.discard(cfg, log).await.map_err(|d| (d, true));
+                }
+                HelloStep::Refused(reply) => {
+                    let soft = stage == Stage::Greeting && cfg.skip_5xx_greeting;
+                    return Err((texts::refused(&self.peer, &reply, soft), true));
+                }
+            }
+        }
+    }
+
+    /// The server has our name: a warning, and a loop on the usual port.
+    fn own_name(&self, cfg: &ClientConfig, stage: Stage, log: &Reporter<'_>) -> bool {
+        let did = if stage == Stage::Greeting { "greeted me" } else { "replied to HELO/EHLO" };
+        log.warning(&format!("host {} {did} with my own hostname {}", self.peer.relay, cfg.myhostname));
+        stage != Stage::Greeting && self.peer.can_loop(cfg)
+    }
+
+    /// `smtp_discard_ehlo_keyword_address_maps`.
+    async fn discard(&mut self, cfg: &ClientConfig, log: &Reporter<'_>) -> Result<(), Diagnosis> {
+        if cfg.discard_maps.is_empty() {
+            return Ok(());
+        }
+        match cfg.discard_maps.find(&self.peer.address).await {
+            Ok(None) => Ok(()),
+            Ok(Some(words)) => {
+                let discard = proto_smtp::Keywords::parse_discard(&words).unwrap_or_default();
+                self.features.keywords = self.features.keywords.minus(discard);
+                if !self.features.has(Keyword::Size) {
+                    self.features.size = None;
+                }
+                Ok(())
+            }
+            Err(_) => {
+                let id = log.delivery.message.id;
+                let title = cfg.discard_maps.title();
+                log.warning(&format!("{id}: {title} map lookup error for {}", self.peer.address));
+                Err(texts::local(&self.peer))
+            }
+        }
+    }
+
+    /// Reads one reply; sends what is queued before. The caller has set the time limit.
+    pub async fn reply(&mut self, log: &Reporter<'_>) -> Result<ServerReply, Broken> {
+        self.read(log, |_| {}).await
+    }
+
+    async fn read(&mut self, log: &Reporter<'_>, mut each: impl FnMut(&[u8])) -> Result<ServerReply, Broken> {
+        loop {
+            let line = self.stream.read_line(LINE, Excess::Skip).await?;
+            let bytes = line.bytes;
+            each(bytes);
+            match self.reader.line(bytes) {
+                Ok(Taken::Reply(reply)) => return Ok(reply),
+                Ok(Taken::More) => {}
+                Ok(Taken::NoReply) => {
+                    self.odd = true;
+                    if self.features.has(Keyword::Pipelining) {
+                        warn_odd(&self.peer, &String::from_utf8_lossy(bytes), log);
+                    }
+                }
+                Err(_) => return Err(Broken::Lost),
+            }
+        }
+    }
+
+    /// Whether the session may serve another delivery.
+    pub fn may_continue(&self, cfg: &ClientConfig) -> bool {
+        !self.odd
+            && (cfg.reuse_count == 0 || self.uses < cfg.reuse_count)
+            && self.opened.elapsed() < cfg.reuse_time
+    }
+
+    /// Says goodbye. Meant to run on its own.
+    pub async fn quit(mut self) {
+        self.stream.set_time_limit(self.quit_limit);
+        if !self.quit_sent {
+            self.stream.output().extend_from_slice(b"QUIT\r\n");
+        }
+        if self.stream.flush().await.is_ok() && !self.skip_quit_response {
+            let _ = self.stream.read_line(LINE, Excess::Skip).await;
+        }
+    }
+
+    /// When the connection was ready, for the delays of a delivery that starts on it now.
+    pub fn ready_now() -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Text that is no reply, on a pipelined connection: replies may be counted wrongly from here on.
+fn warn_odd(peer: &Peer, text: &str, log: &Reporter<'_>) {
+    let id = log.delivery.message.id;
+    let lmtp = log.identity.program.ends_with("/lmtp");
+    let (protocol, map) = if lmtp {
+        ("LMTP", "lmtp_discard_lhlo_keyword_address_maps")
+    } else {
+        ("ESMTP", "smtp_discard_ehlo_keyword_address_maps")
+    };
+    log.warning(&format!("{id}: non-{protocol} response from {}: {text}", peer.namaddrport()));
+    log.warning(&format!(
+        "to prevent loss of mail, turn off command pipelining for {} with the {map} parameter",
+        peer.address
+    ));
+}
+
+async fn dial(cfg: &ClientConfig, peer: &Peer) -> std::io::Result<LineStream<BoxIo>> {
+    let socket = match &peer.key {
+        PeerKey::Inet(to) => {
+            let options = ConnectOptions { bind4: cfg.bind4, bind6: cfg.bind6, time_limit: cfg.limits.connect };
+            connect(*to, &options).await?
+        }
+        PeerKey::Unix(path) => connect_unix(path, cfg.limits.connect).await?,
+    };
+    Ok(LineStream::of_socket(socket, cfg.limits.hello))
+}

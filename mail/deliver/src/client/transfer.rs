@@ -1,0 +1,111 @@
+//! One message over one session: drives `proto_smtp::client::Transaction`.
+
+use super::{
+    config::ClientConfig,
+    session::{Broken, Session},
+};
+use crate::report::Reporter;
+use base_calls::{BodyType, Content, Envelope, Recipient, Ret, Target};
+use proto_smtp::{
+    Keyword,
+    client::{BodyWriter, MailParams, RcptParams, Stage, Transaction, Waiting},
+};
+
+/// How much content is read and sent at once.
+const CHUNK: usize = 64 * 1024;
+
+/// The MAIL parameters of a message.
+pub(crate) fn mail_params(envelope: &Envelope, smtputf8: bool) -> MailParams<'_> {
+    MailParams {
+        sender: &envelope.sender,
+        size: envelope.size,
+        eight_bit: envelope.body == BodyType::EightBitMime,
+        smtputf8,
+        envid: &envelope.envid,
+        ret: match envelope.ret {
+            None => "",
+            Some(Ret::Full) => "FULL",
+            Some(Ret::Hdrs) => "HDRS",
+        },
+    }
+}
+
+/// The RCPT parameters of a target.
+pub(crate) fn rcpt_params<'a>(target: &'a Target, recipient: Option<&'a Recipient>) -> RcptParams<'a> {
+    let plain = RcptParams { address: &target.address, ..RcptParams::default() };
+    let Some(r) = recipient else { return plain };
+    RcptParams {
+        original: &r.original,
+        orcpt: &r.orcpt,
+        never: r.notify.never,
+        success: r.notify.success,
+        failure: r.notify.failure,
+        delay: r.notify.delay,
+        ..plain
+    }
+}
+
+/// Runs a transaction to its end. `keep`: the session is wanted afterwards; otherwise QUIT goes out with the end of the
+/// data where pipelining allows. An error tells the stage; what was decided before it stays in the transaction.
+pub(crate) async fn run(
+    session: &mut Session,
+    cfg: &ClientConfig,
+    transaction: &mut Transaction<'_>,
+    content: &Content,
+    keep: bool,
+    log: &Reporter<'_>,
+) -> Result<(), (Stage, Broken)> {
+    loop {
+        match transaction.waiting() {
+            Waiting::Reply(stage) => {
+                transaction.commands(session.stream.output());
+                session.stream.set_time_limit(cfg.limits.of(stage));
+                transaction.reply(session.reply(log).await.map_err(|e| (stage, e))?);
+            }
+            Waiting::Content { wanted } => {
+                let content = wanted.then_some(content);
+                send(session, cfg, content, keep).await.map_err(|e| (Stage::Body, e))?;
+                transaction.content_sent();
+            }
+            Waiting::Reset => return reset(session, cfg, log).await.map_err(|e| (Stage::Rset, e)),
+            Waiting::Done => return Ok(()),
+        }
+    }
+}
+
+/// The content, the dot, and QUIT: a small message is one write.
+async fn send(session: &mut Session, cfg: &ClientConfig, content: Option<&Content>, keep: bool) -> Result<(), Broken> {
+    session.stream.set_time_limit(cfg.limits.of(Stage::Body));
+    let quit: &[u8] = if !keep && session.features.has(Keyword::Pipelining) { b"QUIT\r\n" } else { b"" };
+    let mut writer = BodyWriter::new(cfg.line_limit);
+    let total = content.map_or(0, Content::len);
+    let mut at = 0;
+    loop {
+        let chunk = match content {
+            Some(c) if at < total => c.chunk(at, CHUNK).map_err(|_| Broken::Local)?,
+            _ => bytes::Bytes::new(),
+        };
+        if chunk.is_empty() && at < total {
+            return Err(Broken::Local);
+        }
+        at += chunk.len() as u64;
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(8);
+        writer.push(&chunk, |part| parts.push(part));
+        if at >= total {
+            parts.push(writer.finish());
+            parts.push(quit);
+        }
+        session.stream.send_with(&parts).await?;
+        if at >= total {
+            session.quit_sent = !quit.is_empty();
+            return Ok(());
+        }
+    }
+}
+
+/// RSET after a transaction that came to nothing.
+async fn reset(session: &mut Session, cfg: &ClientConfig, log: &Reporter<'_>) -> Result<(), Broken> {
+    session.stream.set_time_limit(cfg.limits.of(Stage::Rset));
+    session.stream.output().extend_from_slice(b"RSET\r\n");
+    session.reply(log).await.map(drop)
+}
