@@ -6,9 +6,9 @@
 //! error and the log; exit status 69 as Postfix's.
 
 mod ask;
-mod options;
+pub(crate) mod options;
 mod print;
-mod users;
+pub(crate) mod users;
 
 use base_conf::Config;
 use base_log::{Format, Log, Source, Target};

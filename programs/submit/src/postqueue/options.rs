@@ -90,7 +90,12 @@ pub fn parse(args: &[OsString]) -> Result<Options, Fatal> {
 
 /// Loads the configuration. With the group's right, only directories that the administrator listed are allowed.
 pub fn config(options: &Options) -> Result<Config, Fatal> {
-    let named = options.dir.clone().or_else(|| std::env::var_os("MAIL_CONFIG").map(PathBuf::from));
+    config_of(options.dir.clone())
+}
+
+/// The same for a program with other options.
+pub fn config_of(dir: Option<PathBuf>) -> Result<Config, Fatal> {
+    let named = dir.or_else(|| std::env::var_os("MAIL_CONFIG").map(PathBuf::from));
     let dir = named.unwrap_or_else(|| DEFAULT_DIR.into());
     if dir != Path::new(DEFAULT_DIR) && privilege::is_set_id() {
         check_directory(&dir)?;
