@@ -2,7 +2,8 @@
 //! ADDRESS_REWRITING_README.
 
 use crate::CleanupConfig;
-use base_calls::{RewriteContext, Route};
+use base_calls::{QueueId, RewriteContext, Route};
+use base_log::{Log, Source};
 use base_tables::{AddressForms, Maps, MatchKind, MatchList, TableError, Tables};
 use proto_address::{Tree, external, join, split_domain, split_extension};
 
@@ -64,6 +65,10 @@ pub(crate) struct Mapper<'a> {
     pub config: &'a CleanupConfig,
     pub mappings: &'a Mappings,
     pub route: &'a dyn Route,
+    /// For warnings about this message.
+    pub log: &'a Log,
+    pub source: &'a Source,
+    pub id: QueueId,
 }
 
 impl Mapper<'_> {
@@ -90,16 +95,21 @@ impl Mapper<'_> {
         Ok(address)
     }
 
-    /// One address to one address, again while it changes.
+    /// One address to one address, again while it changes; one that never comes to rest stays as it was.
     async fn map_one(&self, maps: &Maps, address: String) -> Result<String, TableError> {
-        let mut address = address;
+        let mut current = address.clone();
         for _ in 0..CANONICAL_STEPS {
-            let found = self.find(maps, &address, self.config.propagate_canonical).await?;
+            let found = self.find(maps, &current, self.config.propagate_canonical).await?;
             match found.and_then(|list| list.into_iter().next()) {
-                Some(new) if new != address => address = new,
-                _ => break,
+                Some(new) if new != current => current = new,
+                _ => return Ok(current),
             }
         }
+        let (id, title) = (self.id, maps.title());
+        let text = format_args!(
+            "{id}: unreasonable {title} map nesting for {address} -- message not accepted, try again later"
+        );
+        self.log.warning(self.source, text);
         Ok(address)
     }
 

@@ -135,6 +135,9 @@ impl Message {
             config: &self.core.config,
             mappings: &self.core.mappings,
             route: self.core.route.as_ref(),
+            log: &self.core.log,
+            source: &self.source,
+            id: self.id,
         }
     }
 
@@ -189,6 +192,9 @@ impl Message {
             return;
         }
         if let Err(e) = self.out.write(bytes) {
+            if e.code == 552 {
+                self.warn("queue file size limit exceeded");
+            }
             self.fail(e);
         }
     }
@@ -285,15 +291,16 @@ impl Message {
             }
         }
         if let Some(address) = self.redirect.take() {
-            self.redirect_to(address).await;
+            self.redirect_to(&address);
         }
     }
 
-    async fn redirect_to(&mut self, address: String) {
-        self.envelope.recipients.clear();
-        self.duplicates = Duplicates::default();
-        self.pending.push_back(Recipient { address, ..Recipient::default() });
-        steps::resolve_pending(self).await;
+    /// All recipients become one: the first, with another address (access(5) REDIRECT).
+    fn redirect_to(&mut self, address: &str) {
+        self.envelope.recipients.truncate(1);
+        if let Some(first) = self.envelope.recipients.first_mut() {
+            first.address = self.core.route.rewrite(RewriteContext::Local, address);
+        }
     }
 
     async fn complete(mut self) -> Result<Submitted, SubmitError> {

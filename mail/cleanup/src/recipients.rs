@@ -131,9 +131,11 @@ pub(crate) struct Duplicates {
 }
 
 impl Duplicates {
-    /// Whether this recipient is new.
+    /// Whether this recipient is new: no other has the same address, notices and (`with_original`) original.
     pub fn is_new(&mut self, r: &Recipient, with_original: bool, limit: usize) -> bool {
         let mut key = r.address.to_lowercase();
+        let n = r.notify;
+        key.extend([n.never, n.success, n.failure, n.delay].map(|on| if on { '1' } else { '0' }));
         if with_original {
             key.push('\n');
             key.push_str(&r.original.to_lowercase());

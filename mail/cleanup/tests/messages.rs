@@ -300,6 +300,7 @@ async fn actions() {
     let redirect = [MessageAction::Redirect("other".into()), MessageAction::Filter("f:g".into())];
     let q = b.send_cut(local("a"), SubmitOptions::EXTERNAL, &["x"], &redirect, "A: b\n", 3).await.unwrap();
     assert_eq!((addresses(&q), q.envelope.content_filter.as_str()), (vec!["other@example.com"], "f:g"));
+    assert_eq!(q.envelope.recipients[0].original, "x");
 
     let count = b.arrived.0.lock().unwrap().len();
     let mut s = b.cleanup.open(local("a"), SubmitOptions::EXTERNAL).unwrap();
@@ -308,6 +309,32 @@ async fn actions() {
     s.content(b"A: b\r\n").await.unwrap();
     s.finish().await.unwrap();
     assert_eq!(b.arrived.0.lock().unwrap().len(), count);
+}
+
+/// As seen with Postfix 3.7.11: a copy about which nobody is told is no duplicate of a recipient.
+#[tokio::test]
+async fn duplicates() {
+    let b = bench("always_bcc = bob@example.com\n");
+    let to = ["alice@example.com", "ALICE@example.com", "alice@EXAMPLE.com", "alice", "bob@example.com"];
+    let q = b.send(local("a"), &to, "A: b\n").await.unwrap();
+    assert_eq!(addresses(&q), ["alice@example.com", "alice@example.com", "bob@example.com", "bob@example.com"]);
+    let b = bench("enable_original_recipient = no\n");
+    let q = b.send(local("a"), &to, "A: b\n").await.unwrap();
+    assert_eq!(addresses(&q), ["alice@example.com", "bob@example.com"]);
+}
+
+/// As seen with Postfix 3.7.11: a canonical loop leaves the address as it was.
+#[tokio::test]
+async fn canonical_chains() {
+    let b = bench(
+        "canonical_maps = inline:{{c1@example.com=c2@example.com},{c2@example.com=c3@example.com},\
+         {c3@example.com=alice@example.com},{loopa@example.com=loopb@example.com},{loopb@example.com=loopa@example.com}}\n",
+    );
+    let q = b.send(local("a"), &["c1", "loopa"], "A: b\n").await.unwrap();
+    assert_eq!(addresses(&q), ["alice@example.com", "loopa@example.com"]);
+    assert!(b.log.texts()[0].ends_with(
+        "unreasonable canonical_maps map nesting for loopa@example.com -- message not accepted, try again later"
+    ));
 }
 
 #[tokio::test]

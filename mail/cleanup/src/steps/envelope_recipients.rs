@@ -14,7 +14,7 @@ fn run(m: &mut Message) -> Fut<'_, ()> {
 }
 
 /// Works out all recipients that are waiting.
-pub(crate) async fn resolve_pending(m: &mut Message) {
+pub(super) async fn resolve_pending(m: &mut Message) {
     while let Some(given) = m.pending.pop_front() {
         let shown = given.address.clone();
         if let Err(e) = resolve(m, given).await {
@@ -43,7 +43,7 @@ async fn copy_for(m: &mut Message, address: &str) -> Result<(), RecipientError> 
 }
 
 /// Adds a recipient in standard form: itself, or what its virtual alias stands for.
-pub(crate) async fn add(m: &mut Message, recipient: Recipient) -> Result<(), RecipientError> {
+pub(super) async fn add(m: &mut Message, recipient: Recipient) -> Result<(), RecipientError> {
     let aliased = m.options.map_addresses && !m.core.mappings.virtual_alias.is_empty();
     let addresses = match aliased {
         true => expand(m.mapper(), &recipient.address).await?,

@@ -20,7 +20,7 @@ use crate::message::Message;
 use base_calls::Fut;
 use proto_message::{Header, Known};
 
-pub(crate) use envelope_recipients::resolve_pending;
+use envelope_recipients::resolve_pending;
 
 /// One step.
 pub struct Step {
