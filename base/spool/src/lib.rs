@@ -17,6 +17,10 @@ mod segments;
 mod shared;
 mod slab;
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod tests;
 mod writer;
 

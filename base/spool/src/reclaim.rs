@@ -118,7 +118,7 @@ impl Writer {
         let mut spare = match known {
             Some(spare) => spare,
             None => {
-                let spare = self.create(number, SMALLEST)?;
+                let spare = self.create(number, SMALLEST.min(self.shared.options.segment_size))?;
                 self.keep_reserve();
                 spare
             }
@@ -172,7 +172,7 @@ impl Writer {
         let reserve = RESERVE.min(self.shared.options.segment_size);
         if state.segments.reserve.is_none() && spare.allocated >= reserve {
             state.segments.reserve = Some(spare);
-        } else if state.segments.spare.len() < SPARES && spare.allocated >= SMALLEST {
+        } else if state.segments.spare.len() < SPARES && spare.allocated >= SMALLEST.min(self.shared.options.segment_size) {
             state.segments.spare.push(spare);
         } else {
             drop(state);

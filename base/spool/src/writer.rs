@@ -31,7 +31,9 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Most records of a segment: bounds its index.
 const SEGMENT_RECORDS: usize = 1 << 16;
 /// How long commits are refused at once after the disk failed or was found full.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 2 } else { 200 });
+/// How long to wait after a failure before the rest is tried again.
+const RETRY: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 20 });
 
 /// The segment that gets records.
 pub(crate) struct Current {
@@ -400,7 +402,7 @@ impl Writer {
         again.extend(self.pending.drain(..));
         self.pending = again;
         self.refuse_for_now(why);
-        self.retry_at = Some(Instant::now() + Duration::from_millis(20));
+        self.retry_at = Some(Instant::now() + RETRY);
     }
 
     /// What is to be done about an operation of a failed batch.
