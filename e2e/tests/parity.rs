@@ -1,0 +1,122 @@
+//! Every scenario of e2e/scenarios against Debian's Postfix and against Hikyaku: replies, delivered bytes, log lines and command output
+//! must be the same.
+//!
+//! `MTA_UNDER_TEST=theirs|ours` runs one side alone and prints what it does; `SCENARIO=name` picks one. Needs root and the packages that
+//! `cargo xtask test --install-peers` installs; without them the run says so and passes, with `HIKYAKU_PEERS_REQUIRED` it fails.
+
+use serde_json::Value;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Mutex,
+    thread,
+};
+use testkit::scenario;
+
+fn missing() -> Option<&'static str> {
+    let root = nix::unistd::geteuid().is_root();
+    let there = |p: &str| Path::new(p).exists();
+    match () {
+        () if !root => Some("root"),
+        () if !there("/usr/sbin/smtp-source") => Some("the package postfix"),
+        () if !there("/usr/sbin/ip") && !there("/sbin/ip") && !there("/bin/ip") => Some("the package iproute2"),
+        () => None,
+    }
+}
+
+fn programs() -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_e2e")).parent().map(PathBuf::from);
+    env::var_os("HIKYAKU_PROGRAMS").map(PathBuf::from).or(beside).expect("a folder of programs")
+}
+
+fn run(file: &Path, name: &str, side: &str) -> Result<Value, String> {
+    let out = Command::new("unshare")
+        .args(["--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"])
+        .args(["--propagation", "private", "timeout", "-s", "KILL", "100"])
+        .arg(env!("CARGO_BIN_EXE_e2e"))
+        .args([file.as_os_str(), name.as_ref(), side.as_ref(), programs().as_os_str()])
+        .output()
+        .map_err(|e| e.to_string())?;
+    serde_json::from_slice(&out.stdout)
+        .map_err(|e| format!("{side}: {e}: {}", String::from_utf8_lossy(&out.stderr)))
+}
+
+fn lines(v: &Value, kind: &str) -> Vec<String> {
+    v[kind].as_array().into_iter().flatten().filter_map(|l| l.as_str().map(str::to_owned)).collect()
+}
+
+/// Lines that only one side has, in order.
+fn difference(theirs: &[String], ours: &[String]) -> String {
+    let (mut i, mut j, mut out) = (0, 0, String::new());
+    while i < theirs.len() || j < ours.len() {
+        if theirs.get(i) == ours.get(j) {
+            (i, j) = (i + 1, j + 1);
+        } else if let Some(k) = theirs.get(i).and_then(|t| ours[j..].iter().position(|o| o == t)).filter(|k| *k < 20) {
+            ours[j..j + k].iter().for_each(|l| out.push_str(&format!("  + {l}\n")));
+            j += k;
+        } else {
+            if let Some(t) = theirs.get(i) {
+                out.push_str(&format!("  - {t}\n"));
+            } else if let Some(o) = ours.get(j) {
+                out.push_str(&format!("  + {o}\n"));
+                j += 1;
+            }
+            i += 1;
+        }
+    }
+    out
+}
+
+fn compare(file: &Path, s: &scenario::Scenario) -> Result<(), String> {
+    if let Ok(side) = env::var("MTA_UNDER_TEST") {
+        println!("#### {}\n{:#}", s.name, run(file, &s.name, &side)?);
+        return Ok(());
+    }
+    let (theirs, ours) = (run(file, &s.name, "theirs")?, run(file, &s.name, "ours")?);
+    let check = s.items.iter().find(|i| i.kind == "check").map_or("smtp,mail,cmd,log", |i| i.arg.as_str());
+    let mut faults = String::new();
+    for kind in check.split(',').map(str::trim) {
+        let (t, o) = (lines(&theirs, kind), lines(&ours, kind));
+        if t != o {
+            faults.push_str(&format!(" {kind}:\n{}", difference(&t, &o)));
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+#[test]
+fn same_as_postfix() {
+    if let Some(what) = missing() {
+        assert!(env::var_os("HIKYAKU_PEERS_REQUIRED").is_none(), "parity needs {what}");
+        eprintln!("not run: parity with Postfix needs {what}");
+        return;
+    }
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut work = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let file = entry.unwrap().path();
+        for s in scenario::parse(&fs::read_to_string(&file).unwrap()).unwrap() {
+            if env::var("SCENARIO").is_ok_and(|n| n != s.name) {
+                continue;
+            }
+            work.push((file.clone(), s));
+        }
+    }
+    assert!(!work.is_empty());
+    let total = work.len();
+    let (work, faults) = (Mutex::new(work), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| loop {
+                let Some((file, s)) = work.lock().unwrap().pop() else { break };
+                if let Err(text) = compare(&file, &s) {
+                    faults.lock().unwrap().push(format!("{}:\n{text}", s.name));
+                }
+            });
+        }
+    });
+    let faults = faults.into_inner().unwrap();
+    println!("{} of {total} scenarios are the same", total - faults.len());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

@@ -1,0 +1,81 @@
+//! Making two runs comparable: queue ids, dates, process ids, delays and the like become fixed words.
+
+use regex::Regex;
+use std::sync::LazyLock;
+
+static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    let rules = [
+        (r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), +\d+ [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}(?: \([A-Z]+\))?", "<DATE>"),
+        (r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?: \d{4})?", "<CTIME>"),
+        (r"\b20\d{12}\.", "<TS>."),
+        (r#""arrival_time": \d+"#, r#""arrival_time": <EPOCH>"#),
+        (r"\bdelay=[\d.]+, delays=[\d./]+", "delay=<N>, delays=<N>"),
+        (r"<QID>\.\d{10}/", "<QID>.<TS>/"),
+        (r"\b(PID|pid)[:= ]+\d+", "pid <PID>"),
+        (r"\b\d{9,10}\.[A-Za-z0-9_]+\.", "<MAILDIR>."),
+        (r"after \d+ seconds? of", "after <N> seconds of"),
+        (r"after [\d.]+ from \[", "after <N> from ["),
+        (r"(from=<(?:double-bounce@[^>]*)?>, size=)\d+", "${1}<N>"),
+        (r"(\]|\d):(?:3[3-9]\d{3}|[45]\d{4}|6[0-5]\d{3})\b", "${1}:<PORT>"),
+    ];
+    rules.into_iter().filter_map(|(p, r)| Some((Regex::new(p).ok()?, r))).collect()
+});
+
+static QUEUED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"queued as ([0-9A-Za-z]+)").ok());
+static LOGGED: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^\S+: ([0-9A-F]{5,16}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,20}): ").ok());
+static NOISE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"^\S+/(anvil|scache): statistics:|^\S+/master: |^postfix/postfix-script|^postfix/postlog|",
+        r"^postfix(/\w+)?: .*(backwards-compatible|COMPATIBILITY_README|To disable)|",
+        r"^\S+/postqueue: warning: Mail system is down|: removed \(|^\S+/tlsmgr|^postfix-script"
+    ))
+    .ok()
+});
+
+/// The queue ids that a run printed.
+pub fn queue_ids<'a>(smtp: impl Iterator<Item = &'a str>, logs: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let found = |r: &LazyLock<Option<Regex>>, line: &str| {
+        r.as_ref().and_then(|r| Some(r.captures(line)?.get(1)?.as_str().to_owned()))
+    };
+    let mut ids: Vec<String> = smtp.filter_map(|l| found(&QUEUED, l)).collect();
+    ids.extend(logs.filter_map(|l| found(&LOGGED, l)));
+    ids.retain(|id| id != "NOQUEUE");
+    ids.sort_by_key(|id| std::cmp::Reverse(id.len()));
+    ids.dedup();
+    ids
+}
+
+/// A line with everything that may differ replaced.
+pub fn line(text: &str, ids: &[String]) -> String {
+    let mut text = text.to_owned();
+    for id in ids {
+        text = text.replace(id.as_str(), "<QID>");
+    }
+    for (rule, by) in RULES.iter() {
+        text = rule.replace_all(&text, *by).into_owned();
+    }
+    text
+}
+
+/// Whether a log line carries no contract.
+pub fn is_noise(line: &str) -> bool {
+    NOISE.as_ref().is_some_and(|n| n.is_match(line))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_may_differ() {
+        let ids = super::queue_ids(["S: 250 2.0.0 Ok: queued as 4ABC12345"].into_iter(), [].into_iter());
+        for (text, want) in [
+            ("postfix/qmgr: 4ABC12345: removed", "postfix/qmgr: <QID>: removed"),
+            ("delay=0.1, delays=0.1/0/0/0, dsn", "delay=<N>, delays=<N>, dsn"),
+            ("Date: Mon, 1 Jan 2024 00:00:00 +0000 (UTC)", "Date: <DATE>"),
+        ] {
+            assert_eq!(super::line(text, &ids), want);
+        }
+        assert!(super::is_noise("postfix/anvil: statistics: max"));
+        assert!(!super::is_noise("postfix/smtpd: connect from x"));
+    }
+}
