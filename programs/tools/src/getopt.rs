@@ -1,4 +1,4 @@
-//! Short options as getopt(3) of the GNU C library reads them: options may follow operands, `--` ends them.
+//! Short options as Postfix's commands read them (getopt(3) in POSIX mode): `--` or the first operand ends them.
 //!
 //! `parse("c:nv", args)`: a letter, followed by `:` when it takes a value (attached or as the next argument).
 //! The first error ends parsing; its text is what getopt prints after `NAME: `.
@@ -31,12 +31,8 @@ impl Parsed {
     }
 }
 
-/// Parses `args`. `spec` is getopt's; a leading `+` stops at the first operand.
+/// Parses `args` by getopt's `spec`.
 pub fn parse(spec: &str, args: &[OsString]) -> Result<Parsed, String> {
-    let (stop_early, spec) = match spec.strip_prefix('+') {
-        Some(s) => (true, s),
-        None => (false, spec),
-    };
     let mut out = Parsed::default();
     let mut args = args.iter();
     while let Some(arg) = args.next() {
@@ -46,12 +42,11 @@ pub fn parse(spec: &str, args: &[OsString]) -> Result<Parsed, String> {
                 break;
             }
             [b'-', letters @ ..] if !letters.is_empty() => cluster(spec, letters, &mut args, &mut out)?,
-            _ if stop_early => {
+            _ => {
                 out.operands.push(arg.clone());
                 out.operands.extend(args.cloned());
                 break;
             }
-            _ => out.operands.push(arg.clone()),
         }
     }
     Ok(out)
@@ -105,10 +100,10 @@ mod tests {
     fn table() {
         check("c:nv", "-n -v a", "n v | a");
         check("c:nv", "-nv -c dir a b", "n v c=dir | a b");
-        check("c:nv", "a -cdir b", "c=dir | a b");
+        check("c:nv", "-cdir a b", "c=dir | a b");
         check("c:nv", "-- -n", " | -n");
-        check("+nv", "a -n", " | a -n");
-        check("c:n", "- -n", "n | -");
+        check("nv", "a -n", " | a -n");
+        check("c:n", "- -n", " | - -n");
         check("c:n", "-x", "invalid option -- 'x'");
         check("c:n", "-:", "invalid option -- ':'");
         check("c:n", "-c", "option requires an argument -- 'c'");

@@ -7,9 +7,14 @@ mod console;
 mod control;
 mod getopt;
 mod mailq;
+mod places;
 mod postcat;
 mod postconf;
+mod postfix;
+mod postlog;
 mod postsuper;
+mod say;
+mod sendmail;
 mod showq;
 mod tools;
 

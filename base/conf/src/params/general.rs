@@ -22,7 +22,7 @@ pub(super) const PARAMS: &[Param] = &[
     yesno("disable_mime_input_processing", "no"),
     yesno("disable_mime_output_conversion", "no"),
     yesno("disable_vrfy_command", "no"),
-    text("domain_to_ascii", ""),
+    text("domain_to_ascii", "").hidden(),
     int("dont_remove", "0"),
     text("empty_address_default_transport_maps_lookup_key", "<>"),
     text("empty_address_local_login_sender_maps_lookup_key", "<>"),

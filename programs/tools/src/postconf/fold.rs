@@ -1,14 +1,17 @@
 //! Long lines folded for reading, as `postconf -f` does: at white space, before column 80.
 
-const WIDTH: usize = 80;
+/// Longest line of a folded parameter.
+pub(super) const PARAMETER: usize = 80;
+/// Longest line of a folded master.cf entry.
+pub(super) const ENTRY: usize = 79;
 const INDENT: &str = "    ";
 
-/// `head`, then `words`, on as many lines as needed.
-pub(super) fn fold<'a>(head: &str, words: impl IntoIterator<Item = &'a str>) -> String {
+/// `head`, then `words`, on as many lines of `width` as needed.
+pub(super) fn fold<'a>(width: usize, head: &str, words: impl IntoIterator<Item = &'a str>) -> String {
     let mut out = head.to_owned();
     let mut column = head.len();
     for word in words {
-        if column > INDENT.len() && column + 1 + word.len() > WIDTH {
+        if column > INDENT.len() && column + 1 + word.len() > width {
             out.push('\n');
             out.push_str(INDENT);
             column = INDENT.len();
@@ -30,10 +33,10 @@ mod tests {
     fn table() {
         let value = "${{$compatibility_level} <level {1} ? {} : {permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination}}";
         assert_eq!(
-            fold("smtpd_relay_restrictions =", value.split_whitespace()),
+            fold(PARAMETER, "smtpd_relay_restrictions =", value.split_whitespace()),
             "smtpd_relay_restrictions = ${{$compatibility_level} <level {1} ? {} :\n    {permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination}}"
         );
-        assert_eq!(fold("relayhost =", []), "relayhost =");
-        assert_eq!(fold("", ["a", "b"]), "a b");
+        assert_eq!(fold(PARAMETER, "relayhost =", []), "relayhost =");
+        assert_eq!(fold(PARAMETER, "", ["a", "b"]), "a b");
     }
 }

@@ -22,10 +22,10 @@ pub(super) struct Known {
 impl Known {
     pub fn new(cfg: &Config, master: &MasterCf) -> Self {
         let listed = params::ALL.iter().filter(|p| !p.hidden && p.kind != Kind::Template);
-        let builtin: BTreeSet<String> = listed.map(|p| p.name.to_owned()).collect();
+        let mut builtin: BTreeSet<String> = listed.map(|p| p.name.to_owned()).collect();
         let mut service = BTreeMap::new();
         for s in &master.services {
-            service_parameters(s, &builtin, &mut service);
+            service_parameters(s, &mut builtin, &mut service);
         }
         let mut known = Self { builtin, service, user: BTreeSet::new() };
         known.find_user_parameters(cfg, master);
@@ -135,14 +135,16 @@ fn check_syntax(cfg: &Config) -> Result<(), Fatal> {
 }
 
 /// The parameters that a service brings.
-fn service_parameters(s: &Service, builtin: &BTreeSet<String>, out: &mut BTreeMap<String, String>) {
+fn service_parameters(s: &Service, builtin: &mut BTreeSet<String>, out: &mut BTreeMap<String, String>) {
     let transport = s.kind == ServiceKind::Unix && TRANSPORTS.contains(&s.command.as_str());
     let timed = matches!(s.command.as_str(), "pipe" | "spawn");
     for (suffix, default) in params::TRANSPORT_SUFFIXES {
         let wanted = if *suffix == "_time_limit" { timed } else { transport };
         let name = format!("{}{suffix}", s.name);
-        if wanted && !builtin.contains(&name) {
-            out.insert(name, format!("${default}"));
+        if wanted {
+            builtin.remove(&name);
+            let registered = params::find(&name).map(|p| p.default.to_owned());
+            out.insert(name, registered.unwrap_or_else(|| format!("${default}")));
         }
     }
 }

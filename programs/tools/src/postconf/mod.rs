@@ -75,10 +75,13 @@ fn execute(o: &Options, out: &mut dyn Write) -> Done {
     }
 }
 
+/// Where the configuration is when nothing says otherwise.
+const DEFAULT_DIR: &str = "/etc/postfix";
+
 /// `-c`, `MAIL_CONFIG`, or the default.
 fn config_dir(o: &Options) -> PathBuf {
     let set = o.config_dir.clone().or_else(|| std::env::var_os("MAIL_CONFIG"));
-    set.map_or_else(|| PathBuf::from("/etc/postfix"), PathBuf::from)
+    set.map_or_else(|| PathBuf::from(DEFAULT_DIR), PathBuf::from)
 }
 
 /// main.cf of the instance, with `-o` overrides; its reading warnings are printed.
@@ -92,8 +95,7 @@ fn load_config(o: &Options) -> Result<Config, Fatal> {
 
 /// The built-in configuration, as `-d` shows it.
 fn default_config(o: &Options) -> Config {
-    let dir = config_dir(o);
-    Config::new(&dir, MainCf::default(), Machine::this()).process("postconf").with(o.overrides.iter().cloned())
+    Config::new(Path::new(DEFAULT_DIR), MainCf::default(), Machine::this()).process("postconf").with(o.overrides.iter().cloned())
 }
 
 /// master.cf in Postfix's words when it cannot be read.

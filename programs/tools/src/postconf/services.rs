@@ -1,6 +1,6 @@
 //! Services of master.cf: `-M` entries, `-F` fields, `-P` parameters.
 
-use super::{Done, Fatal, Options, config_dir, fold::fold, load_config, load_master, options::Mode, warn};
+use super::{Done, Fatal, Options, config_dir, fold, load_config, load_master, options::Mode, warn};
 use base_conf::{Service, expand};
 use std::io::Write;
 
@@ -156,8 +156,8 @@ fn fold_arguments(mut line: String, args: &[String]) -> String {
     }
     let rest = rest.iter().map(String::as_str);
     match options.is_empty() {
-        true => fold(&line, rest),
-        false => format!("{line}\n   {}", fold("", std::iter::once("").chain(rest))),
+        true => fold::fold(fold::ENTRY, &line, rest),
+        false => format!("{line}\n   {}", fold::fold(fold::ENTRY, "", std::iter::once("").chain(rest))),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Parameters of main.cf: bare, by name, `-n`, `-d`, with `-x -h -H -f -C -o`.
 
-use super::{Done, Fatal, Options, default_config, fold::fold, known::Known, load_config, load_master, warn};
-use base_conf::{Config, MasterCf, expand};
+use super::{Done, Fatal, Options, config_dir, default_config, fold, known::Known, load_config, load_master, warn};
+use base_conf::{Config, MasterCf, expand, params};
 use std::io::Write;
 
 pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
     let cfg = if o.defaults { default_config(o) } else { load_config(o)? };
-    let master = match load_master(cfg.dir()) {
+    let master = match load_master(&config_dir(o)) {
         Ok(master) => master,
         Err(e) if o.names.is_empty() => return Err(e),
         Err(_) => MasterCf::default(),
@@ -16,16 +16,22 @@ pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
         known.check(&cfg, &master)?;
     }
     for name in wanted(o, &cfg, &known) {
-        if !known.has(&name) && base_conf::params::find(&name).is_none() {
+        if !known.has(&name) && params::find(&name).is_none() {
             warn(&format!("{name}: unknown parameter"));
             continue;
         }
-        if !o.only_set || cfg.is_set(&name) || name == "config_directory" {
+        if !o.only_set || is_set(o, &cfg, &name) {
             let value = value(o, &cfg, &known, &name)?;
             print(o, &name, &value, out)?;
         }
     }
     Ok(())
+}
+
+/// Whether `-n` shows a name.
+fn is_set(o: &Options, cfg: &Config, name: &str) -> bool {
+    let overridden = o.overrides.iter().any(|(n, _)| n == name);
+    overridden || cfg.main_cf().get(name).is_some() || name == "config_directory"
 }
 
 /// The names to show, in order.
@@ -37,7 +43,7 @@ fn wanted(o: &Options, cfg: &Config, known: &Known) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     if builtin {
         names.extend(known.builtin.iter().cloned());
-        let hidden = |n: &&str| base_conf::params::find(n).is_some_and(|p| p.hidden);
+        let hidden = |n: &&str| params::find(n).is_some_and(|p| p.hidden);
         names.extend(cfg.main_cf().names().filter(hidden).map(str::to_owned));
     }
     if service {
@@ -55,7 +61,8 @@ fn value(o: &Options, cfg: &Config, known: &Known, name: &str) -> Result<String,
     let from_service = || known.service.get(name).cloned();
     let text = if cfg.is_set(name) { cfg.raw(name) } else { from_service().or_else(|| cfg.raw(name)) };
     let text = text.unwrap_or_default();
-    if !o.expand {
+    let raw = params::find(name).is_some_and(|p| p.kind == params::Kind::Raw);
+    if !o.expand || raw {
         return Ok(text);
     }
     expand::expand(cfg, &text).map_err(|reason| {
@@ -72,7 +79,7 @@ pub(super) fn print(o: &Options, name: &str, value: &str, out: &mut dyn Write) -
     }
     let head = if o.no_names { String::new() } else { format!("{name} =") };
     let text = match (o.fold, value.is_empty(), head.is_empty()) {
-        (true, _, _) => fold(&head, value.split_ascii_whitespace()),
+        (true, _, _) => fold::fold(fold::PARAMETER, &head, value.split_ascii_whitespace()),
         (false, true, _) => head,
         (false, false, true) => value.to_owned(),
         (false, false, false) => format!("{head} {value}"),
