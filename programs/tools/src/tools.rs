@@ -17,7 +17,10 @@ pub const ALL: &[Tool] = &[
     crate::mailq::TOOL,
     crate::postcat::TOOL,
     crate::postconf::TOOL,
+    crate::postfix::TOOL,
+    crate::postlog::TOOL,
     crate::postsuper::TOOL,
+    crate::sendmail::TOOL,
     crate::showq::TOOL,
 ];
 

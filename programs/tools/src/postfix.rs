@@ -1,0 +1,245 @@
+//! postfix(1): start, stop, reload, status, check and their kin, with the messages and exit codes of Postfix's
+//! postfix-script.
+//!
+//! It starts `hikyaku-master` and talks to it by signals; the lock on `pid/master.pid` says whether one runs.
+
+use crate::{getopt, places, say::Say, tools::Tool};
+use anyhow::{Context, Result, anyhow, bail};
+use base_conf::{Config, MasterCf};
+use base_sys::{
+    Group, User,
+    handoff::ENV_CONFIG,
+    locks::{Patience, flock},
+    privilege,
+    process::{Sig, is_alive, send_signal},
+};
+use std::{
+    ffi::OsString,
+    fs::File,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The record.
+pub const TOOL: Tool = Tool { name: "postfix", run, about: "start, stop and look after the server" };
+
+/// How long `stop` waits for an orderly end.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+fn run(args: &[OsString]) -> ExitCode {
+    let parsed = match getopt::parse("+c:Dv", args) {
+        Ok(p) => p,
+        Err(e) => {
+            let say = Say::new("postfix", None);
+            say.terminal(&e);
+            return say.fatal(1, USAGE);
+        }
+    };
+    let dir = parsed.value('c').map(PathBuf::from);
+    let dir = dir.or_else(|| std::env::var_os(ENV_CONFIG).map(PathBuf::from)).unwrap_or_else(|| "/etc/postfix".into());
+    let [command] = parsed.operands.as_slice() else {
+        return Say::new("postfix", Config::load(&dir).ok().as_ref()).fatal(1, USAGE);
+    };
+    let command = command.to_string_lossy().into_owned();
+    let verbose = parsed.options.iter().filter(|(c, _)| *c == 'v').count();
+    let instance = match Instance::open(&dir, verbose) {
+        Ok(i) => i,
+        Err(e) => return Say::new("postfix", None).fatal(1, &format!("{e:#}")),
+    };
+    instance.run(&command)
+}
+
+const USAGE: &str = "usage: postfix [-c config_dir] [-Dv] command";
+
+/// Postfix's script name in its messages.
+const SCRIPT: &str = "postfix/postfix-script";
+
+struct Instance {
+    dir: PathBuf,
+    config: Config,
+    queue: PathBuf,
+    verbose: usize,
+    say: Say,
+}
+
+impl Instance {
+    fn open(dir: &Path, verbose: usize) -> Result<Self> {
+        let dir = std::path::absolute(dir)?;
+        let config = Config::load(&dir).map_err(|e| match File::open(dir.join("main.cf")) {
+            Err(io) => anyhow!("open {}: {}", dir.join("main.cf").display(), base_sys::system_text(&io)),
+            Ok(_) => anyhow!("{e}"),
+        })?;
+        let queue = PathBuf::from(config.str("queue_directory")?);
+        let say = Say::under(SCRIPT, "postfix-script", Some(&config));
+        Ok(Self { dir, config, queue, verbose, say })
+    }
+
+    fn run(&self, command: &str) -> ExitCode {
+        let done = match command {
+            "start" => self.start(),
+            "start-fg" => self.start_foreground(),
+            "stop" | "quick-stop" => self.stop(),
+            "drain" => self.stop(),
+            "abort" => self.abort(),
+            "reload" => self.reload(),
+            "status" => return self.status(),
+            "check" => return self.check(),
+            "flush" => self.flush(),
+            "set-permissions" | "upgrade-configuration" | "post-install" => {
+                println!("postfix: {command}: nothing to do, master sets owners and modes when it starts");
+                Ok(())
+            }
+            _ => {
+                self.say.info(&format!("error: unknown command: '{command}'"));
+                return self.say.fatal(1, "usage: postfix start (or stop, reload, abort, flush, check, status, set-permissions, upgrade-configuration, logrotate)");
+            }
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => self.say.fatal(1, &format!("{e:#}")),
+        }
+    }
+
+    /// The process id of the running master, if one runs.
+    fn running(&self) -> Option<u32> {
+        let path = self.queue.join("pid/master.pid");
+        let file = File::open(&path).ok()?;
+        if flock(&file, &Patience::ONCE).unwrap_or(true) {
+            return None;
+        }
+        // The lock is taken before the number is written.
+        for _ in 0..50 {
+            if let Some(pid) = std::fs::read_to_string(&path).ok().and_then(|t| t.trim().parse().ok()) {
+                return Some(pid);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
+    fn expect_running(&self) -> Result<u32> {
+        self.running().context("the Postfix mail system is not running")
+    }
+
+    fn master(&self) -> Result<PathBuf> {
+        places::daemon(&self.config, "hikyaku-master")
+            .with_context(|| format!("cannot find hikyaku-master in {}", self.config.str("daemon_directory").unwrap_or_default()))
+    }
+
+    fn start(&self) -> Result<()> {
+        if self.running().is_some() {
+            bail!("the Postfix mail system is already running");
+        }
+        self.say.info("starting the Postfix mail system");
+        let status = self.master_command()?.arg("-w").status().context("cannot start hikyaku-master")?;
+        if !status.success() {
+            bail!("mail system startup failed");
+        }
+        Ok(())
+    }
+
+    fn start_foreground(&self) -> Result<()> {
+        if self.running().is_some() {
+            bail!("the Postfix mail system is already running");
+        }
+        self.say.info("starting the Postfix mail system");
+        let error = self.master_command()?.arg("-s").exec();
+        bail!("cannot start hikyaku-master: {}", base_sys::system_text(&error))
+    }
+
+    fn master_command(&self) -> Result<Command> {
+        let mut command = Command::new(self.master()?);
+        command.arg("-c").arg(&self.dir).args((0..self.verbose).map(|_| "-v")).env(ENV_CONFIG, &self.dir);
+        Ok(command)
+    }
+
+    fn stop(&self) -> Result<()> {
+        let pid = self.expect_running()?;
+        self.say.info("stopping the Postfix mail system");
+        self.end(pid, Sig::Term)
+    }
+
+    fn abort(&self) -> Result<()> {
+        let pid = self.expect_running()?;
+        self.say.info("aborting the Postfix mail system");
+        self.end(pid, Sig::Kill)
+    }
+
+    /// Sends the signal and waits until master is gone, if need be by force. Its children end with it.
+    fn end(&self, pid: u32, sig: Sig) -> Result<()> {
+        if !send_signal(pid, sig)? {
+            return Ok(());
+        }
+        let end = Instant::now() + STOP_LIMIT;
+        while is_alive(pid) && self.running() == Some(pid) {
+            if Instant::now() >= end {
+                self.say.warning("stubborn processes are being killed");
+                send_signal(pid, Sig::Kill)?;
+                break;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn reload(&self) -> Result<()> {
+        let pid = self.expect_running()?;
+        self.say.info("refreshing the Postfix mail system");
+        send_signal(pid, Sig::Hup)?;
+        Ok(())
+    }
+
+    fn status(&self) -> ExitCode {
+        match self.running() {
+            Some(pid) => {
+                self.say.info(&format!("the Postfix mail system is running: PID: {pid}"));
+                ExitCode::SUCCESS
+            }
+            None => {
+                self.say.info("the Postfix mail system is not running");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// Reads everything that `start` would read; one line for each thing that is wrong.
+    fn check(&self) -> ExitCode {
+        let mut bad = false;
+        let mut problem = |text: String| {
+            self.say.info(&format!("fatal: {text}"));
+            bad = true;
+        };
+        match MasterCf::load(&self.dir) {
+            Ok(master) => master.warnings.iter().for_each(|w| self.say.warning(w)),
+            Err(e) => problem(e.to_string()),
+        }
+        if let Err(e) = self.master() {
+            problem(e.to_string());
+        }
+        if privilege::is_root() {
+            for (parameter, known) in [("mail_owner", user_exists as fn(&str) -> bool), ("setgid_group", group_exists)] {
+                let name = self.config.str(parameter).unwrap_or_default();
+                if !known(&name) {
+                    problem(format!("{parameter}: unknown name \"{name}\""));
+                }
+            }
+        }
+        if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+
+    fn flush(&self) -> Result<()> {
+        let error = Command::new(places::command("postqueue")).arg0("postqueue").arg("-c").arg(&self.dir).arg("-f").exec();
+        bail!("cannot run postqueue: {}", base_sys::system_text(&error))
+    }
+}
+
+fn user_exists(name: &str) -> bool {
+    matches!(User::by_name(name), Ok(Some(_)))
+}
+
+fn group_exists(name: &str) -> bool {
+    matches!(Group::by_name(name), Ok(Some(_)))
+}

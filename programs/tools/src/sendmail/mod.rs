@@ -1,0 +1,133 @@
+//! sendmail(1): Postfix's command of that name, for programs and people that submit mail.
+//!
+//! Reads a message from standard input and hands it to `postdrop` (base_calls::maildrop); other modes run mailq,
+//! newaliases, `postqueue -f` and so on. Every error ends with EX_TEMPFAIL, as Postfix's does. Works while the server is
+//! down.
+
+mod input;
+mod options;
+mod smtp;
+mod submit;
+
+use crate::{places, say::Say, tools};
+use base_conf::Config;
+use base_sys::{User, privilege, system_text};
+use options::{Mode, Options};
+use std::{
+    ffi::OsString,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+/// The record.
+pub const TOOL: tools::Tool = tools::Tool { name: "sendmail", run, about: "submit a message" };
+
+/// `EX_TEMPFAIL`.
+const TEMPFAIL: u8 = 75;
+
+/// An error that ends the command, without `fatal: `.
+type Fatal = String;
+
+/// Who runs the command.
+struct Caller {
+    uid: u32,
+    name: String,
+    gecos: String,
+}
+
+fn run(args: &[OsString]) -> ExitCode {
+    let (dir, complaint) = options::configuration(args);
+    if let Some(text) = complaint {
+        eprintln!("sendmail: {text}");
+    }
+    let config = match load(&dir) {
+        Ok(c) => c,
+        Err(text) => return Say::new("sendmail", None).fatal(TEMPFAIL, &text),
+    };
+    let say = Say::new("sendmail", Some(&config));
+    match serve(args, &config, &dir, &say) {
+        Ok(code) => code,
+        Err(text) => say.fatal(TEMPFAIL, &text),
+    }
+}
+
+fn load(dir: &Path) -> Result<Config, Fatal> {
+    let file = dir.join("main.cf");
+    if let Err(e) = std::fs::File::open(&file) {
+        return Err(format!("open {}: {}", file.display(), system_text(&e)));
+    }
+    Config::load(dir).map_err(|e| e.to_string())
+}
+
+fn caller() -> Result<Caller, Fatal> {
+    let uid = privilege::real_uid();
+    match User::by_id(uid) {
+        Ok(Some(u)) => Ok(Caller { uid, name: u.name, gecos: u.gecos }),
+        Ok(None) => Err(format!("unable to find login name for user ID {uid}")),
+        Err(e) => Err(format!("unable to find login name for user ID {uid}: {}", system_text(&e))),
+    }
+}
+
+fn serve(args: &[OsString], config: &Config, dir: &Path, say: &Say) -> Result<ExitCode, Fatal> {
+    let options = options::parse(args, |warning| say.warning(warning))?;
+    let caller = caller()?;
+    match options.mode {
+        Mode::Deliver => deliver(options, config, dir, &caller, say),
+        Mode::Smtp => smtp::session(config, dir, &caller, say),
+        Mode::Queue => exec("postqueue", dir, &["-p"]),
+        Mode::Flush => exec("postqueue", dir, &["-f"]),
+        Mode::FlushSite(ref site) => exec("postqueue", dir, &["-s", site]),
+        Mode::FlushId(ref id) => exec("postqueue", dir, &["-i", id]),
+        Mode::NewAliases => Ok(tool("newaliases", dir)),
+        Mode::Daemon => Ok(daemon(dir)),
+        Mode::Nothing => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn deliver(options: Options, config: &Config, dir: &Path, caller: &Caller, say: &Say) -> Result<ExitCode, Fatal> {
+    let envelope = submit::envelope(&options, caller)?;
+    if envelope.recipients.is_empty() && !envelope.recipients_from_header {
+        let (name, uid) = (&caller.name, caller.uid);
+        return Err(format!(
+            "{name}({uid}): Recipient addresses must be specified on the command line or via the -t option"
+        ));
+    }
+    let wants_report = envelope.report_delivery || envelope.verify_only;
+    let sender = envelope.sender.clone();
+    let mut drop = submit::Drop::start(config, dir, caller, &envelope)?;
+    if !options.verify {
+        let mut reader = input::Input::new(std::io::stdin().lock(), options.dot_ends);
+        reader.copy(|bytes| drop.content(bytes)).map_err(|e| format!("{}({}): {e}", caller.name, caller.uid))?;
+    }
+    drop.finish(say)?;
+    if wants_report {
+        println!("Mail Delivery Status Report will be mailed to <{sender}>.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Becomes another command of ours. Comes back only with an error.
+fn exec(name: &str, dir: &Path, args: &[&str]) -> Result<ExitCode, Fatal> {
+    let path = places::command(name);
+    let error = Command::new(&path).arg0(name).arg("-c").arg(dir).args(args).exec();
+    Err(format!("execute {}: {}", path.display(), system_text(&error)))
+}
+
+/// Another tool of this executable.
+fn tool(name: &str, dir: &Path) -> ExitCode {
+    let args = [OsString::from("-C"), dir.as_os_str().to_owned()];
+    tools::find(name).map_or(ExitCode::FAILURE, |t| (t.run)(&args))
+}
+
+/// `-bd`: the server is there, or is started.
+fn daemon(dir: &Path) -> ExitCode {
+    let run = |command: &str| {
+        let own = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("hikyaku-tools"));
+        let mut c = Command::new(own);
+        c.arg0("postfix").arg("-c").arg(dir).arg(command);
+        c.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        c.status().is_ok_and(|s| s.success())
+    };
+    if run("status") || run("start") { ExitCode::SUCCESS } else { ExitCode::from(TEMPFAIL) }
+}
