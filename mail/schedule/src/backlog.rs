@@ -84,7 +84,8 @@ impl Backlog {
 
     /// One entry for each message, the earliest.
     fn rebuild(&mut self, change: impl Fn(Entry) -> Entry) {
-        let mut all: Vec<Entry> = std::mem::take(&mut self.deferred).into_iter().map(|r| change(r.0)).collect();
+        let mut all: Vec<Entry> =
+            std::mem::take(&mut self.deferred).into_iter().map(|r| change(r.0)).collect();
         all.sort_unstable_by_key(|e| (e.slot, e.time, e.due));
         all.dedup_by_key(|e| (e.slot, e.time));
         self.deferred = all.into_iter().map(Reverse).collect();

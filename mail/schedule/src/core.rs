@@ -266,7 +266,8 @@ impl<M: Clone> Core<M> {
         let t = destination.transport;
         let may = !destination.listed
             && !destination.waiting.is_empty()
-            && destination.running < destination.concurrency.window().min(self.transports[t].limits.rules.limit.max(1));
+            && destination.running
+                < destination.concurrency.window().min(self.transports[t].limits.rules.limit.max(1));
         if !may {
             return;
         }
@@ -363,7 +364,14 @@ impl<M: Clone> Core<M> {
         self.list_transport(t);
     }
 
-    fn failed(&mut self, now: Timestamp, d: usize, status: Status, reason: &str, limits: &dyn Fn(&str) -> TransportLimits) {
+    fn failed(
+        &mut self,
+        now: Timestamp,
+        d: usize,
+        status: Status,
+        reason: &str,
+        limits: &dyn Fn(&str) -> TransportLimits,
+    ) {
         let Some(destination) = self.destinations.get_mut(d) else { return };
         let transport = &self.transports[destination.transport];
         destination.concurrency.failed(&transport.limits.rules);

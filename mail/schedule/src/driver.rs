@@ -11,8 +11,8 @@ use crate::plan::{ERROR, Plan, plan};
 use crate::state::{Attempt, Fate, State};
 use arc_swap::ArcSwap;
 use base_calls::{
-    Deliver, Delivery, DeliveryReport, Diagnosis, Notice, NoticeKind, Notifier, Outcome, Queued, Route, Target,
-    Timestamp,
+    Deliver, Delivery, DeliveryReport, Diagnosis, Notice, NoticeKind, Notifier, Outcome, Queued, Route,
+    Target, Timestamp,
 };
 use base_log::lines::{Active, Delays, Delivery as DeliveryLine, DeliveryStatus, Expired, Removed};
 use base_log::{Log, Source};
@@ -90,7 +90,9 @@ impl Drop for Running {
         let inner = self.inner.clone();
         self.inner.log.error(&inner.source, format_args!("{}: delivery agent failed", attempt.message.id));
         self.inner.spawn(async move {
-            if let Some(next) = inner.complete(attempt, indexes, ticket, DeliveryReport::default(), Health::Unknown).await {
+            if let Some(next) =
+                inner.complete(attempt, indexes, ticket, DeliveryReport::default(), Health::Unknown).await
+            {
                 inner.run(vec![next]);
             }
         });
@@ -188,7 +190,12 @@ impl Inner {
         };
         self.log.line(
             &self.source,
-            &Active { id: attempt.message.id, from: &envelope.sender, size: envelope.size, nrcpt: envelope.recipients.len() },
+            &Active {
+                id: attempt.message.id,
+                from: &envelope.sender,
+                size: envelope.size,
+                nrcpt: envelope.recipients.len(),
+            },
         );
         let batches = self.route(&parts, &attempt, pending, expired).await;
         if attempt.ledger().is_over() {
@@ -282,7 +289,8 @@ impl Inner {
             ..Delays::default()
         };
         let (to, relay) = (target.address.as_str(), "none");
-        let line = DeliveryLine { id: message.id, to, orig_to, relay, conn_use: 0, delays, dsn, status, reason };
+        let line =
+            DeliveryLine { id: message.id, to, orig_to, relay, conn_use: 0, delays, dsn, status, reason };
         self.log.line(&self.source, &line);
     }
 
@@ -304,8 +312,13 @@ impl Inner {
         let Some(agent) = parts.agents.agent(&transport) else {
             return self.no_agent(&parts, attempt, transport, nexthop, targets, ticket).await;
         };
-        let delivery =
-            Delivery { message: attempt.message.clone(), transport, nexthop, targets, activated: attempt.activated };
+        let delivery = Delivery {
+            message: attempt.message.clone(),
+            transport,
+            nexthop,
+            targets,
+            activated: attempt.activated,
+        };
         let mut running = Running { inner: self.clone(), job: Some((attempt, indexes, ticket)) };
         let report = agent.deliver(delivery).await;
         let (attempt, indexes, ticket) = running.job.take()?;
@@ -347,7 +360,13 @@ impl Inner {
     }
 
     /// What the `retry` and `error` agents would report, when master.cf lacks these too.
-    fn own_report(&self, attempt: &Attempt, retry: bool, nexthop: &str, targets: &[Target]) -> DeliveryReport {
+    fn own_report(
+        &self,
+        attempt: &Attempt,
+        retry: bool,
+        nexthop: &str,
+        targets: &[Target],
+    ) -> DeliveryReport {
         let class = if retry { Status::new(4, 0, 0) } else { Status::new(5, 0, 0) };
         let (status, reason) = Status::split_prefix(nexthop).unwrap_or((class, nexthop));
         let word = if retry { DeliveryStatus::Deferred } else { DeliveryStatus::Bounced };

@@ -35,7 +35,9 @@ impl Feedback {
 
 /// Text that is no feedback amount.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("need \"number\", \"number / number\", \"number / concurrency\" or \"number / sqrt_concurrency\" between 0 and 1")]
+#[error(
+    "need \"number\", \"number / number\", \"number / concurrency\" or \"number / sqrt_concurrency\" between 0 and 1"
+)]
 pub struct BadFeedback;
 
 impl FromStr for Feedback {
@@ -145,12 +147,24 @@ impl Concurrency {
 mod tests {
     use super::*;
 
-    const RULES: Rules =
-        Rules { initial: 5, limit: 20, positive: Feedback::ONE, negative: Feedback::ONE, failed_cohorts: 1.0 };
+    const RULES: Rules = Rules {
+        initial: 5,
+        limit: 20,
+        positive: Feedback::ONE,
+        negative: Feedback::ONE,
+        failed_cohorts: 1.0,
+    };
 
     #[test]
     fn amounts() {
-        for (text, at4) in [("1", 1.0), ("0.25", 0.25), ("1/8", 0.125), ("1 / concurrency", 0.25), ("1/sqrt_concurrency", 0.5), ("0", 0.0)] {
+        for (text, at4) in [
+            ("1", 1.0),
+            ("0.25", 0.25),
+            ("1/8", 0.125),
+            ("1 / concurrency", 0.25),
+            ("1/sqrt_concurrency", 0.5),
+            ("0", 0.0),
+        ] {
             assert_eq!(text.parse::<Feedback>().unwrap().at(4.0), at4, "{text}");
         }
         for bad in ["", "2", "-1", "1/0", "x", "1/x", "concurrency", "1/2/3", "nan"] {
@@ -173,7 +187,12 @@ mod tests {
     #[test]
     fn windows_after_failures_from_five() {
         let mut c = Concurrency::new(&RULES);
-        let seen: Vec<u32> = (0..4).map(|_| { c.failed(&RULES); c.window() }).collect();
+        let seen: Vec<u32> = (0..4)
+            .map(|_| {
+                c.failed(&RULES);
+                c.window()
+            })
+            .collect();
         assert_eq!(seen, [4, 3, 2, 0]);
     }
 

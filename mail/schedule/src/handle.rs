@@ -5,7 +5,9 @@
 use crate::driver::{Inner, Parts};
 use crate::state::{Fate, State};
 use arc_swap::ArcSwap;
-use base_calls::{Arrivals, Change, Envelope, Progress, QueueId, QueueName, Queued, RecipientState, Timestamp};
+use base_calls::{
+    Arrivals, Change, Envelope, Progress, QueueId, QueueName, Queued, RecipientState, Timestamp,
+};
 use base_log::{Log, Source};
 use base_spool::{Spool, SpoolError, Summary};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -265,7 +267,10 @@ impl Handle {
 /// Whether some unfinished recipient is at `domain`.
 fn waits_for(envelope: &Envelope, progress: &Progress, domain: &str) -> bool {
     let open = |i: usize| {
-        matches!(progress.recipients.get(i), None | Some(RecipientState::Pending | RecipientState::Deferred(_)))
+        matches!(
+            progress.recipients.get(i),
+            None | Some(RecipientState::Pending | RecipientState::Deferred(_))
+        )
     };
     let at = |address: &str| address.rsplit_once('@').is_some_and(|(_, d)| d.eq_ignore_ascii_case(domain));
     envelope.recipients.iter().enumerate().any(|(i, r)| open(i) && at(&r.address))

@@ -50,7 +50,8 @@ impl Ledger {
     pub fn take_pending(&mut self, envelope: &Envelope) -> Vec<u32> {
         self.progress.recipients.resize(envelope.recipients.len(), RecipientState::Pending);
         let waits = |s: &RecipientState| matches!(s, RecipientState::Pending | RecipientState::Deferred(_));
-        let pending: Vec<u32> = (0u32..).zip(&self.progress.recipients).filter(|(_, s)| waits(s)).map(|(i, _)| i).collect();
+        let pending: Vec<u32> =
+            (0u32..).zip(&self.progress.recipients).filter(|(_, s)| waits(s)).map(|(i, _)| i).collect();
         self.open = pending.len();
         pending
     }
@@ -117,7 +118,8 @@ impl Ledger {
                 self.change(Change::Failed(index, Box::new(why)));
             }
         }
-        let wants_warning = !config.delay_warning.is_zero() && age >= config.delay_warning && !self.progress.delay_warned;
+        let wants_warning =
+            !config.delay_warning.is_zero() && age >= config.delay_warning && !self.progress.delay_warned;
         if wants_warning {
             verdict.delayed = self.waiting();
         }
@@ -233,7 +235,10 @@ mod tests {
         let e = envelope(2, "a@b");
         let mut l = Ledger::new(Progress::new(2));
         let pending = l.take_pending(&e);
-        let report = DeliveryReport { outcomes: vec![(0, Outcome::Sent(None)), (7, Outcome::Sent(None))], destination_down: None };
+        let report = DeliveryReport {
+            outcomes: vec![(0, Outcome::Sent(None)), (7, Outcome::Sent(None))],
+            destination_down: None,
+        };
         assert!(l.report(&pending, report, &c));
         assert!(l.verdict(at(1), &e, &c).is_quiet());
         assert!(!l.is_finished());
@@ -256,7 +261,9 @@ mod tests {
     #[test]
     fn expiry_by_age() {
         let c = config("maximal_queue_lifetime = 100s\nbounce_queue_lifetime = 50s");
-        for (sender, age, expired) in [("a@b", 99, false), ("a@b", 100, true), ("", 49, false), ("", 50, true)] {
+        for (sender, age, expired) in
+            [("a@b", 99, false), ("a@b", 100, true), ("", 49, false), ("", 50, true)]
+        {
             let (mut l, e) = tried(vec![Outcome::Deferred(why()), Outcome::Sent(None)], sender, &c);
             let v = l.verdict(at(age), &e, &c);
             assert_eq!(v.expired, expired.then_some(false), "{sender} {age}");
@@ -302,7 +309,11 @@ mod tests {
         p.apply(&Change::DelayWarned);
         let mut l = Ledger::new(p);
         let pending = l.take_pending(&e);
-        l.report(&pending, DeliveryReport { outcomes: vec![(0, Outcome::Sent(None))], destination_down: None }, &c);
+        l.report(
+            &pending,
+            DeliveryReport { outcomes: vec![(0, Outcome::Sent(None))], destination_down: None },
+            &c,
+        );
         assert_eq!(l.verdict(at(0), &e, &c).delivered.len(), 1);
     }
 }

@@ -72,9 +72,11 @@ fn filter(envelope: &Envelope, address: &str, config: &ScheduleConfig) -> Option
     if envelope.content_filter.is_empty() {
         return None;
     }
-    let (transport, nexthop) = envelope.content_filter.split_once(':').unwrap_or((&envelope.content_filter, ""));
+    let (transport, nexthop) =
+        envelope.content_filter.split_once(':').unwrap_or((&envelope.content_filter, ""));
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let nexthop = [nexthop, &config.filter_nexthop, domain].into_iter().find(|s| !s.is_empty()).unwrap_or_default();
+    let nexthop =
+        [nexthop, &config.filter_nexthop, domain].into_iter().find(|s| !s.is_empty()).unwrap_or_default();
     Some((Arc::from(transport), Arc::from(nexthop)))
 }
 
@@ -84,12 +86,20 @@ mod tests {
     use base_conf::{Config, MasterCf};
     use proto_dsn::Status;
 
-    fn show(main: &str, filter: &str, address: &str, answer: Option<Result<Resolution, RouteError>>) -> String {
-        let config = ScheduleConfig::from_config(&Config::from_text(main), &MasterCf::default()).expect("config");
+    fn show(
+        main: &str,
+        filter: &str,
+        address: &str,
+        answer: Option<Result<Resolution, RouteError>>,
+    ) -> String {
+        let config =
+            ScheduleConfig::from_config(&Config::from_text(main), &MasterCf::default()).expect("config");
         let r = Recipient { address: address.into(), ..Recipient::default() };
         let e = Envelope { content_filter: filter.trim_end_matches('!').into(), ..Envelope::default() };
         match plan(3, &r, &e, answer, &config, filter.ends_with('!')) {
-            Plan::Deliver { transport, nexthop, target } => format!("{transport}:{nexthop} {}", target.address),
+            Plan::Deliver { transport, nexthop, target } => {
+                format!("{transport}:{nexthop} {}", target.address)
+            }
             Plan::Swallow(t) => format!("swallow {}", t.address),
         }
     }
@@ -108,22 +118,29 @@ mod tests {
     #[test]
     fn cases() {
         use AddressClass::{Default as Other, Local};
-        let bad = |invalid| {
-            good(Other, "smtp", "x").map(|r| r.map(|r| Resolution { invalid, ..r }))
-        };
+        let bad = |invalid| good(Other, "smtp", "x").map(|r| r.map(|r| Resolution { invalid, ..r }));
         let down = Some(Err(RouteError { status: Status::new(4, 3, 0), text: "down".into() }));
         let c = |main, filter, address, answer| show(main, filter, address, answer);
         assert_eq!(c("", "", "a@b", good(Other, "smtp", "a@c")), "smtp:hop a@c");
         assert_eq!(c("", "", "a@b", None), "retry:4.7.0 message is administratively expired a@b");
         assert_eq!(c("", "", "a@b", down), "retry:4.3.0 address resolver failure a@b");
         assert_eq!(c("", "", "@@", bad(true)), "error:5.1.3 bad address syntax @@");
-        assert_eq!(c("defer_transports = uucp smtp", "", "a@b", good(Other, "smtp", "a@b")), "retry:4.3.2 deferred transport a@b");
+        assert_eq!(
+            c("defer_transports = uucp smtp", "", "a@b", good(Other, "smtp", "a@b")),
+            "retry:4.3.2 deferred transport a@b"
+        );
         assert_eq!(c("defer_transports = smtp", "!", "a@b", good(Other, "smtp", "a@b")), "smtp:hop a@b");
         assert_eq!(c("", "", "x", good(Local, "local", "Double-Bounce@b")), "swallow Double-Bounce@b");
         assert_eq!(c("", "", "x", good(Other, "smtp", "double-bounce@b")), "smtp:hop double-bounce@b");
-        assert_eq!(c("", "scan:[127.0.0.1]:10025", "x", good(Local, "local", "a@b")), "scan:[127.0.0.1]:10025 a@b");
+        assert_eq!(
+            c("", "scan:[127.0.0.1]:10025", "x", good(Local, "local", "a@b")),
+            "scan:[127.0.0.1]:10025 a@b"
+        );
         assert_eq!(c("", "scan:", "x", good(Local, "local", "a@b")), "scan:b a@b");
         assert_eq!(c("default_filter_nexthop = h", "scan", "x", good(Local, "local", "a@b")), "scan:h a@b");
-        assert_eq!(c("defer_transports = scan", "scan:x", "a@b", good(Local, "local", "a@b")), "retry:4.3.2 deferred transport a@b");
+        assert_eq!(
+            c("defer_transports = scan", "scan:x", "a@b", good(Local, "local", "a@b")),
+            "retry:4.3.2 deferred transport a@b"
+        );
     }
 }

@@ -54,8 +54,19 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn new(message: Arc<Queued>, progress: Progress, fate: Arc<FateCell>, flush: bool) -> Arc<Self> {
-        Arc::new(Self { message, activated: Timestamp::now(), fate, flush, ledger: Mutex::new(Ledger::new(progress)) })
+    pub(crate) fn new(
+        message: Arc<Queued>,
+        progress: Progress,
+        fate: Arc<FateCell>,
+        flush: bool,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            message,
+            activated: Timestamp::now(),
+            fate,
+            flush,
+            ledger: Mutex::new(Ledger::new(progress)),
+        })
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -102,7 +113,8 @@ impl State {
         }
         let fate = Arc::new(FateCell::default());
         self.busy.insert(message.id.slot, fate.clone());
-        let attempt = Attempt::new(message.clone(), Progress::new(message.envelope.recipients.len()), fate, false);
+        let attempt =
+            Attempt::new(message.clone(), Progress::new(message.envelope.recipients.len()), fate, false);
         self.count(&attempt);
         Some(attempt)
     }
@@ -129,7 +141,11 @@ impl State {
     }
 
     /// A load has ended: with a message that is to be delivered, or with nothing.
-    pub(crate) fn loaded(&mut self, entry: Entry, found: Option<(Arc<Queued>, Progress)>) -> Option<Arc<Attempt>> {
+    pub(crate) fn loaded(
+        &mut self,
+        entry: Entry,
+        found: Option<(Arc<Queued>, Progress)>,
+    ) -> Option<Arc<Attempt>> {
         let id = entry.id();
         self.loading = self.loading.saturating_sub(1);
         let fate = self.busy.get(&id.slot).cloned().unwrap_or_default();

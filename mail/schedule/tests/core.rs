@@ -10,7 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const LIMITS: TransportLimits = TransportLimits {
-    rules: Rules { initial: 2, limit: 4, positive: Feedback::ONE, negative: Feedback::ONE, failed_cohorts: 1.0 },
+    rules: Rules {
+        initial: 2,
+        limit: 4,
+        positive: Feedback::ONE,
+        negative: Feedback::ONE,
+        failed_cohorts: 1.0,
+    },
     recipients: 3,
     processes: 6,
     rate_delay: Duration::ZERO,
@@ -21,13 +27,19 @@ const LIMITS: TransportLimits = TransportLimits {
 fn limits(name: &str) -> TransportLimits {
     match name {
         "one" => TransportLimits { recipients: 1, ..LIMITS },
-        "slow" => TransportLimits { rate_delay: Duration::from_secs(5), rules: Rules { limit: 1, ..LIMITS.rules }, ..LIMITS },
+        "slow" => TransportLimits {
+            rate_delay: Duration::from_secs(5),
+            rules: Rules { limit: 1, ..LIMITS.rules },
+            ..LIMITS
+        },
         _ => LIMITS,
     }
 }
 
 fn batch(message: u32, transport: &str, nexthop: &str, recipients: u32) -> Batch<u32> {
-    let targets = (0..recipients).map(|index| Target { index, address: format!("{index}@{nexthop}") }).collect::<VecDeque<_>>();
+    let targets = (0..recipients)
+        .map(|index| Target { index, address: format!("{index}@{nexthop}") })
+        .collect::<VecDeque<_>>();
     Batch { message, transport: transport.into(), nexthop: nexthop.into(), targets }
 }
 
@@ -64,7 +76,10 @@ fn destinations_take_turns_in_a_transport() {
     core.submit(at(0), batch(1, "smtp", "a", 100), &limits);
     core.submit(at(0), batch(2, "smtp", "b", 100), &limits);
     core.submit(at(0), batch(3, "smtp", "c", 1), &limits);
-    assert_eq!(show(&all(&mut core, at(0))), ["1 smtp a 3", "2 smtp b 3", "3 smtp c 1", "1 smtp a 3", "2 smtp b 3"]);
+    assert_eq!(
+        show(&all(&mut core, at(0))),
+        ["1 smtp a 3", "2 smtp b 3", "3 smtp c 1", "1 smtp a 3", "2 smtp b 3"]
+    );
 }
 
 #[test]
@@ -117,9 +132,17 @@ fn a_missing_transport_is_left_alone_for_a_minute() {
     core.submit(at(0), batch(1, "nosuch", "a", 8), &limits);
     core.submit(at(0), batch(1, "nosuch", "b", 1), &limits);
     let job = core.next(at(0)).expect("a job");
-    core.finish(at(0), job.ticket, Health::NoTransport(Status::new(4, 3, 0), "mail transport unavailable".into()), &limits);
+    core.finish(
+        at(0),
+        job.ticket,
+        Health::NoTransport(Status::new(4, 3, 0), "mail transport unavailable".into()),
+        &limits,
+    );
     let jobs = all(&mut core, at(0));
-    assert_eq!(show(&jobs), ["1 retry 4.3.0 mail transport unavailable 3", "1 retry 4.3.0 mail transport unavailable 1"]);
+    assert_eq!(
+        show(&jobs),
+        ["1 retry 4.3.0 mail transport unavailable 3", "1 retry 4.3.0 mail transport unavailable 1"]
+    );
     jobs.into_iter().for_each(|j| core.finish(at(0), j.ticket, Health::Up, &limits));
     assert_eq!(show(&all(&mut core, at(0))), ["1 retry 4.3.0 mail transport unavailable 2"]);
     core.submit(at(59), batch(2, "nosuch", "a", 1), &limits);
@@ -161,7 +184,12 @@ fn dead_destinations_are_forgotten_in_time() {
     for i in 0..100 {
         core.submit(at(0), batch(1, "smtp", &format!("d{i}"), 6), &limits);
         for job in all(&mut core, at(0)) {
-            let health = if &*job.transport == RETRY { Health::Up } else { dead += 1; down() };
+            let health = if &*job.transport == RETRY {
+                Health::Up
+            } else {
+                dead += 1;
+                down()
+            };
             core.finish(at(0), job.ticket, health, &limits);
         }
         for job in all(&mut core, at(0)) {
@@ -237,7 +265,12 @@ impl World {
             7 if !own => {
                 let gone = Health::NoTransport(Status::new(4, 3, 0), "gone".into());
                 self.core.finish(at(self.now), job.ticket, gone, &limits);
-                let again = Batch { message: job.message, transport: job.transport, nexthop: job.nexthop, targets: job.targets.into() };
+                let again = Batch {
+                    message: job.message,
+                    transport: job.transport,
+                    nexthop: job.nexthop,
+                    targets: job.targets.into(),
+                };
                 return self.core.submit(at(self.now), again, &limits);
             }
             _ if own => Health::Up,

@@ -1,9 +1,9 @@
 //! The driver over the in-memory spool, with scripted agents: log lines, what the spool knows afterwards, notices.
 
 use base_calls::{
-    AddressClass, Arrivals, Change, Deliver, Delivery, DeliveryReport, Diagnosis, Envelope, Fut, Notice, NoticeKind,
-    Notifier, Outcome, QueueId, Recipient, RecipientState, Resolution, RewriteContext, Route, RouteError, SubmitError,
-    Timestamp,
+    AddressClass, Arrivals, Change, Deliver, Delivery, DeliveryReport, Diagnosis, Envelope, Fut, Notice,
+    NoticeKind, Notifier, Outcome, QueueId, Recipient, RecipientState, Resolution, RewriteContext, Route,
+    RouteError, SubmitError, Timestamp,
 };
 use base_conf::{Config, MasterCf};
 use base_log::{Captured, Log};
@@ -117,7 +117,8 @@ impl Notifier for Notices {
                 NoticeKind::Delayed => "delayed",
                 NoticeKind::Success => "success",
             };
-            let text: Vec<String> = notice.recipients.iter().map(|(i, d)| format!("{i}={}", d.reason)).collect();
+            let text: Vec<String> =
+                notice.recipients.iter().map(|(i, d)| format!("{i}={}", d.reason)).collect();
             self.sent.lock().unwrap().push(format!("{kind} {}", text.join(" ")));
             Ok(None)
         })
@@ -135,11 +136,18 @@ struct World {
 }
 
 fn parts(main: &str, agent: &Arc<Agent>, notices: &Arc<Notices>) -> Parts {
-    let master = MasterCf::parse("smtp unix - - n - - smtp\nlocal unix - n n - - local\nretry unix - - n - - error\n").unwrap();
+    let master =
+        MasterCf::parse("smtp unix - - n - - smtp\nlocal unix - n n - - local\nretry unix - - n - - error\n")
+            .unwrap();
     let config = ScheduleConfig::from_config(&Config::from_text(main), &master).unwrap();
     let dynamic = |a: &Arc<Agent>| a.clone() as Arc<dyn Deliver>;
     let agents = Table(["smtp", "local", "retry"].map(|n| (n, dynamic(agent))).into());
-    Parts { config: Arc::new(config), route: Arc::new(Router), agents: Arc::new(agents), notifier: notices.clone() }
+    Parts {
+        config: Arc::new(config),
+        route: Arc::new(Router),
+        agents: Arc::new(agents),
+        notifier: notices.clone(),
+    }
 }
 
 impl World {
@@ -153,15 +161,21 @@ impl World {
 
     /// Everything but the spool starts again.
     fn restart(&mut self) {
-        self.handle = Scheduler::start(parts(&self.main, &self.agent, &self.notices), self.spool.clone(), self.base.clone());
+        self.handle = Scheduler::start(
+            parts(&self.main, &self.agent, &self.notices),
+            self.spool.clone(),
+            self.base.clone(),
+        );
     }
 
     async fn store(&self, sender: &str, to: &str, age: u64, held: bool) -> QueueId {
         let mut draft = self.spool.draft(false).unwrap();
         draft.write(b"Subject: x\r\n\r\n").unwrap();
-        let recipients = to.split(' ').map(|a| Recipient { address: a.into(), ..Recipient::default() }).collect();
+        let recipients =
+            to.split(' ').map(|a| Recipient { address: a.into(), ..Recipient::default() }).collect();
         let arrival = Timestamp(Timestamp::now().0 - age * 1_000_000);
-        let envelope = Envelope { sender: sender.into(), recipients, size: 100, arrival, ..Envelope::default() };
+        let envelope =
+            Envelope { sender: sender.into(), recipients, size: 100, arrival, ..Envelope::default() };
         self.spool.commit(draft, envelope, held).await.unwrap().id
     }
 
@@ -211,7 +225,12 @@ impl World {
     fn texts(&self, id: QueueId) -> Vec<String> {
         self.base.flush();
         let id = id.to_string();
-        self.log.texts().into_iter().filter(|t| t.starts_with(&id)).map(|t| t.replacen(&id, "ID", 1)).collect()
+        self.log
+            .texts()
+            .into_iter()
+            .filter(|t| t.starts_with(&id))
+            .map(|t| t.replacen(&id, "ID", 1))
+            .collect()
     }
 }
 
@@ -336,13 +355,25 @@ async fn missing_transport_router_failure_and_double_bounce() {
         w.state(id).await,
         "deferred(mail transport unavailable) deferred(address resolver failure) deferred(deferred transport) done"
     );
-    assert!(w.log.texts().iter().any(|t| t.contains("connect to transport private/nosuch: No such file or directory")));
+    assert!(
+        w.log
+            .texts()
+            .iter()
+            .any(|t| t.contains("connect to transport private/nosuch: No such file or directory"))
+    );
     let swallowed = "dsn=2.0.0, status=sent (undeliverable postmaster notification discarded)";
-    assert!(w.texts(id).iter().any(|t| t.starts_with("ID: to=<double-bounce@x.local>, relay=none, ") && t.ends_with(swallowed)));
+    assert!(
+        w.texts(id)
+            .iter()
+            .any(|t| t.starts_with("ID: to=<double-bounce@x.local>, relay=none, ") && t.ends_with(swallowed))
+    );
     w.deliveries();
     w.handle.flush();
     w.settle().await;
-    assert!(w.deliveries().contains(&"local:x.local c@x.local".to_owned()), "a flush goes past defer_transports");
+    assert!(
+        w.deliveries().contains(&"local:x.local c@x.local".to_owned()),
+        "a flush goes past defer_transports"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -386,7 +417,9 @@ async fn hold_release_delete_requeue() {
 
 #[tokio::test(start_paused = true)]
 async fn decisions_while_a_delivery_runs() {
-    let w = World::new("smtp_destination_concurrency_limit = 1\nsmtp_destination_recipient_limit = 1\nsmtp_initial_destination_concurrency = 1");
+    let w = World::new(
+        "smtp_destination_concurrency_limit = 1\nsmtp_destination_recipient_limit = 1\nsmtp_initial_destination_concurrency = 1",
+    );
     for (what, left) in [("delete", "gone"), ("hold", "done done pending"), ("requeue", "gone")] {
         let id = w.store("s@x", "ok@a slow@a ok@a", 0, false).await;
         let (message, _) = w.spool.load(id).await.unwrap();

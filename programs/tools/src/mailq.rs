@@ -2,10 +2,10 @@
 
 use crate::{getopt, tools::Tool};
 use base_conf::Config;
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::ffi::OsString;
 
 /// The record.
 pub const TOOL: Tool = Tool { name: "mailq", run, about: "list the mail queue" };

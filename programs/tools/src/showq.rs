@@ -11,7 +11,8 @@ use std::io::{self, BufWriter, Write};
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
 /// The record.
-pub const TOOL: Tool = Tool { name: "showq", run, about: "list the queue of a stopped server, for postqueue" };
+pub const TOOL: Tool =
+    Tool { name: "showq", run, about: "list the queue of a stopped server, for postqueue" };
 
 fn run(args: &[OsString]) -> ExitCode {
     match getopt::parse("c:v", args).and_then(|parsed| {
@@ -19,7 +20,8 @@ fn run(args: &[OsString]) -> ExitCode {
         let cfg = Config::load(dir).map_err(|e| e.to_string())?;
         let queue = cfg.str("queue_directory").map_err(|e| e.to_string())?;
         let spool = open(&base_spool::directory(Path::new(&queue)))?;
-        list(spool.as_ref().map(|s| s as &dyn Spool), &mut BufWriter::new(io::stdout().lock())).map_err(|e| e.to_string())
+        list(spool.as_ref().map(|s| s as &dyn Spool), &mut BufWriter::new(io::stdout().lock()))
+            .map_err(|e| e.to_string())
     }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {

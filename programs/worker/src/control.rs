@@ -97,7 +97,8 @@ async fn answer(client: &mut Framed, handle: &Handle, request: ControlRequest) -
         ControlRequest::FlushSite(site) => handle.flush_domain(&site),
         ControlRequest::Cat(id) => return cat(client, handle, &id).await,
         ControlRequest::Act(action, Select::Id(id, queues)) => {
-            let found = handle.spool().find(&id).and_then(|id| handle.spool().list(id.slot, 1).first().copied());
+            let found =
+                handle.spool().find(&id).and_then(|id| handle.spool().list(id.slot, 1).first().copied());
             let page: Vec<Summary> = found.into_iter().collect();
             return act(client, handle, action, &queues, &page).await;
         }
@@ -175,7 +176,9 @@ async fn perform(handle: &Handle, action: ControlAction, id: QueueId) -> Result<
 /// Sends a message: envelope and progress, then the content.
 async fn cat(client: &mut Framed, handle: &Handle, id: &str) -> io::Result<ControlReply> {
     let Some(id) = handle.spool().find(id) else { return Ok(ControlReply::End) };
-    let Some(summary) = handle.spool().list(id.slot, 1).first().copied() else { return Ok(ControlReply::End) };
+    let Some(summary) = handle.spool().list(id.slot, 1).first().copied() else {
+        return Ok(ControlReply::End);
+    };
     let (message, progress) = match handle.spool().load(id).await {
         Ok(found) => found,
         Err(SpoolError::NotFound) => return Ok(ControlReply::End),

@@ -187,14 +187,26 @@ mod tests {
 
     #[test]
     fn eligible() {
-        let cfg = Config::from_text("relay_domains = example.org, hash:/x\nparent_domain_matches_subdomains = fast_flush_domains");
+        let cfg = Config::from_text(
+            "relay_domains = example.org, hash:/x\nparent_domain_matches_subdomains = fast_flush_domains",
+        );
         assert!(is_eligible(&cfg, "anything"));
         let cfg = Config::from_text("fast_flush_domains = example.org .sub.example");
-        for (site, want) in [("example.org", true), ("EXAMPLE.org", true), ("x.example.org", true), ("xexample.org", false), ("example.net", false)] {
+        for (site, want) in [
+            ("example.org", true),
+            ("EXAMPLE.org", true),
+            ("x.example.org", true),
+            ("xexample.org", false),
+            ("example.net", false),
+        ] {
             assert_eq!(is_eligible(&cfg, site), want, "{site}");
         }
-        let cfg = Config::from_text("fast_flush_domains = example.org .sub.example\nparent_domain_matches_subdomains =");
-        for (site, want) in [("example.org", true), ("x.example.org", false), ("y.sub.example", true), ("sub.example", false)] {
+        let cfg = Config::from_text(
+            "fast_flush_domains = example.org .sub.example\nparent_domain_matches_subdomains =",
+        );
+        for (site, want) in
+            [("example.org", true), ("x.example.org", false), ("y.sub.example", true), ("sub.example", false)]
+        {
             assert_eq!(is_eligible(&cfg, site), want, "{site}");
         }
     }

@@ -64,7 +64,8 @@ fn run(cfg: &Config, request: &Request) -> Result<(), Fatal> {
         Request::List { json } => {
             users::check(cfg, "authorized_mailq_users", "view the mail queue")?;
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            let result = ask::listing(cfg, |line| warn(cfg, line), &mut print::Printer::new(cfg, *json), &mut out);
+            let result =
+                ask::listing(cfg, |line| warn(cfg, line), &mut print::Printer::new(cfg, *json), &mut out);
             let flushed = out.flush();
             result.and_then(|()| flushed.map_err(|e| ask::write_error(&e)))
         }

@@ -62,7 +62,10 @@ pub fn parse(args: &[OsString]) -> Result<Options, Fatal> {
                 letters = [].iter();
                 match attached {
                     [] => args.next().cloned().ok_or_else(|| {
-                        Fatal::after(format!("option requires an argument -- '{}'", char::from(letter)), USAGE)
+                        Fatal::after(
+                            format!("option requires an argument -- '{}'", char::from(letter)),
+                            USAGE,
+                        )
                     }),
                     some => Ok(OsString::from_vec(some.to_vec())),
                 }

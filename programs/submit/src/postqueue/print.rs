@@ -24,7 +24,13 @@ impl Printer {
     /// A printer for this instance.
     pub fn new(cfg: &Config, json: bool) -> Self {
         let null_sender = cfg.str("empty_address_recipient").unwrap_or_else(|_| "MAILER-DAEMON".into());
-        Self { json, long_ids: cfg.bool("enable_long_queue_ids").unwrap_or(false), null_sender, messages: 0, bytes: 0 }
+        Self {
+            json,
+            long_ids: cfg.bool("enable_long_queue_ids").unwrap_or(false),
+            null_sender,
+            messages: 0,
+            bytes: 0,
+        }
     }
 
     /// Prints one entry.
@@ -193,7 +199,13 @@ mod tests {
 
     #[test]
     fn long_ids() {
-        let m = ListedMessage { id: "4jX8MW2CGGz9d".into(), sender: "a@b".into(), recipients: vec![("c@d".into(), None)], queue: QueueName::Active, ..message() };
+        let m = ListedMessage {
+            id: "4jX8MW2CGGz9d".into(),
+            sender: "a@b".into(),
+            recipients: vec![("c@d".into(), None)],
+            queue: QueueName::Active,
+            ..message()
+        };
         let time = local_time(m.arrival);
         let want = format!(
             "{LONG_HEAD}\n4jX8MW2CGGz9d*        2233 {time} a@b\n{}c@d\n\n-- 2 Kbytes in 1 Request.\n",
@@ -210,7 +222,10 @@ mod tests {
 
     #[test]
     fn json() {
-        let m = ListedMessage { recipients: vec![("a\u{1}\"@x".into(), None), ("b@x".into(), Some("why\t".into()))], ..message() };
+        let m = ListedMessage {
+            recipients: vec![("a\u{1}\"@x".into(), None), ("b@x".into(), Some("why\t".into()))],
+            ..message()
+        };
         assert_eq!(
             printed("", true, &[m]),
             "{\"queue_name\": \"deferred\", \"queue_id\": \"ABCDE1234\", \"arrival_time\": 1700000000, \"message_size\": 2233, \"forced_expire\": false, \"sender\": \"MAILER-DAEMON\", \"recipients\": [{\"address\": \"a\\u0001\\\"@x\"}, {\"address\": \"b@x\", \"delay_reason\": \"why\\t\"}]}\n"

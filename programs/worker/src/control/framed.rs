@@ -34,7 +34,8 @@ impl Framed {
     async fn read_frame(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
             let mut rest = self.input.as_slice();
-            let frame = take_frame(&mut rest, self.max).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+            let frame =
+                take_frame(&mut rest, self.max).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
             if let Some(frame) = frame {
                 let frame = frame.to_vec();
                 self.input.drain(..self.input.len() - rest.len());

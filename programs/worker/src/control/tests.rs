@@ -5,8 +5,8 @@ use crate::showq;
 use base_calls::listing::ListedMessage;
 use base_calls::wire::{put_frame, take_frame};
 use base_calls::{
-    AddressClass, Deliver, Envelope, Fut, Notice, Notifier, Recipient, Resolution, RewriteContext, Route, RouteError,
-    SubmitError, Timestamp,
+    AddressClass, Deliver, Envelope, Fut, Notice, Notifier, Recipient, Resolution, RewriteContext, Route,
+    RouteError, SubmitError, Timestamp,
 };
 use base_conf::{Config, MasterCf};
 use base_log::Log;
@@ -50,7 +50,8 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let config = ScheduleConfig::from_config(&Config::from_text(""), &MasterCf::default()).expect("defaults");
+        let config =
+            ScheduleConfig::from_config(&Config::from_text(""), &MasterCf::default()).expect("defaults");
         let parts = Parts {
             config: Arc::new(config),
             route: Arc::new(Nothing),
@@ -70,8 +71,15 @@ impl World {
     async fn store(&self, to: &str, held: bool) -> String {
         let mut draft = self.spool.draft(false).expect("draft");
         draft.write(b"Subject: x\r\n\r\nbody\r\n").expect("room");
-        let recipients = to.split(' ').map(|a| Recipient { address: a.into(), ..Recipient::default() }).collect();
-        let envelope = Envelope { sender: "s@x".into(), recipients, size: 20, arrival: Timestamp::now(), ..Envelope::default() };
+        let recipients =
+            to.split(' ').map(|a| Recipient { address: a.into(), ..Recipient::default() }).collect();
+        let envelope = Envelope {
+            sender: "s@x".into(),
+            recipients,
+            size: 20,
+            arrival: Timestamp::now(),
+            ..Envelope::default()
+        };
         self.spool.commit(draft, envelope, held).await.expect("stored").id.to_string()
     }
 
@@ -122,7 +130,8 @@ async fn listing_names_each_queue() {
     assert!(w.list().await.is_empty());
     let held = w.store("a@x", true).await;
     let fresh = w.store("b@x c@x", false).await;
-    let listed: Vec<_> = w.list().await.into_iter().map(|m| (m.queue.as_str(), m.id, m.recipients.len())).collect();
+    let listed: Vec<_> =
+        w.list().await.into_iter().map(|m| (m.queue.as_str(), m.id, m.recipients.len())).collect();
     assert_eq!(listed, [("incoming", fresh, 2), ("hold", held, 1)]);
 }
 
@@ -145,10 +154,19 @@ async fn actions_on_one_and_on_all() {
     assert_eq!(w.act(ControlAction::Hold, Select::Id(a.clone(), any())).await, ["End"]);
     assert_eq!(w.act(ControlAction::Delete, Select::Id("FFFFFFF".into(), any())).await, ["End"]);
     assert_eq!(w.act(ControlAction::Delete, Select::Id(a.clone(), vec![QueueName::Deferred])).await, ["End"]);
-    assert_eq!(w.act(ControlAction::Expire, Select::All(any())).await, [format!("{a} hold"), format!("{b} hold"), "End".into()]);
+    assert_eq!(
+        w.act(ControlAction::Expire, Select::All(any())).await,
+        [format!("{a} hold"), format!("{b} hold"), "End".into()]
+    );
     assert!(w.list().await.iter().all(|m| m.forced_expire));
-    assert_eq!(w.act(ControlAction::Delete, Select::Id(a.clone(), vec![QueueName::Hold])).await, [format!("{a} hold"), "End".into()]);
-    assert_eq!(w.act(ControlAction::Delete, Select::All(vec![QueueName::Hold])).await, [format!("{b} hold"), "End".into()]);
+    assert_eq!(
+        w.act(ControlAction::Delete, Select::Id(a.clone(), vec![QueueName::Hold])).await,
+        [format!("{a} hold"), "End".into()]
+    );
+    assert_eq!(
+        w.act(ControlAction::Delete, Select::All(vec![QueueName::Hold])).await,
+        [format!("{b} hold"), "End".into()]
+    );
     assert!(w.list().await.is_empty());
 }
 
@@ -156,7 +174,10 @@ async fn actions_on_one_and_on_all() {
 async fn release_starts_an_attempt() {
     let w = World::new().await;
     let id = w.store("a@x", true).await;
-    assert_eq!(w.act(ControlAction::Release, Select::All(Vec::new())).await, [format!("{id} hold"), "End".into()]);
+    assert_eq!(
+        w.act(ControlAction::Release, Select::All(Vec::new())).await,
+        [format!("{id} hold"), "End".into()]
+    );
     while w.list().await.first().is_none_or(|m| m.queue != QueueName::Deferred) {
         tokio::task::yield_now().await;
     }
@@ -169,8 +190,11 @@ async fn release_starts_an_attempt() {
 async fn cat_sends_envelope_and_content() {
     let w = World::new().await;
     let id = w.store("a@x", true).await;
-    let replies = w.ask("control", &[ControlRequest::Cat(id.clone()), ControlRequest::Cat("FFFFFF".into())]).await;
-    let [ControlReply::Message(m), ControlReply::Content(body), ControlReply::End, ControlReply::End] = &replies[..] else {
+    let replies =
+        w.ask("control", &[ControlRequest::Cat(id.clone()), ControlRequest::Cat("FFFFFF".into())]).await;
+    let [ControlReply::Message(m), ControlReply::Content(body), ControlReply::End, ControlReply::End] =
+        &replies[..]
+    else {
         panic!("{replies:?}");
     };
     assert_eq!((m.id.as_str(), m.queue, m.content_len), (id.as_str(), QueueName::Hold, 20));
