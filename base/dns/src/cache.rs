@@ -1,69 +1,168 @@
-//! Answers by their TTL, bounded; equal questions under way are asked once.
+//! Answers kept by TTL, and equal questions under way asked once.
+//!
+//! Bounded: a full cache drops what has expired, then a part of the rest. A question whose asker goes away is
+//! taken over by the next one who waits for it.
 
-use crate::{
-    DnsError,
-    wire::{Outcome, Question},
-};
-use std::{
-    collections::HashMap,
-    future::Future,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use crate::DnsError;
+use crate::wire::{Found, Kind};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
-/// Seconds for which a temporary failure is remembered, so that a dead server does not stall one session after the other.
-const FAILURE_TTL: u32 = 5;
+/// Name in lower case, and what is asked.
+pub type Key = (String, Kind);
+/// What is kept.
+pub type Outcome = Result<Arc<Found>, DnsError>;
 
-/// One question's place: filled by the first who asks, awaited by the others.
-type Slot = Arc<OnceCell<(Outcome, Instant)>>;
+/// The longest time an answer, and an absence, is kept.
+const MAX_LIFE: u32 = 86_400;
+const MAX_ABSENCE: u32 = 3_600;
 
-pub(crate) struct Cache {
-    max: usize,
-    slots: Mutex<HashMap<Question, Slot>>,
+/// The cache.
+pub struct Cache {
+    limit: usize,
+    kept: Mutex<HashMap<Key, (Instant, Outcome)>>,
+    flights: Mutex<HashMap<Key, Flight>>,
+}
+
+type Flight = Arc<OnceCell<Outcome>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Cache {
-    pub fn new(max: usize) -> Self {
-        Self { max: max.max(1), slots: Mutex::default() }
+    /// An empty cache for at most `limit` answers.
+    pub fn new(limit: usize) -> Cache {
+        Cache { limit, kept: Mutex::default(), flights: Mutex::default() }
     }
 
-    /// The cached outcome, or what `ask` gives (with its TTL in seconds).
-    pub async fn get<F>(&self, question: &Question, ask: impl FnOnce() -> F) -> Outcome
+    /// The answer from the cache, from a question under way, or from `ask`, which gives it with its life in seconds.
+    pub async fn get<F>(&self, key: Key, ask: impl FnOnce() -> F) -> Outcome
     where
         F: Future<Output = (Outcome, u32)>,
     {
-        let slot = self.slot(question);
-        let fill = || async {
-            let (outcome, ttl) = ask().await;
-            let ttl = if matches!(outcome, Err(DnsError::TempFail(_))) { FAILURE_TTL } else { ttl };
-            (outcome, Instant::now() + Duration::from_secs(u64::from(ttl)))
-        };
-        slot.get_or_init(fill).await.0.clone()
-    }
-
-    fn slot(&self, question: &Question) -> Slot {
-        let now = Instant::now();
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get(question).filter(|s| s.get().is_none_or(|(_, until)| *until > now)) {
-            return Arc::clone(slot);
+        if let Some(outcome) = self.fresh(&key) {
+            return outcome;
         }
-        if slots.len() >= self.max {
-            Self::make_room(&mut slots, now, self.max);
-        }
-        let slot = Slot::default();
-        slots.insert(question.clone(), Arc::clone(&slot));
-        slot
-    }
-
-    /// Drops what has expired; when that is not enough, a quarter of the rest, in no particular order.
-    fn make_room(slots: &mut HashMap<Question, Slot>, now: Instant, max: usize) {
-        slots.retain(|_, s| s.get().is_none_or(|(_, until)| *until > now));
-        let mut excess = slots.len().saturating_sub(max - max / 4 - 1);
-        slots.retain(|_, s| {
-            let drop = excess > 0 && s.initialized();
-            excess -= usize::from(drop);
-            !drop
+        let flight = lock(&self.flights).entry(key.clone()).or_default().clone();
+        let landing = Landing { cache: self, key, flight };
+        let outcome = landing.flight.get_or_init(|| async {
+            let (outcome, life) = ask().await;
+            self.keep(&landing.key, &outcome, life);
+            outcome
         });
+        outcome.await.clone()
+    }
+
+    fn fresh(&self, key: &Key) -> Option<Outcome> {
+        let kept = lock(&self.kept);
+        let (end, outcome) = kept.get(key)?;
+        (*end > Instant::now()).then(|| outcome.clone())
+    }
+
+    fn keep(&self, key: &Key, outcome: &Outcome, life: u32) {
+        let life = life.min(if outcome.is_ok() { MAX_LIFE } else { MAX_ABSENCE });
+        if life == 0 || self.limit == 0 {
+            return;
+        }
+        let now = Instant::now();
+        let mut kept = lock(&self.kept);
+        if kept.len() >= self.limit {
+            kept.retain(|_, (end, _)| *end > now);
+        }
+        if kept.len() >= self.limit {
+            let few: Vec<Key> = kept.keys().take(self.limit / 8 + 1).cloned().collect();
+            few.iter().for_each(|key| drop(kept.remove(key)));
+        }
+        kept.insert(key.clone(), (now + Duration::from_secs(life.into()), outcome.clone()));
+    }
+
+    /// How many answers are kept.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        lock(&self.kept).len()
+    }
+}
+
+/// Takes the flight off the list when the last one who waits for it goes.
+struct Landing<'a> {
+    cache: &'a Cache,
+    key: Key,
+    flight: Flight,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        let mut flights = lock(&self.cache.flights);
+        let ours = flights.get(&self.key).is_some_and(|f| Arc::ptr_eq(f, &self.flight));
+        let done_or_last = self.flight.initialized() || Arc::strong_count(&self.flight) == 2;
+        if ours && done_or_last {
+            flights.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn found(ttl: u32) -> (Outcome, u32) {
+        (Ok(Arc::new(Found { data: Vec::new(), name: String::new(), authentic: false, ttl })), ttl)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keeps_until_the_time_is_over() {
+        let (cache, asked) = (Cache::new(10), AtomicUsize::new(0));
+        let ask = || async {
+            asked.fetch_add(1, Ordering::SeqCst);
+            found(5)
+        };
+        let key = || ("a".to_owned(), Kind::A);
+        for (wait, want) in [(0, 1), (4, 1), (2, 2)] {
+            tokio::time::advance(Duration::from_secs(wait)).await;
+            cache.get(key(), ask).await.unwrap();
+            assert_eq!(asked.load(Ordering::SeqCst), want);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn equal_questions_are_asked_once() {
+        let (cache, asked) = (Cache::new(10), AtomicUsize::new(0));
+        let ask = || async {
+            asked.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            found(0)
+        };
+        let key = || ("a".to_owned(), Kind::A);
+        let (a, b) = tokio::join!(cache.get(key(), ask), cache.get(key(), ask));
+        assert!(a.is_ok() && b.is_ok());
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert!(lock(&cache.flights).is_empty());
+        cache.get(key(), ask).await.unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "a TTL of 0 is not kept");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_given_up_is_taken_over() {
+        let cache = Cache::new(10);
+        let key = || ("a".to_owned(), Kind::A);
+        let never = || std::future::pending::<(Outcome, u32)>();
+        let slow = tokio::time::timeout(Duration::from_secs(1), cache.get(key(), never));
+        assert!(slow.await.is_err());
+        assert!(lock(&cache.flights).is_empty());
+        assert!(cache.get(key(), || async { found(1) }).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn is_bounded() {
+        let cache = Cache::new(50);
+        for i in 0..500 {
+            cache.get((format!("n{i}"), Kind::A), || async { found(1000) }).await.unwrap();
+            assert!(cache.len() <= 50);
+        }
     }
 }

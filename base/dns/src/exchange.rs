@@ -1,97 +1,137 @@
-//! Asking a name server: UDP with a fresh port and id for each question, TCP when the answer is truncated.
+//! One question to the name servers: UDP, TCP when the reply does not fit, the next server when one fails.
 
-use crate::{
-    DnsError,
-    conf::ResolvConf,
-    wire::{Outcome, Question, read},
-};
-use hickory_proto::op::{Message, ResponseCode};
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
-    time::timeout,
-};
+use crate::DnsError;
+use crate::resolv_conf::ResolvConf;
+use crate::wire::{self, Kind, Reply};
+use hickory_proto::rr::Name;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::{Instant, timeout_at};
 
-/// Replies to other questions that are skipped before a server counts as silent.
-const MAX_STRAYS: usize = 20;
+/// The longest wait for one server, however often it was tried.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// Asks the servers in turn until one gives an answer that counts. Also the seconds for which it holds.
-pub(crate) async fn ask(
-    conf: &ResolvConf,
-    question: &Question,
-    dnssec: bool,
-    turn: &AtomicUsize,
-) -> (Outcome, u32) {
-    let n = conf.servers.len();
-    let start = if conf.rotate { turn.fetch_add(1, Ordering::Relaxed) } else { 0 };
-    let mut last = DnsError::TempFail("no name server answers".into());
-    for _ in 0..conf.attempts {
-        for i in 0..n {
-            let Some(server) = conf.servers.get((start + i) % n) else { continue };
-            match one(*server, question, dnssec, conf.timeout).await {
-                Ok(reply) if is_final(&reply) => return read(question, &reply),
-                Ok(reply) => last = read(question, &reply).0.err().unwrap_or(last),
-                Err(e) => last = DnsError::TempFail(format!("{server}: {e}")),
+/// What to ask and how.
+pub struct Ask<'a> {
+    /// The servers.
+    pub conf: &'a ResolvConf,
+    /// Their port.
+    pub port: u16,
+    /// The server to start with.
+    pub first: usize,
+    /// Ask for the AD bit.
+    pub dnssec: bool,
+}
+
+impl Ask<'_> {
+    /// Asks until a server gives an answer. `TempFail` when none does.
+    pub async fn ask(&self, name: &Name, kind: Kind) -> Result<Reply, DnsError> {
+        let servers = &self.conf.servers;
+        let mut reason = String::from("no name server");
+        for attempt in 0..self.conf.attempts {
+            for offset in 0..servers.len() {
+                let Some(server) = servers.get((self.first + offset) % servers.len().max(1)) else { continue };
+                let wait = self.wait(attempt);
+                match self.ask_server(*server, name, kind, wait).await {
+                    Ok(Reply::Trouble(what)) | Err(what) => reason = format!("{server}: {what}"),
+                    Ok(reply) => return Ok(reply),
+                }
+            }
+        }
+        Err(DnsError::TempFail(reason))
+    }
+
+    /// As resolv.conf(5) has it: the later tries share a wait that doubles.
+    fn wait(&self, attempt: u32) -> Duration {
+        let servers = u32::try_from(self.conf.servers.len().max(1)).unwrap_or(1);
+        let wait = match attempt {
+            0 => self.conf.timeout,
+            n => self.conf.timeout.saturating_mul(1 << n.min(5)) / servers,
+        };
+        wait.clamp(Duration::from_secs(1), MAX_WAIT)
+    }
+
+    async fn ask_server(&self, server: IpAddr, name: &Name, kind: Kind, wait: Duration) -> Result<Reply, String> {
+        let server = SocketAddr::new(server, self.port);
+        let end = Instant::now() + wait;
+        let reply = match self.once(server, name, kind, true, end).await? {
+            Reply::NotUnderstood => self.once(server, name, kind, false, end).await?,
+            reply => reply,
+        };
+        Ok(match reply {
+            Reply::NotUnderstood => Reply::Absent(DnsError::Refused("format error".to_owned()), 0),
+            reply => reply,
+        })
+    }
+
+    async fn once(
+        &self,
+        server: SocketAddr,
+        name: &Name,
+        kind: Kind,
+        edns: bool,
+        end: Instant,
+    ) -> Result<Reply, String> {
+        let id = rand::random::<u16>();
+        let question = wire::question(id, name, kind, self.dnssec, edns).map_err(|e| e.to_string())?;
+        let question = Question { bytes: &question, id, name, kind };
+        if !self.conf.use_tcp {
+            let reply = within(end, question.by_udp(server)).await?;
+            if reply != Reply::Truncated {
+                return Ok(reply);
+            }
+        }
+        // The server took its time for the first reply already; TCP gets at least as much again.
+        let end = end.max(Instant::now() + self.conf.timeout);
+        match within(end, question.by_tcp(server)).await? {
+            Reply::Truncated => Ok(Reply::Trouble("truncated reply over TCP".to_owned())),
+            reply => Ok(reply),
+        }
+    }
+}
+
+async fn within<T>(end: Instant, work: impl Future<Output = std::io::Result<T>>) -> Result<T, String> {
+    match timeout_at(end, work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("timed out".to_owned()),
+    }
+}
+
+struct Question<'a> {
+    bytes: &'a [u8],
+    id: u16,
+    name: &'a Name,
+    kind: Kind,
+}
+
+impl Question<'_> {
+    async fn by_udp(&self, server: SocketAddr) -> std::io::Result<Reply> {
+        // A socket of its own: the system picks a random port, and only this server's packets get in.
+        let any: IpAddr = if server.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
+        let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
+        socket.connect(server).await?;
+        socket.send(self.bytes).await?;
+        let mut buffer = vec![0; 4096];
+        loop {
+            let len = socket.recv(&mut buffer).await?;
+            let bytes = buffer.get(..len).unwrap_or_default();
+            if let Some(reply) = wire::reply(bytes, self.id, self.name, self.kind) {
+                return Ok(reply);
             }
         }
     }
-    (Err(last), 0)
-}
 
-/// A server that has trouble of its own is no authority; the next may know.
-fn is_final(reply: &Message) -> bool {
-    matches!(reply.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain)
-}
-
-async fn one(
-    server: SocketAddr,
-    question: &Question,
-    dnssec: bool,
-    limit: Duration,
-) -> std::io::Result<Message> {
-    let id = rand::random();
-    let query = question.message(id, dnssec).map_err(std::io::Error::other)?;
-    let reply = timeout(limit, udp(server, question, id, &query)).await.map_err(std::io::Error::other)??;
-    if !reply.metadata.truncation {
-        return Ok(reply);
-    }
-    timeout(limit, tcp(server, question, id, &query)).await.map_err(std::io::Error::other)?
-}
-
-async fn udp(server: SocketAddr, question: &Question, id: u16, query: &[u8]) -> std::io::Result<Message> {
-    let any: IpAddr =
-        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
-    socket.connect(server).await?;
-    socket.send(query).await?;
-    let mut buf = vec![0; 4096];
-    for _ in 0..MAX_STRAYS {
-        let n = socket.recv(&mut buf).await?;
-        let reply = buf.get(..n).and_then(|b| Message::from_vec(b).ok());
-        if let Some(reply) = reply.filter(|r| question.is_answered_by(r, id)) {
-            return Ok(reply);
-        }
-    }
-    Err(std::io::Error::other("only unrelated answers"))
-}
-
-async fn tcp(server: SocketAddr, question: &Question, id: u16, query: &[u8]) -> std::io::Result<Message> {
-    let mut stream = TcpStream::connect(server).await?;
-    let len = u16::try_from(query.len()).map_err(std::io::Error::other)?;
-    let mut framed = len.to_be_bytes().to_vec();
-    framed.extend_from_slice(query);
-    stream.write_all(&framed).await?;
-    let len = stream.read_u16().await?;
-    let mut buf = vec![0; usize::from(len)];
-    stream.read_exact(&mut buf).await?;
-    let reply = Message::from_vec(&buf).map_err(std::io::Error::other)?;
-    match question.is_answered_by(&reply, id) {
-        true => Ok(reply),
-        false => Err(std::io::Error::other("an answer to another question")),
+    async fn by_tcp(&self, server: SocketAddr) -> std::io::Result<Reply> {
+        let mut stream = TcpStream::connect(server).await?;
+        let len = u16::try_from(self.bytes.len()).map_err(std::io::Error::other)?;
+        stream.write_all(&[&len.to_be_bytes(), self.bytes].concat()).await?;
+        let len = stream.read_u16().await?;
+        let mut bytes = vec![0; usize::from(len)];
+        stream.read_exact(&mut bytes).await?;
+        let reply = wire::reply(&bytes, self.id, self.name, self.kind);
+        reply.ok_or_else(|| std::io::Error::other("reply to another question"))
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! [`Resolver`] is a cheap handle shared by the SMTP server (client names, restrictions) and client
 //! (MX and address lookups). Failures are told apart as Postfix's texts need it: [`DnsError`]. An
-//! answer is bounded (100 records, 8 aliases, 64 KiB); questions that are equal and under way are asked
-//! once. Async (tokio); every wait has a time limit. RFC 1035, RFC 5452 (ids and ports), RFC 6891, RFC 7505, resolv.conf(5).
+//! answer is bounded (100 records); questions that are equal and under way are asked once. Async
+//! (tokio); every wait has a time limit. RFC 1035, RFC 6891, RFC 7505, resolv.conf(5), hosts(5).
 
 mod cache;
-mod conf;
 mod error;
 mod exchange;
+mod hosts;
+mod reread;
+mod resolv_conf;
 mod resolver;
 mod wire;
 

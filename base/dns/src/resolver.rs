@@ -1,16 +1,17 @@
 //! The handle everybody asks.
 
-use crate::{
-    DnsError,
-    cache::Cache,
-    conf::{HostsFile, ResolvConf, Watched},
-    exchange,
-    wire::{Found, Outcome, Question, from_name, reverse},
-};
-use hickory_proto::rr::{RData, RecordType};
+use crate::DnsError;
+use crate::cache::{Cache, Outcome};
+use crate::exchange::Ask;
+use crate::hosts::{self, HostsFile};
+use crate::reread::Reread;
+use crate::resolv_conf::{self, ResolvConf};
+use crate::wire::{self, Data, Found, Kind, Reply};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
 
 /// The records of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct Answer<T> {
     pub name: String,
     /// The resolver vouches for the answer (AD bit; needs `Options::dnssec`).
     pub authentic: bool,
-    /// Seconds for which the answer holds.
+    /// Seconds for which the answer held when it came.
     pub ttl: u32,
 }
 
@@ -54,8 +55,12 @@ pub struct Options {
     pub resolv_conf: PathBuf,
     /// The hosts file; read again when it changes.
     pub hosts_file: PathBuf,
+    /// The port of the name servers.
+    pub port: u16,
     /// The most answers kept.
     pub cache_entries: usize,
+    /// The most questions under way.
+    pub parallel: usize,
     /// Ask for DNSSEC (AD bit) in every query.
     pub dnssec: bool,
     /// RES_DEFNAMES: append the local domain to names without a dot (smtp_dns_resolver_options, host lookups only).
@@ -69,13 +74,18 @@ impl Default for Options {
         Options {
             resolv_conf: "/etc/resolv.conf".into(),
             hosts_file: "/etc/hosts".into(),
+            port: 53,
             cache_entries: 10_000,
+            parallel: 500,
             dnssec: false,
             defnames: false,
             dnsrch: false,
         }
     }
 }
+
+/// The most hops over aliases that lead out of their replies.
+const MAX_HOPS: usize = 8;
 
 /// The resolver. Cloning shares the cache.
 #[derive(Clone)]
@@ -85,177 +95,240 @@ pub struct Resolver {
 
 struct Inner {
     options: Options,
-    conf: Watched<ResolvConf>,
-    hosts: Watched<HostsFile>,
+    conf: Reread<ResolvConf>,
+    hosts: Reread<HostsFile>,
     cache: Cache,
-    turn: AtomicUsize,
+    rotor: AtomicUsize,
+    parallel: Semaphore,
 }
 
 impl Resolver {
-    /// A resolver of its own; reads resolv.conf at the first question.
+    /// A resolver with a cache of its own.
     pub fn new(options: Options) -> Resolver {
         let inner = Inner {
-            conf: Watched::new(options.resolv_conf.clone(), ResolvConf::parse),
-            hosts: Watched::new(options.hosts_file.clone(), HostsFile::parse),
+            conf: Reread::new(&options.resolv_conf, resolv_conf::parse),
+            hosts: Reread::new(&options.hosts_file, hosts::parse),
             cache: Cache::new(options.cache_entries),
-            turn: AtomicUsize::new(0),
+            rotor: AtomicUsize::new(0),
+            parallel: Semaphore::new(options.parallel.max(1)),
             options,
         };
         Resolver { inner: Arc::new(inner) }
     }
 
-    async fn ask(&self, name: &str, kind: RecordType) -> Outcome {
-        let question = Question::new(name, kind)?;
-        let inner = &self.inner;
-        let conf = inner.conf.get();
-        inner
-            .cache
-            .get(&question, || exchange::ask(&conf, &question, inner.options.dnssec, &inner.turn))
-            .await
-    }
-
     /// The mail exchangers of `name`, as received (not sorted).
     pub async fn mx(&self, name: &str) -> Result<Answer<Mx>, DnsError> {
-        let mx = |r: RData| match r {
-            RData::MX(mx) => Some(Mx { preference: mx.preference, host: from_name(&mx.exchange) }),
+        self.typed(name, Kind::Mx, |data| match data {
+            Data::Mx(mx) => Some(mx.clone()),
             _ => None,
-        };
-        Ok(answer(self.ask(name, RecordType::MX).await?, mx))
+        })
+        .await
     }
 
     /// The addresses of a host from DNS: IPv4, IPv6 or both, in that order. An address literal is its own answer.
     /// With both asked, it fails only when neither gives an address; a temporary failure of one wins over the
     /// absence of the other.
     pub async fn addresses(&self, name: &str, v4: bool, v6: bool) -> Result<Answer<IpAddr>, DnsError> {
-        if let Ok(literal) = name.parse::<IpAddr>() {
-            return Ok(Answer { records: vec![literal], name: name.into(), authentic: false, ttl: 0 });
-        }
-        match (v4, v6) {
-            (true, true) => {
-                let (a, aaaa) = tokio::join!(self.family(name, true), self.family(name, false));
-                join(a, aaaa)
-            }
-            (true, false) => self.family(name, true).await,
-            (false, true) => self.family(name, false).await,
-            (false, false) => Err(DnsError::NoData),
-        }
-    }
-
-    async fn family(&self, name: &str, v4: bool) -> Result<Answer<IpAddr>, DnsError> {
-        let kind = if v4 { RecordType::A } else { RecordType::AAAA };
-        let address = |r: RData| match r {
-            RData::A(a) => Some(IpAddr::V4(a.0)),
-            RData::AAAA(a) => Some(IpAddr::V6(a.0)),
-            _ => None,
-        };
-        Ok(answer(self.ask(name, kind).await?, address))
+        let Options { defnames, dnsrch, .. } = self.inner.options;
+        self.searched(name, v4, v6, defnames, dnsrch).await
     }
 
     /// Like [`Resolver::addresses`] with the sources as configured.
-    pub async fn host(
-        &self,
-        name: &str,
-        v4: bool,
-        v6: bool,
-        hosts: Hosts,
-    ) -> Result<Answer<IpAddr>, DnsError> {
+    pub async fn host(&self, name: &str, v4: bool, v6: bool, hosts: Hosts) -> Result<Answer<IpAddr>, DnsError> {
         match hosts {
             Hosts::Dns => self.addresses(name, v4, v6).await,
             Hosts::Native => self.native(name, v4, v6).await,
             Hosts::DnsThenNative => match self.addresses(name, v4, v6).await {
-                Err(e) => self.native(name, v4, v6).await.map_err(|_| e),
-                found => found,
+                Ok(answer) => Ok(answer),
+                Err(first) => better(first, self.native(name, v4, v6).await),
             },
             Hosts::NativeThenDns => match self.native(name, v4, v6).await {
-                Err(_) => self.addresses(name, v4, v6).await,
-                found => found,
+                Ok(answer) => Ok(answer),
+                Err(first) => better(first, self.addresses(name, v4, v6).await),
             },
         }
     }
 
-    /// As getaddrinfo(3) with `hosts: files dns`: the hosts file, then DNS with the search list.
-    async fn native(&self, name: &str, v4: bool, v6: bool) -> Result<Answer<IpAddr>, DnsError> {
-        let wanted = |a: &&IpAddr| if a.is_ipv4() { v4 } else { v6 };
-        let hosts = self.inner.hosts.get();
-        let records: Vec<IpAddr> = hosts.addresses(name).iter().filter(wanted).copied().collect();
-        if !records.is_empty() {
-            return Ok(Answer { records, name: name.into(), authentic: false, ttl: 0 });
-        }
-        let conf = self.inner.conf.get();
-        let mut result = Err(DnsError::NotFound);
-        for candidate in candidates(name, &conf) {
-            result = self.addresses(&candidate, v4, v6).await;
-            match &result {
-                Err(e) if e.is_absent() => {}
-                _ => break,
-            }
-        }
-        result
-    }
-
-    /// The names of an address: /etc/hosts first when `native`, then DNS.
+    /// The names of an address: the hosts file first when `native`, then DNS.
     pub async fn ptr(&self, address: IpAddr, native: bool) -> Result<Answer<String>, DnsError> {
         if native && let Some(name) = self.inner.hosts.get().name(address) {
-            return Ok(Answer { records: vec![name.into()], name: name.into(), authentic: false, ttl: 0 });
+            return Ok(local(vec![name.to_owned()], name));
         }
-        let name = |r: RData| match r {
-            RData::PTR(p) => Some(from_name(&p.0)),
-            _ => None,
-        };
-        Ok(answer(self.ask(&reverse(address), RecordType::PTR).await?, name))
+        self.names(&wire::reverse_name(address), Kind::Ptr).await
     }
 
     /// TXT records; the strings of each are joined.
     pub async fn txt(&self, name: &str) -> Result<Answer<Vec<u8>>, DnsError> {
-        let text = |r: RData| match r {
-            RData::TXT(t) => Some(t.txt_data.concat()),
+        self.typed(name, Kind::Txt, |data| match data {
+            Data::Text(text) => Some(text.clone()),
             _ => None,
-        };
-        Ok(answer(self.ask(name, RecordType::TXT).await?, text))
+        })
+        .await
     }
 
     /// Name servers.
     pub async fn ns(&self, name: &str) -> Result<Answer<String>, DnsError> {
-        let host = |r: RData| match r {
-            RData::NS(n) => Some(from_name(&n.0)),
+        self.names(name, Kind::Ns).await
+    }
+
+    async fn names(&self, name: &str, kind: Kind) -> Result<Answer<String>, DnsError> {
+        self.typed(name, kind, |data| match data {
+            Data::Name(name) => Some(name.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn native(&self, name: &str, v4: bool, v6: bool) -> Result<Answer<IpAddr>, DnsError> {
+        let hosts = self.inner.hosts.get();
+        let found = hosts.addresses(name, v4, v6);
+        if !found.is_empty() {
+            return Ok(local(found, name));
+        }
+        self.searched(name, v4, v6, true, true).await
+    }
+
+    async fn searched(
+        &self,
+        name: &str,
+        v4: bool,
+        v6: bool,
+        defnames: bool,
+        dnsrch: bool,
+    ) -> Result<Answer<IpAddr>, DnsError> {
+        if let Some(address) = literal(name) {
+            let wanted = if address.is_ipv4() { v4 } else { v6 };
+            return if wanted { Ok(local(vec![address], name)) } else { Err(DnsError::NoData) };
+        }
+        let mut worst = None;
+        for candidate in self.inner.conf.get().candidates(name, defnames, dnsrch) {
+            match self.both(&candidate, v4, v6).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => worst = Some(worse(worst, error)),
+            }
+        }
+        Err(worst.unwrap_or(DnsError::NotFound))
+    }
+
+    async fn both(&self, name: &str, v4: bool, v6: bool) -> Result<Answer<IpAddr>, DnsError> {
+        let address = |data: &Data| match data {
+            Data::Address(address) => Some(*address),
             _ => None,
         };
-        Ok(answer(self.ask(name, RecordType::NS).await?, host))
+        match (v4, v6) {
+            (true, false) => self.typed(name, Kind::A, address).await,
+            (false, true) => self.typed(name, Kind::Aaaa, address).await,
+            (false, false) => Err(DnsError::NoData),
+            (true, true) => {
+                let (four, six) =
+                    tokio::join!(self.typed(name, Kind::A, address), self.typed(name, Kind::Aaaa, address));
+                merge(four, six)
+            }
+        }
+    }
+
+    async fn typed<T>(
+        &self,
+        name: &str,
+        kind: Kind,
+        pick: impl Fn(&Data) -> Option<T>,
+    ) -> Result<Answer<T>, DnsError> {
+        let found = self.inner.lookup(name, kind).await?;
+        let records: Vec<T> = found.data.iter().filter_map(pick).collect();
+        if records.is_empty() {
+            return Err(DnsError::NoData);
+        }
+        Ok(Answer { records, name: found.name.clone(), authentic: found.authentic, ttl: found.ttl })
     }
 }
 
-fn answer<T>(found: Found, pick: impl Fn(RData) -> Option<T>) -> Answer<T> {
-    let records = found.records.into_iter().filter_map(pick).collect();
-    Answer { records, name: found.name, authentic: found.authentic, ttl: found.ttl }
+impl Inner {
+    async fn lookup(&self, name: &str, kind: Kind) -> Outcome {
+        let name = name.strip_suffix('.').unwrap_or(name).to_lowercase();
+        wire::encode_name(&name)?;
+        let ask = || self.follow(name.clone(), kind);
+        self.cache.get((name.clone(), kind), ask).await
+    }
+
+    /// Asks, and asks for the target of an alias that leads out of the reply.
+    async fn follow(&self, mut name: String, kind: Kind) -> (Outcome, u32) {
+        let (mut life, mut vouched) = (u32::MAX, true);
+        for _ in 0..MAX_HOPS {
+            match self.ask(&name, kind).await {
+                Err(error) => return (Err(error), 0),
+                Ok(Reply::Absent(error, ttl)) => return (Err(error), ttl.min(life)),
+                Ok(Reply::Alias(target, ttl, authentic)) => {
+                    (name, life) = (target, life.min(ttl));
+                    vouched &= authentic;
+                }
+                Ok(Reply::Found(found)) => {
+                    let ttl = found.ttl.min(life);
+                    let authentic = found.authentic && vouched && self.options.dnssec;
+                    return (Ok(Arc::new(Found { ttl, authentic, ..found })), ttl);
+                }
+                Ok(other) => return (Err(DnsError::TempFail(format!("unexpected reply {other:?}"))), 0),
+            }
+        }
+        (Err(DnsError::Invalid("too many aliases".to_owned())), 0)
+    }
+
+    async fn ask(&self, name: &str, kind: Kind) -> Result<Reply, DnsError> {
+        let wire_name = wire::encode_name(name)?;
+        let conf = self.conf.get();
+        let first = if conf.rotate { self.rotor.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        let ask = Ask { conf: &conf, port: self.options.port, first, dnssec: self.options.dnssec };
+        let _turn = self.parallel.acquire().await.map_err(|e| DnsError::TempFail(e.to_string()))?;
+        ask.ask(&wire_name, kind).await
+    }
 }
 
-/// Both families as one answer.
-fn join(
-    v4: Result<Answer<IpAddr>, DnsError>,
-    v6: Result<Answer<IpAddr>, DnsError>,
-) -> Result<Answer<IpAddr>, DnsError> {
-    match (v4, v6) {
-        (Ok(mut a), Ok(b)) => {
-            a.records.extend(b.records);
-            a.authentic &= b.authentic;
-            a.ttl = a.ttl.min(b.ttl);
-            Ok(a)
+/// `192.0.2.1`, `2001:db8::1`, `[192.0.2.1]`, `[IPv6:2001:db8::1]`.
+fn literal(name: &str) -> Option<IpAddr> {
+    let inner = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
+    let plain = match inner.get(..5) {
+        Some(tag) if tag.eq_ignore_ascii_case("ipv6:") => inner.get(5..)?,
+        _ => inner,
+    };
+    plain.parse().ok()
+}
+
+fn local<T>(records: Vec<T>, name: &str) -> Answer<T> {
+    Answer { records, name: name.to_owned(), authentic: false, ttl: 0 }
+}
+
+fn merge(four: Result<Answer<IpAddr>, DnsError>, six: Result<Answer<IpAddr>, DnsError>) -> Result<Answer<IpAddr>, DnsError> {
+    match (four, six) {
+        (Ok(mut four), Ok(six)) => {
+            four.records.extend(six.records);
+            four.authentic &= six.authentic;
+            four.ttl = four.ttl.min(six.ttl);
+            Ok(four)
         }
         (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
-        (Err(a), Err(b)) => Err(if b.is_temporary() { b } else { a }),
+        (Err(four), Err(six)) => Err(worse(Some(four), six)),
     }
 }
 
-/// The names to try for a host, by `ndots` and the search list.
-fn candidates(name: &str, conf: &ResolvConf) -> Vec<String> {
-    if name.ends_with('.') {
-        return vec![name.to_owned()];
-    }
-    let searched = conf.search.iter().map(|d| format!("{name}.{d}"));
-    let as_is = std::iter::once(name.to_owned());
-    if name.matches('.').count() >= conf.ndots {
-        as_is.chain(searched).collect()
-    } else {
-        searched.chain(as_is).collect()
+/// A temporary failure may hide an answer, and a name that exists says more than one that does not.
+fn worse(so_far: Option<DnsError>, new: DnsError) -> DnsError {
+    let rank = |error: &DnsError| match error {
+        DnsError::TempFail(_) => 4,
+        DnsError::Refused(_) => 3,
+        DnsError::Invalid(_) => 2,
+        DnsError::NoData => 1,
+        DnsError::NotFound => 0,
+    };
+    match so_far {
+        Some(old) if rank(&old) >= rank(&new) => old,
+        _ => new,
     }
 }
+
+/// The second source's answer, or the graver of the two errors.
+fn better<T>(first: DnsError, second: Result<T, DnsError>) -> Result<T, DnsError> {
+    second.map_err(|second| worse(Some(first), second))
+}
+
+#[cfg(test)]
+#[path = "resolver_tests.rs"]
+mod tests;

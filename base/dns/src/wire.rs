@@ -1,144 +1,251 @@
-//! Questions and answers as DNS messages.
+//! Questions and replies as bytes; the records of a reply, along the chain of aliases.
 
 use crate::DnsError;
-use hickory_proto::{
-    op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
-    rr::{Name, RData, RecordType},
-};
+use crate::resolver::Mx;
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use std::net::IpAddr;
 
-/// Records of an answer that are used.
-pub(crate) const MAX_RECORDS: usize = 100;
-/// Aliases followed within one answer.
-const MAX_ALIASES: usize = 8;
-/// What a UDP answer may hold (no fragments: DNS flag day 2020).
-const UDP_PAYLOAD: u16 = 1232;
-/// Longest time that anything is cached.
-const MAX_TTL: u32 = 86_400;
+/// The most records of an answer.
+pub const MAX_RECORDS: usize = 100;
+/// The most aliases in a chain.
+const MAX_ALIASES: usize = 16;
+/// The size of UDP replies that need no fragments.
+const UDP_SIZE: u16 = 1232;
 
-/// What is asked.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Question {
-    /// Lower case, without final dot.
-    pub name: String,
-    pub kind: RecordType,
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    A,
+    Aaaa,
+    Mx,
+    Ns,
+    Ptr,
+    Txt,
 }
 
-/// What came back, in a form that can be cached.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Found {
-    pub records: Vec<RData>,
+impl Kind {
+    fn record_type(self) -> RecordType {
+        match self {
+            Kind::A => RecordType::A,
+            Kind::Aaaa => RecordType::AAAA,
+            Kind::Mx => RecordType::MX,
+            Kind::Ns => RecordType::NS,
+            Kind::Ptr => RecordType::PTR,
+            Kind::Txt => RecordType::TXT,
+        }
+    }
+}
+
+/// A record, reduced to what is of use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// An address.
+    Address(IpAddr),
+    /// A mail exchanger.
+    Mx(Mx),
+    /// A name (NS, PTR).
+    Name(String),
+    /// Text, its strings joined.
+    Text(Vec<u8>),
+}
+
+/// What a reply says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The records of the kind asked for.
+    pub data: Vec<Data>,
+    /// The name at the end of the chain.
     pub name: String,
+    /// The AD bit.
     pub authentic: bool,
+    /// Seconds to keep it.
     pub ttl: u32,
 }
 
-/// A message that is cached: records, or the knowledge that there are none.
-pub(crate) type Outcome = Result<Found, DnsError>;
-
-impl Question {
-    /// A question; `Invalid` when the name cannot stand in one.
-    pub fn new(name: &str, kind: RecordType) -> Result<Self, DnsError> {
-        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        to_name(&name)?;
-        Ok(Self { name, kind })
-    }
-
-    /// The query message.
-    pub fn message(&self, id: u16, dnssec: bool) -> Result<Vec<u8>, DnsError> {
-        let mut m = Message::new(id, MessageType::Query, OpCode::Query);
-        m.metadata.recursion_desired = true;
-        m.metadata.authentic_data = dnssec;
-        m.add_query(Query::query(to_name(&self.name)?, self.kind));
-        let mut edns = Edns::new();
-        edns.set_max_payload(UDP_PAYLOAD).set_dnssec_ok(dnssec);
-        m.set_edns(edns);
-        m.to_vec().map_err(|e| DnsError::Invalid(e.to_string()))
-    }
-
-    /// Whether `reply` answers this question.
-    pub fn is_answered_by(&self, reply: &Message, id: u16) -> bool {
-        let asked =
-            |q: &Query| q.query_type() == self.kind && from_name(q.name()).eq_ignore_ascii_case(&self.name);
-        reply.metadata.id == id
-            && reply.metadata.message_type == MessageType::Response
-            && reply.queries.first().is_some_and(asked)
-    }
+/// A reply taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Records.
+    Found(Found),
+    /// The name or the record does not exist; the seconds to keep that.
+    Absent(DnsError, u32),
+    /// An alias whose target the reply says nothing about; the chain's TTL and AD bit.
+    Alias(String, u32, bool),
+    /// The server cannot or will not: ask another.
+    Trouble(String),
+    /// The server does not understand: ask again without EDNS.
+    NotUnderstood,
+    /// Does not fit: ask by TCP.
+    Truncated,
 }
 
-fn to_name(name: &str) -> Result<Name, DnsError> {
-    let bad = || DnsError::Invalid(format!("malformed name {name:?}"));
-    let labels: Vec<&[u8]> =
-        if name.is_empty() { Vec::new() } else { name.split('.').map(str::as_bytes).collect() };
-    if labels.iter().any(|l| l.is_empty() || l.len() > 63) || name.len() > 253 {
-        return Err(bad());
+/// The name in wire form. Non-ASCII labels are converted (IDNA); names that cannot exist are `NotFound`.
+pub fn encode_name(name: &str) -> Result<Name, DnsError> {
+    let ascii = match name.is_ascii() {
+        true => name.to_ascii_lowercase(),
+        false => idna::domain_to_ascii(name).map_err(|_| DnsError::NotFound)?,
+    };
+    let ascii = ascii.strip_suffix('.').unwrap_or(&ascii);
+    let bad = ascii.len() > 253 || ascii.split('.').any(|label| label.is_empty() || label.len() > 63);
+    if bad {
+        return Err(DnsError::NotFound);
     }
-    let mut name = Name::from_labels(labels).map_err(|_| bad())?;
+    let mut name = Name::from_labels(ascii.split('.').map(str::as_bytes)).map_err(|_| DnsError::NotFound)?;
     name.set_fqdn(true);
     Ok(name)
 }
 
-/// A name as text, without the final dot. Bytes that are no text show as U+FFFD, so such a name matches nothing.
-pub(crate) fn from_name(name: &Name) -> String {
-    let labels: Vec<_> = name.iter().map(|l| String::from_utf8_lossy(l).into_owned()).collect();
-    labels.join(".")
+fn text_of(name: &Name) -> String {
+    let text = name.to_ascii();
+    text.strip_suffix('.').unwrap_or(&text).to_owned()
 }
 
-/// Reads an answer: follows aliases, keeps the records of the kind asked for.
-pub(crate) fn read(question: &Question, reply: &Message) -> (Outcome, u32) {
-    match reply.metadata.response_code {
-        ResponseCode::NoError => {}
-        ResponseCode::NXDomain => return (Err(DnsError::NotFound), negative_ttl(reply)),
-        ResponseCode::ServFail => return (Err(DnsError::TempFail("SERVFAIL".into())), 0),
-        other => return (Err(DnsError::Refused(other.to_string())), 0),
+/// The bytes of a question.
+pub fn question(id: u16, name: &Name, kind: Kind, dnssec: bool, edns: bool) -> Result<Vec<u8>, DnsError> {
+    let mut message = Message::new(id, MessageType::Query, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    message.metadata.authentic_data = dnssec;
+    message.add_query(Query::query(name.clone(), kind.record_type()));
+    if edns {
+        let mut opt = Edns::new();
+        opt.set_max_payload(UDP_SIZE).set_version(0).set_dnssec_ok(dnssec);
+        message.set_edns(opt);
     }
-    let mut name = question.name.clone();
-    let mut ttl = MAX_TTL;
-    for _ in 0..=MAX_ALIASES {
-        let mut records = Vec::new();
-        let mut alias = None;
-        for r in reply.answers.iter().filter(|r| from_name(&r.name).eq_ignore_ascii_case(&name)) {
-            if r.record_type() == question.kind && records.len() < MAX_RECORDS {
-                ttl = ttl.min(r.ttl);
-                records.push(r.data.clone());
-            } else if let RData::CNAME(to) = &r.data {
-                ttl = ttl.min(r.ttl);
-                alias = Some(from_name(&to.0));
-            }
-        }
+    message.to_vec().map_err(|e| DnsError::Invalid(e.to_string()))
+}
+
+/// Takes a reply apart; `None` when it is not the reply to this question (it is then ignored).
+pub fn reply(bytes: &[u8], id: u16, name: &Name, kind: Kind) -> Option<Reply> {
+    let message = Message::from_vec(bytes).ok();
+    let Some(message) = message else {
+        // Not readable, but the header fits: the server is broken, or the reply was cut off.
+        let ours = bytes.get(..2)? == id.to_be_bytes() && bytes.get(2)? & 0x80 != 0;
+        let cut = bytes.get(2)? & 0x02 != 0;
+        return ours.then(|| if cut { Reply::Truncated } else { Reply::Trouble("malformed reply".to_owned()) });
+    };
+    let head = &message.metadata;
+    if head.id != id || head.message_type != MessageType::Response {
+        return None;
+    }
+    let echoed = message.queries.first().is_none_or(|q| {
+        q.query_type() == kind.record_type() && q.query_class() == DNSClass::IN && same(q.name(), name)
+    });
+    if !echoed {
+        return None;
+    }
+    if head.truncation {
+        return Some(Reply::Truncated);
+    }
+    Some(match head.response_code {
+        ResponseCode::NoError => answers(&message, name, kind, false),
+        ResponseCode::NXDomain => answers(&message, name, kind, true),
+        ResponseCode::FormErr | ResponseCode::BADVERS => Reply::NotUnderstood,
+        code => Reply::Trouble(code.to_string()),
+    })
+}
+
+fn same(a: &Name, b: &Name) -> bool {
+    a.to_lowercase().to_ascii().trim_end_matches('.') == b.to_lowercase().to_ascii().trim_end_matches('.')
+}
+
+fn answers(message: &Message, name: &Name, kind: Kind, nxdomain: bool) -> Reply {
+    let mut current = name.clone();
+    let mut ttl = u32::MAX;
+    let authentic = message.metadata.authentic_data;
+    for hop in 0..=MAX_ALIASES {
+        let here = |r: &&Record| r.dns_class == DNSClass::IN && same(&r.name, &current);
+        let records: Vec<&Record> =
+            message.answers.iter().filter(here).filter(|r| r.record_type() == kind.record_type()).collect();
         if !records.is_empty() {
-            return (Ok(Found { records, name, authentic: reply.metadata.authentic_data, ttl }), ttl);
+            ttl = records.iter().map(|r| r.ttl).fold(ttl, u32::min);
+            let data = records.into_iter().filter_map(|r| data_of(&r.data)).take(MAX_RECORDS).collect();
+            return Reply::Found(Found { data, name: text_of(&current), authentic, ttl });
         }
+        let alias = message.answers.iter().filter(here).find_map(|r| match &r.data {
+            RData::CNAME(target) => Some((target.0.clone(), r.ttl)),
+            _ => None,
+        });
         match alias {
-            Some(to) if !to.eq_ignore_ascii_case(&name) => name = to,
-            Some(_) => return (Err(DnsError::Invalid("an alias of itself".into())), 0),
-            None => return (Err(DnsError::NoData), negative_ttl(reply)),
+            Some((target, life)) => {
+                current = target;
+                ttl = ttl.min(life);
+            }
+            None if nxdomain => return Reply::Absent(DnsError::NotFound, negative_ttl(message).min(ttl)),
+            // An alias was followed out of this reply, without word from the zone of the target.
+            None if hop > 0 && negative_ttl(message) == 0 => {
+                return Reply::Alias(text_of(&current), ttl, authentic);
+            }
+            None => return Reply::Absent(DnsError::NoData, negative_ttl(message).min(ttl)),
         }
     }
-    (Err(DnsError::Invalid("too many aliases".into())), 0)
+    Reply::Absent(DnsError::Invalid("too many aliases".to_owned()), 0)
 }
 
-/// RFC 2308 5: the smaller of the SOA's TTL and its minimum.
-fn negative_ttl(reply: &Message) -> u32 {
-    let soa = reply.authorities.iter().find_map(|r| match &r.data {
+/// RFC 2308: the lesser of the SOA record's TTL and its minimum field; 0 without one.
+fn negative_ttl(message: &Message) -> u32 {
+    let soa = message.authorities.iter().find_map(|r| match &r.data {
         RData::SOA(soa) => Some(r.ttl.min(soa.minimum)),
         _ => None,
     });
-    soa.unwrap_or(0).min(3600)
+    soa.unwrap_or(0)
 }
 
-/// `1.2.0.192.in-addr.arpa`
-pub(crate) fn reverse(address: IpAddr) -> String {
+fn data_of(data: &RData) -> Option<Data> {
+    Some(match data {
+        RData::A(a) => Data::Address(a.0.into()),
+        RData::AAAA(a) => Data::Address(a.0.into()),
+        RData::MX(mx) => Data::Mx(Mx { preference: mx.preference, host: text_of(&mx.exchange) }),
+        RData::NS(name) => Data::Name(text_of(&name.0)),
+        RData::PTR(name) => Data::Name(text_of(&name.0)),
+        RData::TXT(txt) => Data::Text(txt.txt_data.concat()),
+        _ => return None,
+    })
+}
+
+/// The name under which an address has its PTR records.
+pub fn reverse_name(address: IpAddr) -> String {
     match address {
         IpAddr::V4(a) => {
             let [a, b, c, d] = a.octets();
             format!("{d}.{c}.{b}.{a}.in-addr.arpa")
         }
         IpAddr::V6(a) => {
-            let nibbles = a.octets().into_iter().rev().flat_map(|o| [o & 15, o >> 4]);
-            let mut name: String = nibbles.map(|n| format!("{n:x}.")).collect();
-            name.push_str("ip6.arpa");
-            name
+            let nibbles = a.octets().into_iter().rev().flat_map(|byte| [byte & 15, byte >> 4]);
+            let text: String = nibbles.map(|n| format!("{n:x}.")).collect();
+            format!("{text}ip6.arpa")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(text_of(&encode_name("Example.COM.").unwrap()), "example.com");
+        assert_eq!(text_of(&encode_name("_25._tcp.example.com").unwrap()), "_25._tcp.example.com");
+        assert_eq!(text_of(&encode_name("日本語.example").unwrap()), "xn--wgv71a119e.example");
+        for bad in ["", ".", "a..b", &"x".repeat(64), &"a.".repeat(130)] {
+            assert_eq!(encode_name(bad), Err(DnsError::NotFound), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn reverse() {
+        assert_eq!(reverse_name("192.0.2.1".parse().unwrap()), "1.2.0.192.in-addr.arpa");
+        assert_eq!(
+            reverse_name("2001:db8::1".parse().unwrap()),
+            "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn replies_never_panic(bytes: Vec<u8>) {
+            let name = encode_name("example.com").unwrap();
+            let _ = reply(&bytes, 0, &name, Kind::Mx);
         }
     }
 }

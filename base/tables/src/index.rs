@@ -96,13 +96,9 @@ impl Index {
     }
 
     /// The number of entries.
+    #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> u64 {
         self.entries
-    }
-
-    /// True when there is no entry.
-    pub fn is_empty(&self) -> bool {
-        self.entries == 0
     }
 
     /// The value of `key`.

@@ -11,6 +11,7 @@
 mod address;
 mod aliases;
 mod bdb;
+pub mod build;
 mod exec;
 mod fold;
 mod index;
