@@ -10,7 +10,7 @@ use crate::{explain, fds};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
 };
 
 /// The environment variable with the number of the inherited socket.
@@ -71,6 +71,12 @@ pub struct Channel(OwnedFd);
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Channel {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

@@ -12,6 +12,7 @@
 //! that is not obvious. No function changes global state of the process unless its name says so.
 
 pub mod daemon;
+pub mod effective;
 pub mod fds;
 pub mod handoff;
 pub mod limits;
