@@ -12,7 +12,7 @@ pub(super) const PARAMS: &[Param] = &[
     int("bounce_size_limit", "50000"),
     text("bounce_template_file", ""),
     yesno("confirm_delay_cleared", "no"),
-    int("delay_logging_resolution_limit", "2"),
+    int("delay_logging_resolution_limit", "2").max(6),
     text("delay_notice_recipient", "postmaster"),
     time("delay_warning_time", "0h"),
     yesno("disable_verp_bounces", "no"),

@@ -121,12 +121,11 @@ fn is_referenced(cfg: &Config, name: &str) -> bool {
 }
 
 fn check_syntax(cfg: &Config) -> Result<(), Fatal> {
-    let nothing = |_: &str| None;
     for entry in &cfg.main_cf().entries {
         if params::find(&entry.name).is_some_and(|p| p.kind == Kind::Raw) {
             continue;
         }
-        if let Err(reason) = expand::expand(&nothing, &entry.value) {
+        if let Err(reason) = expand::expand(cfg, &entry.value) {
             warn(&reason);
             return Err(Fatal("macro processing error".to_owned()));
         }

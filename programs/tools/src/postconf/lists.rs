@@ -1,7 +1,6 @@
-//! What the programs were built with: `-l` lock methods, `-m` table types, `-a` and `-A` SASL types, bounce templates.
+//! What the programs were built with: `-l` lock methods, `-m` table types, `-a` and `-A` SASL types.
 
 use super::Done;
-use crate::getopt::Parsed;
 use std::io::Write;
 
 /// A list to print.
@@ -17,7 +16,7 @@ pub(super) enum List {
 
 impl List {
     /// The list of an option letter.
-    pub fn of(letter: char, _parsed: &Parsed) -> Self {
+    pub fn of(letter: char) -> Self {
         match letter {
             'l' => Self::Locks,
             'm' => Self::Tables,

@@ -3,7 +3,7 @@
 //! - [`options`] reads the command line
 //! - [`show`] lists main.cf parameters, [`known`] decides which names exist and warns of the others
 //! - [`edit`] changes main.cf, [`services`] shows master.cf, [`edit_services`] changes it
-//! - [`lists`] prints what the programs were built with
+//! - [`lists`] prints what the programs were built with, [`templates`] the texts of notices
 //!
 //! Exit code 1 and `postconf: fatal: reason` on any error; files are replaced by renaming a complete new one.
 
@@ -15,6 +15,7 @@ mod lists;
 mod options;
 mod services;
 mod show;
+mod templates;
 
 use crate::tools::Tool;
 use base_conf::{Config, MainCf, MasterCf, computed::Machine};
@@ -71,6 +72,7 @@ fn execute(o: &Options, out: &mut dyn Write) -> Done {
         Mode::Edit(kind) => edit::run(o, kind),
         Mode::Master | Mode::Fields | Mode::Overrides => services::show(o, out),
         Mode::EditMaster(kind) => edit_services::run(o, kind),
+        Mode::Templates { expanded } => templates::print(o, expanded, out),
         Mode::List(list) => lists::print(list, out),
     }
 }

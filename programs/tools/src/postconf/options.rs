@@ -24,6 +24,7 @@ pub(super) enum Mode {
     Fields,
     Overrides,
     EditMaster(Change),
+    Templates { expanded: bool },
     List(List),
 }
 
@@ -116,7 +117,10 @@ fn check_exclusive(given: &str) -> Result<(), Fatal> {
 
 fn mode(given: &str, parsed: &getopt::Parsed, object: char) -> Result<Mode, Fatal> {
     if let Some(letter) = given.chars().find(|c| "aAblmtT".contains(*c)) {
-        return Ok(Mode::List(List::of(letter, parsed)));
+        return Ok(match letter {
+            'b' | 't' => Mode::Templates { expanded: letter == 'b' },
+            _ => Mode::List(List::of(letter)),
+        });
     }
     let change = match given.chars().find(|c| "e#X".contains(*c)) {
         Some('#') => Some(Change::Comment),

@@ -157,7 +157,7 @@ fn fold_arguments(mut line: String, args: &[String]) -> String {
     let rest = rest.iter().map(String::as_str);
     match options.is_empty() {
         true => fold::fold(fold::ENTRY, &line, rest),
-        false => format!("{line}\n   {}", fold::fold(fold::ENTRY, "", std::iter::once("").chain(rest))),
+        false => format!("{line}\n    {}", fold::fold(fold::ENTRY, "", rest)),
     }
 }
 
