@@ -7,7 +7,10 @@
 
 pub mod agents;
 mod client;
+mod courier;
 mod report;
+#[cfg(test)]
+mod peer;
 #[cfg(test)]
 mod testing;
 mod transports;

@@ -70,8 +70,7 @@ impl Bench {
 }
 
 fn plain(line: &str) -> String {
-    let line = line.strip_prefix(&format!("{}: ", id())).unwrap_or(line);
-    let line = line.replace(&format!("{}: ", id()), "QID: ");
+    let line = line.replace(&format!("{}: to=", id()), "to=").replace(&format!("{}: ", id()), "QID: ");
     match (line.find("delay="), line.find("dsn=")) {
         (Some(a), Some(b)) if a < b => format!("{}{}", &line[..a], &line[b..]),
         _ => line,

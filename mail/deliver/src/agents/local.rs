@@ -1,6 +1,7 @@
-//! local(8).
+//! local(8), performed by programs/courier.
 
 use super::Agent;
+use crate::courier::Courier;
 
 /// local(8).
-pub const AGENT: Agent = Agent { command: "local", make: |_, _, _| todo!() };
+pub const AGENT: Agent = Agent { command: "local", make: Courier::new };

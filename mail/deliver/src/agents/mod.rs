@@ -5,7 +5,6 @@ use base_calls::Deliver;
 use base_conf::{Config, Error, Service};
 use std::sync::Arc;
 
-mod courier;
 mod discard;
 mod error;
 mod lmtp;

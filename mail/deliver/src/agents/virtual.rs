@@ -1,6 +1,7 @@
-//! virtual(8).
+//! virtual(8), performed by programs/courier.
 
 use super::Agent;
+use crate::courier::Courier;
 
 /// virtual(8).
-pub const AGENT: Agent = Agent { command: "virtual", make: |_, _, _| todo!() };
+pub const AGENT: Agent = Agent { command: "virtual", make: Courier::new };

@@ -17,4 +17,4 @@ mod transfer;
 mod attempt_tests;
 
 pub(crate) use attempt::Client;
-pub(crate) use config::{ClientConfig, Dialect};
+pub(crate) use config::Dialect;
