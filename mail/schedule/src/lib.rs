@@ -15,10 +15,13 @@ pub mod backlog;
 pub mod config;
 pub mod core;
 mod driver;
+mod ending;
 pub mod feedback;
 mod handle;
+mod jobs;
 pub mod ledger;
 pub mod plan;
+mod routing;
 mod slab;
 mod state;
 
