@@ -69,7 +69,13 @@ impl Anvil {
     }
 
     /// A client connected to `service`; `unit` is `anvil_rate_time_unit`.
-    pub fn connect(&self, service: &Arc<str>, client: &str, unit: Duration, now: Instant) -> (Connection, Counted) {
+    pub fn connect(
+        &self,
+        service: &Arc<str>,
+        client: &str,
+        unit: Duration,
+        now: Instant,
+    ) -> (Connection, Counted) {
         let key = (Arc::clone(service), Box::from(client));
         let connection = Connection { anvil: self.clone(), key, unit };
         let counted = connection.count(Event::Connection, 1, now);

@@ -34,7 +34,15 @@ pub fn nameless(peer: PeerAddr, local: PeerAddr) -> Peer {
         PeerAddr::Unix => ("localhost".to_owned(), "127.0.0.1".to_owned(), None),
     };
     let status = if ip.is_some() { HostStatus::Unknown } else { HostStatus::Ok };
-    Peer { reverse_name: name.clone(), name, name_status: status, reverse_status: status, addr, ip, server_ip }
+    Peer {
+        reverse_name: name.clone(),
+        name,
+        name_status: status,
+        reverse_status: status,
+        addr,
+        ip,
+        server_ip,
+    }
 }
 
 /// Finds the names of the client out.
@@ -64,7 +72,10 @@ async fn lookup(peer: &mut Peer, ip: IpAddr, resolver: &Resolver, log: &Log, sou
         }
         Ok(_) => log.warning(source, format_args!("hostname {name} does not resolve to address {ip}")),
         Err(e) => {
-            log.warning(source, format_args!("hostname {name} does not resolve to address {ip}: {}", words(&e)));
+            log.warning(
+                source,
+                format_args!("hostname {name} does not resolve to address {ip}: {}", words(&e)),
+            );
             if e.is_temporary() {
                 peer.name_status = HostStatus::TryAgain;
             }

@@ -82,11 +82,12 @@ impl Connection {
     }
 
     /// An address that cannot be resolved is a syntax error. `Err`: the answer.
-    async fn resolvable(&self, sender: &str, address: &str) -> Result<(), Verdict> {
+    async fn resolvable(&mut self, sender: &str, address: &str) -> Result<(), Verdict> {
         if address.is_empty() {
             return Ok(());
         }
-        match self.shared.deps.route.resolve(sender, address).await {
+        let route = Arc::clone(&self.shared.deps.route);
+        match route.resolve(sender, address).await {
             Ok(r) if r.invalid => Err(Verdict::BadAddress),
             Ok(_) => Ok(()),
             Err(_) => {
@@ -114,8 +115,9 @@ impl Connection {
 
     async fn restrict_rcpt(&mut self, stage: Stage, recipient: &str) -> Outcome {
         let memory: Memory = self.memory.clone();
+        let shared = Arc::clone(&self.shared);
         let facts = Facts { recipient: Some(recipient), ..self.facts(stage) };
-        self.shared.restrict.rcpt(&facts, &memory).await
+        shared.restrict.rcpt(&facts, &memory).await
     }
 
     fn add_recipient(&mut self, rcpt: RcptParams) -> Verdict {
@@ -153,11 +155,12 @@ impl Connection {
 
     async fn ask_etrn(&mut self, domain: &str) -> Verdict {
         let memory = self.memory.clone();
+        let shared = Arc::clone(&self.shared);
         let facts = Facts { etrn: Some(domain), ..self.facts(Stage::Etrn) };
-        if let Some(refusal) = self.shared.restrict.etrn(&facts, &memory).await.refusal {
+        if let Some(refusal) = shared.restrict.etrn(&facts, &memory).await.refusal {
             return Verdict::Refuse(of_refusal(refusal));
         }
-        let result = match &self.shared.deps.flush {
+        let result = match &shared.deps.flush {
             Some(flush) => flush(domain).await,
             None => Flush::Unavailable,
         };

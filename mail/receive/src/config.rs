@@ -1,7 +1,7 @@
 //! The typed snapshot of one smtpd service of master.cf.
 
 use base_conf::{Config, Error};
-use base_tables::{MatchKind, MatchList, Maps, Tables};
+use base_tables::{Maps, MatchKind, MatchList, Tables};
 use mail_restrict::RestrictConfig;
 use proto_smtp::{
     BareLf, Keyword, Keywords,
@@ -46,12 +46,9 @@ pub struct SmtpConfig {
     pub(crate) bare_lf_code: u16,
     pub(crate) forbid_pipelining: bool,
     pub(crate) peername_lookup: bool,
-    pub(crate) port_logging: bool,
-    pub(crate) authenticated_header: bool,
     pub(crate) footer: String,
     pub(crate) content_filter: String,
     pub(crate) options: base_calls::SubmitOptions,
-    pub(crate) map_recipients: bool,
     pub(crate) noop_commands: Vec<String>,
     pub(crate) client_limits: ClientLimits,
     pub(crate) rate_unit: Duration,
@@ -108,8 +105,10 @@ impl SmtpConfig {
         let list = |name: &str| cfg.str(name);
         let overrides = cfg.list("receive_override_options")?;
         let off = |name: &str| overrides.iter().any(|o| o == name);
+        let mut restrict = RestrictConfig::from_config(cfg)?;
+        restrict.unlisted_recipient &= !off("no_unknown_recipient_checks");
         Ok(Self {
-            restrict: Arc::new(RestrictConfig::from_config(cfg)?),
+            restrict: Arc::new(restrict),
             service: cfg.str("service_name").unwrap_or_else(|_| "smtp".into()),
             source_name: format!("{}/smtpd", cfg.str("syslog_name")?),
             settings: settings(cfg, normal.limits)?,
@@ -125,8 +124,6 @@ impl SmtpConfig {
             bare_lf_code: u16::try_from(cfg.int("smtpd_forbid_bare_newline_reject_code")?).unwrap_or(550),
             forbid_pipelining: cfg.bool("smtpd_forbid_unauth_pipelining")?,
             peername_lookup: cfg.bool("smtpd_peername_lookup")?,
-            port_logging: cfg.bool("smtpd_client_port_logging")?,
-            authenticated_header: cfg.bool("smtpd_sasl_authenticated_header")?,
             footer: cfg.raw("smtpd_reject_footer").unwrap_or_default(),
             content_filter: cfg.str("content_filter")?,
             options: base_calls::SubmitOptions {
@@ -136,7 +133,6 @@ impl SmtpConfig {
                 no_milters: off("no_milters"),
                 ..base_calls::SubmitOptions::EXTERNAL
             },
-            map_recipients: !off("no_unknown_recipient_checks"),
             noop_commands: cfg.list("smtpd_noop_commands")?,
             client_limits: client_limits(cfg)?,
             rate_unit: cfg.time("anvil_rate_time_unit")?,
@@ -222,7 +218,8 @@ impl Lists {
     pub(crate) fn open(c: &SmtpConfig, tables: &Tables) -> Self {
         let t = &c.texts;
         let parents = |name: &str| t.parent_domains.iter().any(|p| p == name);
-        let host = |name: &str, text: &str| MatchList::open(tables, name, text, MatchKind::Host, parents(name));
+        let host =
+            |name: &str, text: &str| MatchList::open(tables, name, text, MatchKind::Host, parents(name));
         Self {
             local_rewrite: local_rewrite(&t.local_rewrite, tables),
             xclient: host("smtpd_authorized_xclient_hosts", &t.xclient_hosts),

@@ -1,8 +1,7 @@
 //! One connection from greeting to disconnect: the loop around the pure session.
 
 use crate::{
-    anvil,
-    client,
+    anvil, client,
     config::{LocalRewrite, Pressure, discard_for, discard_text},
     escape::escaped,
     message::Message,
@@ -124,7 +123,7 @@ impl Connection {
             client::find_names(&mut self.peer, &shared.deps.resolver, &shared.deps.log, &self.source).await;
         }
         shared.deps.log.line(&self.source, &Connect { name: &self.peer.name, addr: &self.peer.addr });
-        self.limited = !self.matches(&shared.lists.limit_exceptions).await;
+        self.limited = !matches(&self.peer, &shared.lists.limit_exceptions).await;
         if !self.count_connection() {
             let text = format!("{} Error: too many connections from {}", self.hostname(), self.peer.addr);
             return self.close_with(Reply::new(421, Status::new(4, 7, 0), text)).await;
@@ -143,19 +142,21 @@ impl Connection {
         let settings = self.settings_for_client().await;
         self.session.restart(settings);
         let shared = Arc::clone(&self.shared);
-        if shared.config.bare_lf != BareLf::Allow && self.matches(&shared.lists.bare_lf_exclusions).await {
+        if shared.config.bare_lf != BareLf::Allow
+            && matches(&self.peer, &shared.lists.bare_lf_exclusions).await
+        {
             self.bare_lf = BareLf::Allow;
         }
         self.rewrite_local = self.rewrites_locally().await;
     }
 
-    async fn settings_for_client(&self) -> Settings {
-        let shared = &self.shared;
+    async fn settings_for_client(&mut self) -> Settings {
+        let shared = Arc::clone(&self.shared);
         let mut settings = shared.config.settings.clone();
         settings.limits = self.pressure().limits;
-        settings.xclient = self.matches(&shared.lists.xclient).await;
-        settings.xforward = self.matches(&shared.lists.xforward).await;
-        settings.verp = self.matches(&shared.lists.verp).await;
+        settings.xclient = matches(&self.peer, &shared.lists.xclient).await;
+        settings.xforward = matches(&self.peer, &shared.lists.xforward).await;
+        settings.verp = matches(&self.peer, &shared.lists.verp).await;
         if !shared.lists.discard.is_empty() {
             let own = shared.lists.discard.find(&self.peer.addr).await.unwrap_or_default();
             let (set, bad) = discard_for(own, settings.discarded);
@@ -167,22 +168,14 @@ impl Connection {
         settings
     }
 
-    /// Whether the list has the client. A list that cannot be asked has nobody.
-    async fn matches(&self, list: &base_tables::MatchList) -> bool {
-        let Some(ip) = self.peer.ip else { return !list.is_empty() };
-        match list.matches_client_now(&self.peer.name, ip) {
-            Some(answer) => answer.unwrap_or(false),
-            None => list.matches_client(&self.peer.name, ip).await.unwrap_or(false),
-        }
-    }
-
     /// `local_header_rewrite_clients`.
-    async fn rewrites_locally(&self) -> bool {
+    async fn rewrites_locally(&mut self) -> bool {
         let Some(ip) = self.peer.ip else { return true };
-        for rule in &self.shared.lists.local_rewrite {
+        let shared = Arc::clone(&self.shared);
+        for rule in &shared.lists.local_rewrite {
             let yes = match rule {
                 LocalRewrite::InetInterfaces => ip.is_loopback() || self.peer.server_ip == Some(ip),
-                LocalRewrite::Mynetworks => self.matches(&self.shared.lists.mynetworks).await,
+                LocalRewrite::Mynetworks => matches(&self.peer, &shared.lists.mynetworks).await,
                 LocalRewrite::SaslAuthenticated => false,
                 LocalRewrite::AddressMap(maps) => maps.find(&self.peer.addr).await.is_ok_and(|v| v.is_some()),
             };
@@ -324,8 +317,9 @@ impl Connection {
     }
 
     /// `smtpd_command_filter`.
-    async fn filtered(&self, line: Vec<u8>) -> Vec<u8> {
-        let filter = &self.shared.lists.command_filter;
+    async fn filtered(&mut self, line: Vec<u8>) -> Vec<u8> {
+        let shared = Arc::clone(&self.shared);
+        let filter = &shared.lists.command_filter;
         if filter.is_empty() {
             return line;
         }
@@ -355,7 +349,8 @@ impl Connection {
         if !matches!(Verb::of(text), Some((Verb::Unknown, _))) {
             return None;
         }
-        if !self.shared.lists.forbidden_commands.matches(word).await.unwrap_or(false) {
+        let shared = Arc::clone(&self.shared);
+        if !shared.lists.forbidden_commands.matches(word).await.unwrap_or(false) {
             return None;
         }
         self.session.begin(line);
@@ -557,6 +552,15 @@ impl Connection {
             .collect();
         let line = Disconnect { name: &self.peer.name, addr: &self.peer.addr, commands: &counts };
         self.shared.deps.log.line(&self.source, &line);
+    }
+}
+
+/// Whether the list has the client. A list that cannot be asked has nobody.
+async fn matches(peer: &Peer, list: &base_tables::MatchList) -> bool {
+    let Some(ip) = peer.ip else { return !list.is_empty() };
+    match list.matches_client_now(&peer.name, ip) {
+        Some(answer) => answer.unwrap_or(false),
+        None => list.matches_client(&peer.name, ip).await.unwrap_or(false),
     }
 }
 

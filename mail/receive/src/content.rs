@@ -23,7 +23,9 @@ impl Connection {
         if let Some(reply) = self.restricted(Stage::Data).await {
             return Ok(self.session.answer(Verdict::Refuse(reply)));
         }
-        let Next::Reply(go_ahead) = self.session.answer(Verdict::Accept) else { return Err(NetError::Closed) };
+        let Next::Reply(go_ahead) = self.session.answer(Verdict::Accept) else {
+            return Err(NetError::Closed);
+        };
         self.send(go_ahead).await?;
         self.content_deadline();
         self.content_bytes = Some(0);
@@ -145,7 +147,11 @@ impl Connection {
         Ok(())
     }
 
-    async fn take_chunk(&mut self, chunk: Chunk, first: bool) -> Result<Result<Option<Reply>, Reply>, NetError> {
+    async fn take_chunk(
+        &mut self,
+        chunk: Chunk,
+        first: bool,
+    ) -> Result<Result<Option<Reply>, Reply>, NetError> {
         let Some(mut message) = self.message.take() else { return Ok(Err(lost_message())) };
         if first {
             message.header(&received(self, &message)).await;

@@ -24,4 +24,7 @@ mod xclient;
 pub use anvil::Anvil;
 pub use config::SmtpConfig;
 pub use pickup::{Pickup, PickupConfig, Scanned};
-pub use server::{Deps, SmtpServer, StartError};
+pub use server::{Deps, Flush, SmtpServer, StartError};
+
+#[cfg(test)]
+mod tests;

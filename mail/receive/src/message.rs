@@ -2,8 +2,8 @@
 
 use crate::{connection::Connection, received::Received};
 use base_calls::{
-    BodyType, ClientInfo, Envelope, MessageAction, Origin, QueueId, Recipient, Ret, Submission, SubmitError, Submitted,
-    Timestamp,
+    BodyType, ClientInfo, Envelope, MessageAction, Origin, QueueId, Recipient, Ret, Submission, SubmitError,
+    Submitted, Timestamp,
 };
 use base_log::lines::Client;
 use proto_address::external;

@@ -39,7 +39,9 @@ impl Received<'_> {
             Some(r) => format!("\r\n\tfor <{r}>; {}\r\n", self.date),
             None => format!(";\r\n\t{}\r\n", self.date),
         };
-        format!("Received: from {helo} ({name} [{addr}])\r\n{login}\tby {by} ({mail}) with {with} id {id}{end}")
+        format!(
+            "Received: from {helo} ({name} [{addr}])\r\n{login}\tby {by} ({mail}) with {with} id {id}{end}"
+        )
     }
 }
 

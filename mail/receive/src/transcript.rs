@@ -82,8 +82,9 @@ impl Transcript {
             (..400, _) => {}
             (421, _) => self.seen.protocol = true,
             (_, (3, 5)) => self.seen.software = true,
-            (_, (3, _)) => self.seen.resource = true,
+            (..500, (3, _)) => self.seen.resource = true,
             (_, (5, _)) => self.seen.protocol = true,
+            (_, (3, _)) => {}
             _ => self.seen.policy = true,
         }
     }
@@ -150,7 +151,7 @@ impl Connection {
         if !self.transcript.is_due() {
             return;
         }
-        let config = &self.shared.config;
+        let config = std::sync::Arc::clone(&self.shared.config);
         let envelope = Envelope {
             arrival: Timestamp::now(),
             sender: config.double_bounce_sender.clone(),

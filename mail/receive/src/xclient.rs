@@ -202,7 +202,9 @@ mod tests {
     #[test]
     fn forwarded_attributes() {
         let mut f = Forwarded::default();
-        let mut set = |word: &str| forward(&mut f, &Attribute::parse(word).expect("attribute")).map_err(|r| r.one_line());
+        let mut set = |word: &str| {
+            forward(&mut f, &Attribute::parse(word).expect("attribute")).map_err(|r| r.one_line())
+        };
         assert_eq!(set("NAME=spike.example.net"), Ok(()));
         assert_eq!(set("SOURCE=BAD"), Err("501 5.5.4 Bad SOURCE syntax: BAD".into()));
         assert_eq!(set("FOO=x"), Err("501 5.5.4 Bad XFORWARD attribute name: FOO".into()));

@@ -4,7 +4,7 @@ use crate::{
     Facts, ListName, Memory, Refusal, Restrict, Verdict,
     access::{self, Effect},
     list::{self, Arg, Element},
-    rules::{Rule, Context},
+    rules::{Context, Rule},
     stages::{Outcome, applies, list_subject},
     verdict::{Answer, Found, Subject},
 };
@@ -122,7 +122,14 @@ impl<'a> Eval<'a> {
         self.refused(Refusal::configuration())
     }
 
-    async fn rule(&mut self, rule: &'static Rule, arg: &Arg, name: ListName, subject: &Subject, depth: u32) -> End {
+    async fn rule(
+        &mut self,
+        rule: &'static Rule,
+        arg: &Arg,
+        name: ListName,
+        subject: &Subject,
+        depth: u32,
+    ) -> End {
         self.asked.push(rule.name);
         let context = Context { restrict: self.restrict, facts: self.facts, list: name, subject, arg };
         let verdict = match (rule.check)(context) {
@@ -161,7 +168,11 @@ impl<'a> Eval<'a> {
                 match v {
                     Verdict::Reject(r) => self.refused(r),
                     Verdict::DeferIfPermit(r) => {
-                        if self.warn { self.log("reject_warning", &r) } else { self.defer_if_permit(r) }
+                        if self.warn {
+                            self.log("reject_warning", &r)
+                        } else {
+                            self.defer_if_permit(r)
+                        }
                         End::Nothing
                     }
                     Verdict::DeferIfReject(r) => {
@@ -186,7 +197,10 @@ impl<'a> Eval<'a> {
             }
             Effect::List(words) => {
                 if depth >= MAX_DEPTH {
-                    self.warning(format!("access table {} entry \"{}\" has too many levels", found.table, found.key));
+                    self.warning(format!(
+                        "access table {} entry \"{}\" has too many levels",
+                        found.table, found.key
+                    ));
                     return self.refused(Refusal::configuration());
                 }
                 let list = list::compile(&words, name, &self.restrict.config, &self.restrict.tables);

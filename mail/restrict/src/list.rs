@@ -100,7 +100,11 @@ impl Lists {
         let compile = |name, words: &[String]| compile(words, name, config, tables);
         Self {
             lists: config.lists.iter().map(|(n, w)| (*n, compile(*n, w))).collect(),
-            classes: config.classes.iter().map(|(n, w)| (n.clone(), compile(ListName::Recipient, w))).collect(),
+            classes: config
+                .classes
+                .iter()
+                .map(|(n, w)| (n.clone(), compile(ListName::Recipient, w)))
+                .collect(),
         }
     }
 
@@ -149,7 +153,9 @@ fn element<'a>(
     let Some(rule) = find(word) else { return Element::Unknown(word.to_owned()) };
     match (rule.argument, rule.argument == Argument::None) {
         (_, true) => Element::Rule(rule, Arg::None),
-        (Argument::Table, _) => rest.next().map_or(Element::Incomplete(rule), |spec| Element::Rule(rule, open(spec))),
+        (Argument::Table, _) => {
+            rest.next().map_or(Element::Incomplete(rule), |spec| Element::Rule(rule, open(spec)))
+        }
         _ => rest.next().map_or(Element::Incomplete(rule), |t| Element::Rule(rule, Arg::Text(t.clone()))),
     }
 }

@@ -117,7 +117,11 @@ impl Lookup<'_> {
             return Ok(None);
         }
         let (local, domain) = split_domain(address);
-        let (base, extension) = split_extension(local, &self.context.restrict.config.delimiter, self.context.restrict.config.owner_special);
+        let (base, extension) = split_extension(
+            local,
+            &self.context.restrict.config.delimiter,
+            self.context.restrict.config.owner_special,
+        );
         if extension.is_some()
             && let Some(v) = self.ask(&join(base, domain)).await?
         {

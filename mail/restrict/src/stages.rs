@@ -145,7 +145,9 @@ pub(crate) fn list_subject(name: ListName, facts: &Facts<'_>) -> Subject {
         ListName::Client => Subject::new(facts.client.namaddr(), Kind::Client),
         ListName::Helo => Subject::new(facts.helo.unwrap_or_default(), Kind::Helo),
         ListName::Sender => Subject::new(facts.sender.unwrap_or_default(), Kind::Sender),
-        ListName::Relay | ListName::Recipient => Subject::new(facts.recipient.unwrap_or_default(), Kind::Recipient),
+        ListName::Relay | ListName::Recipient => {
+            Subject::new(facts.recipient.unwrap_or_default(), Kind::Recipient)
+        }
         ListName::Data => Subject::command(Stage::Data, Kind::Data),
         ListName::EndOfData => Subject::command(Stage::EndOfMessage, Kind::EndOfData),
         ListName::Etrn => Subject::new(facts.etrn.unwrap_or_default(), Kind::Etrn),
@@ -160,4 +162,3 @@ pub(crate) fn applies(name: ListName, facts: &Facts<'_>) -> bool {
         _ => true,
     }
 }
-

@@ -23,7 +23,11 @@ impl Refusal {
 
     /// `<name>: Class rejected: text`.
     pub fn of(subject: &Subject, code: u16, status: Status, text: &str) -> Self {
-        Self::new(code, fix_status(status, subject.kind), format!("<{}>: {} rejected: {text}", subject.name, subject.kind.class()))
+        Self::new(
+            code,
+            fix_status(status, subject.kind),
+            format!("<{}>: {} rejected: {text}", subject.name, subject.kind.class()),
+        )
     }
 
     /// As a temporary refusal (`soft_bounce`, `defer_if_reject`).

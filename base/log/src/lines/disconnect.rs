@@ -34,7 +34,7 @@ impl Disconnect<'_> {
         let used = self.commands.iter().filter(|c| c.total > 0);
         for c in used.chain([&all]) {
             let _ = write!(out, " {}={}", c.name, c.ok);
-            if c.ok != c.total {
+            if c.ok != c.total || c.total == 0 {
                 let _ = write!(out, "/{}", c.total);
             }
         }
@@ -74,6 +74,6 @@ mod tests {
         let line = Disconnect { name: "unknown", addr: "192.0.2.1", commands: &commands };
         assert_eq!(text_of(&line), "disconnect from unknown[192.0.2.1] ehlo=1 auth=0/1 quit=1 commands=2/3");
         let none = Disconnect { name: "a", addr: "::1", commands: &[] };
-        assert_eq!(text_of(&none), "disconnect from a[::1] commands=0");
+        assert_eq!(text_of(&none), "disconnect from a[::1] commands=0/0");
     }
 }

@@ -134,7 +134,8 @@ impl Pickup {
     /// Makes the service.
     pub fn new(config: Arc<PickupConfig>, submit: Arc<dyn Submit>, log: Log) -> Self {
         let source = log.session_source(config.log_name.as_str());
-        let (done, scanning, wanted) = (Mutex::default(), tokio::sync::Mutex::default(), AtomicBool::new(false));
+        let (done, scanning, wanted) =
+            (Mutex::default(), tokio::sync::Mutex::default(), AtomicBool::new(false));
         Self { inner: Arc::new(Inner { config, submit, log, source, done, scanning, wanted }) }
     }
 
@@ -202,7 +203,8 @@ impl Inner {
                 return Vec::new();
             }
         };
-        let names = entries.filter_map(Result::ok).filter(|e| !e.file_name().as_encoded_bytes().starts_with(b"."));
+        let names =
+            entries.filter_map(Result::ok).filter(|e| !e.file_name().as_encoded_bytes().starts_with(b"."));
         let mut paths: Vec<PathBuf> = names.take(MAX_FILES).map(|e| e.path()).collect();
         paths.sort();
         paths

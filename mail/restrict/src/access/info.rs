@@ -2,7 +2,6 @@
 
 use super::{Action, Effect, Entry};
 
-
 pub(super) static ACTION: Action = Action { name: "INFO", effect };
 
 fn effect(entry: &Entry<'_>) -> Effect {

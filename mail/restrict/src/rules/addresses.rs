@@ -43,7 +43,9 @@ pub(super) async fn unknown_domain(c: &Context<'_>, address: &str, subject: &Sub
         Ok(_) => return Verdict::Dunno,
         Err(_) => return Verdict::Reject(lookup_failure(subject)),
     }
-    let Some(domain) = proto_address::to_ascii(without_final_dot(domain)) else { return not_found(c, subject) };
+    let Some(domain) = proto_address::to_ascii(without_final_dot(domain)) else {
+        return not_found(c, subject);
+    };
     match exists(c, &domain).await {
         Ok(true) => Verdict::Dunno,
         Ok(false) => null_mx(subject, &domain),
@@ -57,7 +59,9 @@ async fn exists(c: &Context<'_>, domain: &str) -> Result<bool, DnsError> {
     match c.restrict.resolver.mx(domain).await {
         Ok(mx) if mx.records.iter().any(|m| !m.host.is_empty()) => Ok(true),
         Ok(mx) if !mx.records.is_empty() => Ok(false),
-        Ok(_) | Err(DnsError::NoData) => c.restrict.resolver.addresses(domain, true, true).await.map(|_| true),
+        Ok(_) | Err(DnsError::NoData) => {
+            c.restrict.resolver.addresses(domain, true, true).await.map(|_| true)
+        }
         Err(e) => Err(e),
     }
 }

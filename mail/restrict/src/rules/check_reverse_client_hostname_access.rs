@@ -1,9 +1,7 @@
 //! `check_reverse_client_hostname_access type:table`: the unverified name of the client, and its parents. access(5).
 
 use super::{Context, Rule};
-use crate::{
-    verdict::{Answer, Kind, Subject},
-};
+use crate::verdict::{Answer, Kind, Subject};
 
 pub(crate) static RULE: Rule = Rule::table("check_reverse_client_hostname_access", check);
 

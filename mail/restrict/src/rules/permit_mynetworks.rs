@@ -21,6 +21,8 @@ fn verdict(c: &Context<'_>, answer: Result<bool, TableError>) -> Verdict {
     match answer {
         Ok(true) => Verdict::Permit,
         Ok(false) => Verdict::Dunno,
-        Err(_) => Verdict::Reject(Refusal::of(c.subject, 451, Status::new(4, 3, 0), "Temporary lookup failure")),
+        Err(_) => {
+            Verdict::Reject(Refusal::of(c.subject, 451, Status::new(4, 3, 0), "Temporary lookup failure"))
+        }
     }
 }

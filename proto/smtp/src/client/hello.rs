@@ -138,7 +138,11 @@ mod tests {
             (&smtp, &["220 h", "502 no", "250 h"], &["EHLO c", "HELO c", "ready {}"]),
             (&smtp, &["220 h", "450 4.5.1 no", "250 h"], &["EHLO c", "HELO c", "ready {}"]),
             (&smtp, &["220 h", "421 4.5.1 no"], &["EHLO c", "refused 421 4.5.1 no 4.5.1"]),
-            (&smtp, &["220 h", "502 no", "550 5.5.2 no"], &["EHLO c", "HELO c", "refused 550 5.5.2 no 5.5.2"]),
+            (
+                &smtp,
+                &["220 h", "502 no", "550 5.5.2 no"],
+                &["EHLO c", "HELO c", "refused 550 5.5.2 no 5.5.2"],
+            ),
             (&smtp, &["354 strange"], &["refused 354 strange 5.5.0"]),
             (&smtp, &["450 4.7.0 go"], &["refused 450 4.7.0 go 4.7.0"]),
             (&polite, &["220 h SMTP"], &["HELO c"]),
@@ -157,7 +161,10 @@ mod tests {
         let mut h = Hello::new(&o);
         h.reply(ServerReply { code: 220, status: None, text: "220 one.example ESMTP".into() }, &[]);
         assert_eq!(h.server_name(), "one.example");
-        h.reply(ServerReply { code: 250, status: None, text: "250 two".into() }, &["250 two.example hi".into()]);
+        h.reply(
+            ServerReply { code: 250, status: None, text: "250 two".into() },
+            &["250 two.example hi".into()],
+        );
         assert_eq!(h.server_name(), "two.example");
     }
 }

@@ -178,7 +178,8 @@ mod tests {
     #[test]
     fn rcpt() {
         let plain = RcptParams { address: "x@a.test", ..RcptParams::default() };
-        let all = RcptParams { success: true, failure: true, delay: true, orcpt: "rfc822;o+x@b.test", ..plain };
+        let all =
+            RcptParams { success: true, failure: true, delay: true, orcpt: "rfc822;o+x@b.test", ..plain };
         let odd = RcptParams { address: "a b@a.test", never: true, ..plain };
         let utf8 = RcptParams { address: "x@a.test", original: "j\u{fc}@a.test", ..plain };
         let evil = RcptParams { address: "x\r\nDATA@a.test", ..plain };

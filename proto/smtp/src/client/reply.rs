@@ -142,7 +142,12 @@ mod tests {
     fn texts_and_statuses() {
         for (lines, code, text, failure) in [
             (&["550 5.1.1 no user"] as &[&str], 550, "550 5.1.1 no user", "5.1.1"),
-            (&["550-5.1.1 no such user", "550 second line"], 550, "550-5.1.1 no such user 550 second line", "5.0.0"),
+            (
+                &["550-5.1.1 no such user", "550 second line"],
+                550,
+                "550-5.1.1 no such user 550 second line",
+                "5.0.0",
+            ),
             (&["450 busy"], 450, "450 busy", "4.0.0"),
             (&["550 4.1.1 wrong class"], 550, "550 4.1.1 wrong class", "5.0.0"),
             (&["354 strange"], 354, "354 strange", "5.5.0"),
@@ -151,7 +156,10 @@ mod tests {
             (&["999 odd"], 999, "999 odd", "5.5.0"),
         ] {
             let Taken::Reply(r) = read(lines) else { panic!("{lines:?}") };
-            assert_eq!((r.code, r.text.as_str(), r.failure_status().to_string().as_str()), (code, text, failure));
+            assert_eq!(
+                (r.code, r.text.as_str(), r.failure_status().to_string().as_str()),
+                (code, text, failure)
+            );
         }
         let Taken::Reply(r) = read(&["250-2.6.0 line one", "250 2.6.0 line two"]) else { panic!() };
         assert_eq!(r.success_status(), Status::new(2, 6, 0));

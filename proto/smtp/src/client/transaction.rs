@@ -40,7 +40,6 @@ pub enum Waiting {
     Done,
 }
 
-
 /// What became of a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {

@@ -22,7 +22,8 @@ fn play(keywords: &[Keyword], lmtp: bool, replies: &[&str]) -> String {
                 let mut out = Vec::new();
                 t.commands(&mut out);
                 if !out.is_empty() {
-                    let verbs: Vec<_> = String::from_utf8(out).unwrap().lines().map(|l| l[..4].to_owned()).collect();
+                    let verbs: Vec<_> =
+                        String::from_utf8(out).unwrap().lines().map(|l| l[..4].to_owned()).collect();
                     log.push(verbs.join("+"));
                 }
                 let Some(r) = replies.next() else { break };

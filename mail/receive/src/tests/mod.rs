@@ -1,0 +1,6 @@
+//! Dialogues through the real driver over an in-memory connection, with a fake queue and a fake router.
+
+mod content;
+mod dialogue;
+mod restrictions;
+mod world;
