@@ -41,7 +41,28 @@ impl Fatal {
     }
 }
 
+impl std::fmt::Display for Fatal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl Console {
+    /// The same terminal, logged under another program's name.
+    pub fn logged_as(mut self, program: &str) -> Self {
+        self.source = self.source.named(format!("{}/{program}", self.prefix()));
+        self
+    }
+
+    /// A warning for the mail log only, under another program's name.
+    pub fn log_warning_as(&self, program: &str, text: impl Display) {
+        self.log.warning(&self.source.named(format!("{}/{program}", self.prefix())), text);
+    }
+
+    fn prefix(&self) -> &str {
+        self.source.name.rsplit_once('/').map_or("postfix", |(prefix, _)| prefix)
+    }
+
     /// A console for the command `name` that logs as the configuration says, if there is one.
     pub fn new(name: &'static str, config: Option<&Config>) -> Self {
         let get = |parameter: &str| config.and_then(|c| c.str(parameter).ok());

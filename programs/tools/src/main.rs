@@ -12,6 +12,7 @@ mod postcat;
 mod postconf;
 mod postfix;
 mod postlog;
+mod postmap;
 mod postsuper;
 mod say;
 mod sendmail;

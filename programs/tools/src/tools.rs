@@ -15,10 +15,13 @@ pub struct Tool {
 /// Every tool, sorted by name.
 pub const ALL: &[Tool] = &[
     crate::mailq::TOOL,
+    crate::postmap::NEWALIASES,
+    crate::postmap::POSTALIAS,
     crate::postcat::TOOL,
     crate::postconf::TOOL,
     crate::postfix::TOOL,
     crate::postlog::TOOL,
+    crate::postmap::POSTMAP,
     crate::postsuper::TOOL,
     crate::sendmail::TOOL,
     crate::showq::TOOL,
