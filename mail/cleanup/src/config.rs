@@ -2,7 +2,6 @@
 
 use base_conf::{Config, Error};
 
-
 /// Where an address stands, for `canonical_classes` and its relatives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Classes {

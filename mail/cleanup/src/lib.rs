@@ -20,7 +20,7 @@ mod reply;
 mod size;
 pub mod steps;
 
-pub use config::{CleanupConfig, Classes};
+pub use config::{Classes, CleanupConfig};
 pub use size::RecordSize;
 
 use addresses::Mappings;

@@ -1,7 +1,11 @@
 //! One message passing through: the state that the steps work on, and the order in which they are called.
 
 use crate::{
-    Core, CleanupConfig, addresses::Mapper, output::Output, recipients::{Duplicates, RecipientError}, reply, steps,
+    CleanupConfig, Core,
+    addresses::Mapper,
+    output::Output,
+    recipients::{Duplicates, RecipientError},
+    reply, steps,
     steps::{HeaderWork, Phase, Verdict},
 };
 use base_calls::{

@@ -47,7 +47,9 @@ impl RecipientError {
             Self::TooMany => {
                 format!("unreasonable virtual_alias_maps map expansion size for {recipient} -- {later}")
             }
-            Self::TooDeep => format!("unreasonable virtual_alias_maps map nesting for {recipient} -- {later}"),
+            Self::TooDeep => {
+                format!("unreasonable virtual_alias_maps map nesting for {recipient} -- {later}")
+            }
             Self::TooLong(address) => {
                 let shown: String = address.chars().take(300).collect();
                 format!("unreasonable virtual_alias_maps result {shown}... -- {later}")

@@ -19,7 +19,8 @@ impl Route for Plain {
     fn resolve<'a>(&'a self, _: &'a str, _: &'a str) -> Fut<'a, Result<Resolution, RouteError>> {
         let class = AddressClass::Local;
         let (transport, nexthop) = ("local".into(), "x".into());
-        let r = Resolution { transport, nexthop, recipient: "x".into(), class, routed: false, invalid: false };
+        let r =
+            Resolution { transport, nexthop, recipient: "x".into(), class, routed: false, invalid: false };
         Box::pin(async move { Ok(r) })
     }
     fn unlisted<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Option<AddressClass>, RouteError>> {
@@ -48,7 +49,8 @@ async fn four_kibibytes() {
     {
         let log = Log::open(&base_log::Target::File("/dev/null".into()), base_log::Format::Classic);
         let spool = Arc::new(MemorySpool::default());
-        let cleanup = Cleanup::new(config.clone(), spool.clone(), Arc::new(Plain), Arc::new(Nowhere), &tables, log);
+        let cleanup =
+            Cleanup::new(config.clone(), spool.clone(), Arc::new(Plain), Arc::new(Nowhere), &tables, log);
         let count = 20_000;
         let start = Instant::now();
         for _ in 0..count {

@@ -2,7 +2,7 @@
 
 use base_calls::{
     AddressClass, Arrivals, Content, Envelope, Fut, MessageAction, Notice, Notifier, Notify, QueueId, Queued,
-    Recipient, Resolution, RewriteContext, Route, RouteError, SubmitError, SubmitOptions, Submit, Timestamp,
+    Recipient, Resolution, RewriteContext, Route, RouteError, Submit, SubmitError, SubmitOptions, Timestamp,
 };
 use base_conf::Config;
 use base_log::{Captured, Log};
@@ -20,7 +20,11 @@ impl Route for FakeRoute {
             RewriteContext::Local => "example.com",
             RewriteContext::Remote => "domain.invalid",
         };
-        if address.is_empty() || address.contains('@') { address.into() } else { format!("{address}@{origin}") }
+        if address.is_empty() || address.contains('@') {
+            address.into()
+        } else {
+            format!("{address}@{origin}")
+        }
     }
 
     fn resolve<'a>(&'a self, _: &'a str, recipient: &'a str) -> Fut<'a, Result<Resolution, RouteError>> {
@@ -153,10 +157,7 @@ async fn however_the_content_is_cut() {
     for cut in 1..40 {
         let b = bench("");
         let text_in = "To: a, b (c)\n <d>,\n e\nX : y\nBcc: secret\n\nbody\n.\nmore\n";
-        let q = b
-            .send_cut(local("s"), SubmitOptions::EXTERNAL, &["x"], &[], text_in, cut)
-            .await
-            .unwrap();
+        let q = b.send_cut(local("s"), SubmitOptions::EXTERNAL, &["x"], &[], text_in, cut).await.unwrap();
         let want = "To: a@example.com, b (c) <d@example.com>, e@example.com\nX: y\n\
             Message-Id: <20261121225718.QID@mail.example.com>\nDate: DATE\nFrom: s@example.com\n\nbody\n.\nmore\n";
         assert_eq!(text(&q), want, "cut {cut}");
@@ -174,11 +175,11 @@ async fn remote_mail_is_left_alone() {
     assert_eq!(text(&q), "Received: x\nTo: alice\nFrom: bob\n\nbody\n");
     assert!(b.log.texts()[0].ends_with(": message-id=<>"));
     let b = bench("remote_header_rewrite_domain = domain.invalid\n");
-    let q = b.send(envelope, &["alice@example.com"], "To: alice, x@y\nDate: d\nMessage-Id: <m@n>\n").await.unwrap();
-    assert_eq!(
-        text(&q),
-        "To: alice@domain.invalid, x@y\nDate: d\nMessage-Id: <m@n>\nFrom: a@example.net\n"
-    );
+    let q = b
+        .send(envelope, &["alice@example.com"], "To: alice, x@y\nDate: d\nMessage-Id: <m@n>\n")
+        .await
+        .unwrap();
+    assert_eq!(text(&q), "To: alice@domain.invalid, x@y\nDate: d\nMessage-Id: <m@n>\nFrom: a@example.net\n");
     assert_eq!(q.envelope.message_id, "<m@n>");
 }
 
@@ -209,10 +210,7 @@ async fn resent_headers_are_completed_instead() {
     );
     assert_eq!(text(&q), want);
     let log: Vec<String> = b.log.texts().iter().map(|l| l.replace(&q.id.to_string(), "QID")).collect();
-    assert_eq!(
-        log,
-        ["QID: message-id=", "QID: resent-message-id=<20261121225718.QID@mail.example.com>"]
-    );
+    assert_eq!(log, ["QID: message-id=", "QID: resent-message-id=<20261121225718.QID@mail.example.com>"]);
 }
 
 #[tokio::test]
@@ -256,7 +254,10 @@ async fn local_errors_become_notices() {
     assert_eq!(notices[0].recipients[0].1.reason, "too many hops");
     assert_eq!(notices[0].recipients[0].1.status.to_string(), "5.4.0");
     let line = &b.log.texts()[1];
-    assert!(line.starts_with(&format!("{id}: to=<alice@example.com>, orig_to=<alice>, relay=none, delay=")), "{line}");
+    assert!(
+        line.starts_with(&format!("{id}: to=<alice@example.com>, orig_to=<alice>, relay=none, delay=")),
+        "{line}"
+    );
     assert!(line.ends_with("dsn=5.4.0, status=bounced (too many hops)"), "{line}");
 }
 
@@ -289,7 +290,17 @@ async fn actions() {
         MessageAction::Prepend(b"X-Pre: 1".to_vec()),
         MessageAction::Bcc("copy@example.org".into()),
     ];
-    let q = b.send_cut(local("a"), SubmitOptions::EXTERNAL, &["x", "X@example.com"], &all, "From: y@z\nDate: d\nMessage-Id: m\n", 3).await.unwrap();
+    let q = b
+        .send_cut(
+            local("a"),
+            SubmitOptions::EXTERNAL,
+            &["x", "X@example.com"],
+            &all,
+            "From: y@z\nDate: d\nMessage-Id: m\n",
+            3,
+        )
+        .await
+        .unwrap();
     assert_eq!(text(&q), "X-Pre: 1\nFrom: y@z\nDate: d\nMessage-Id: m\n");
     assert_eq!(addresses(&q), ["x@example.com", "X@example.com", "copy@example.org", "archive@example.com"]);
     assert_eq!(q.envelope.recipients[3].notify, Notify { never: true, ..Notify::default() });
@@ -317,7 +328,10 @@ async fn duplicates() {
     let b = bench("always_bcc = bob@example.com\n");
     let to = ["alice@example.com", "ALICE@example.com", "alice@EXAMPLE.com", "alice", "bob@example.com"];
     let q = b.send(local("a"), &to, "A: b\n").await.unwrap();
-    assert_eq!(addresses(&q), ["alice@example.com", "alice@example.com", "bob@example.com", "bob@example.com"]);
+    assert_eq!(
+        addresses(&q),
+        ["alice@example.com", "alice@example.com", "bob@example.com", "bob@example.com"]
+    );
     let b = bench("enable_original_recipient = no\n");
     let q = b.send(local("a"), &to, "A: b\n").await.unwrap();
     assert_eq!(addresses(&q), ["alice@example.com", "bob@example.com"]);
@@ -363,8 +377,14 @@ async fn virtual_aliases() {
     assert!(b.log.texts()[1].ends_with(
         "unreasonable virtual_alias_maps map nesting for deep1@example.com -- message not accepted, try again later"
     ));
-    let q = b.send(local("a"), &["few@example.com", "x@alias.example", "self@example.com"], "A: b\n").await.unwrap();
-    assert_eq!(addresses(&q), ["alice@example.com", "bob@example.com", "x@example.com", "self@example.com", "bob@example.com"]);
+    let q = b
+        .send(local("a"), &["few@example.com", "x@alias.example", "self@example.com"], "A: b\n")
+        .await
+        .unwrap();
+    assert_eq!(
+        addresses(&q),
+        ["alice@example.com", "bob@example.com", "x@example.com", "self@example.com", "bob@example.com"]
+    );
     assert_eq!(q.envelope.recipients[0].original, "few@example.com");
     let b = bench(&format!("{maps}enable_original_recipient = no\n"));
     let q = b.send(local("a"), &["few@example.com", "self@example.com"], "A: b\n").await.unwrap();
@@ -392,7 +412,10 @@ async fn canonical_maps() {
          Sender: rewritten-from@example.net\nErrors-To: alice@example.com\nSubject: canonical old@example.com\nDate: d\nMessage-Id: m\n\nx\n"
     );
     assert_eq!(q.envelope.sender, "rewritten-from@example.net");
-    assert_eq!(addresses(&q), ["alice@example.com", "bob@example.com", "bob@example.com", "alice+foo@example.com"]);
+    assert_eq!(
+        addresses(&q),
+        ["alice@example.com", "bob@example.com", "bob@example.com", "alice+foo@example.com"]
+    );
 }
 
 #[tokio::test]

@@ -27,7 +27,10 @@ pub fn quoting(input: &[u8]) {
     let address = format!("{local}@example.com");
     let quoted = external(&address);
     assert_eq!(internal(&quoted), address, "quoted as {quoted}");
-    assert_eq!(parse_path(&format!("<{quoted}>"), PathRules { strict: true, allow_empty: false }), Ok(address));
+    assert_eq!(
+        parse_path(&format!("<{quoted}>"), PathRules { strict: true, allow_empty: false }),
+        Ok(address)
+    );
 }
 
 /// xtext round trip.

@@ -63,7 +63,9 @@ mod tests {
             assert!(valid_hostname(ok), "{ok}");
         }
         let long = "a".repeat(64);
-        for bad in ["", ".", "a.", ".a", "a..b", "-a", "a-", "a.-b", "1.2.3.4", "12", "a b", "a@b", "é", &long] {
+        for bad in
+            ["", ".", "a.", ".a", "a..b", "-a", "a-", "a.-b", "1.2.3.4", "12", "a b", "a@b", "é", &long]
+        {
             assert!(!valid_hostname(bad), "{bad}");
         }
         assert_eq!(without_final_dot("a.b."), "a.b");

@@ -17,7 +17,9 @@ mod split;
 mod token;
 mod xtext;
 
-pub use hostname::{valid_domain_literal, valid_hostname, valid_ip, valid_ipv4, valid_ipv6, without_final_dot};
+pub use hostname::{
+    valid_domain_literal, valid_hostname, valid_ip, valid_ipv4, valid_ipv6, without_final_dot,
+};
 pub use idna::{to_ascii, to_unicode};
 pub use mailaddr::{BadMailbox, literal_address, valid_mailbox};
 pub use path::{BadPath, PathRules, parse_path};

@@ -55,7 +55,15 @@ mod tests {
 
     #[test]
     fn mailboxes() {
-        for ok in ["", "user", "user@example.com", "a b@example.com", "u@[127.0.0.1]", "u@[IPv6:::1]", "ü@bücher.example"] {
+        for ok in [
+            "",
+            "user",
+            "user@example.com",
+            "a b@example.com",
+            "u@[127.0.0.1]",
+            "u@[IPv6:::1]",
+            "ü@bücher.example",
+        ] {
             assert_eq!(valid_mailbox(ok), Ok(()), "{ok}");
         }
         assert_eq!(valid_mailbox("@x"), Err(BadMailbox::NoLocalPart));

@@ -63,7 +63,8 @@ pub fn parse_path(text: &str, rules: PathRules) -> Result<String, BadPath> {
 /// The usual case without allocation: `<dot-string@domain>`.
 fn plain_path(text: &str) -> Option<&str> {
     let inside = text.strip_prefix('<')?.strip_suffix('>')?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'@' | b'.' | b'-' | b'_' | b'+' | b'=' | b'/');
+    let plain =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'@' | b'.' | b'-' | b'_' | b'+' | b'=' | b'/');
     (!inside.is_empty() && inside.bytes().all(plain)).then_some(inside)
 }
 

@@ -200,7 +200,26 @@ struct Scanner<'a> {
 }
 
 fn ends_atom(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\r' | '\n' | '"' | '(' | ')' | ',' | '.' | ':' | ';' | '<' | '>' | '@' | '[' | ']' | '%' | '!')
+    matches!(
+        c,
+        ' ' | '\t'
+            | '\r'
+            | '\n'
+            | '"'
+            | '('
+            | ')'
+            | ','
+            | '.'
+            | ':'
+            | ';'
+            | '<'
+            | '>'
+            | '@'
+            | '['
+            | ']'
+            | '%'
+            | '!'
+    )
 }
 
 impl Iterator for Scanner<'_> {
@@ -241,7 +260,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn atom(&mut self) -> String {
-        self.take_until(|c, escaped| (matches!(c, '\r' | '\n') || !escaped && ends_atom(c)).then_some(false)).to_owned()
+        self.take_until(|c, escaped| (matches!(c, '\r' | '\n') || !escaped && ends_atom(c)).then_some(false))
+            .to_owned()
     }
 
     fn comment(&mut self) -> String {
@@ -410,13 +430,19 @@ mod tests {
             ("foo . bar @ host", "foo . bar @ host"),
             ("<alice>", "<alice@example.com>"),
             ("Alice Test <alice>, bob", "Alice Test <alice@example.com>, bob@example.com"),
-            ("Alice <alice@example.com>,    bob@example.net", "Alice <alice@example.com>,    bob@example.net"),
+            (
+                "Alice <alice@example.com>,    bob@example.net",
+                "Alice <alice@example.com>,    bob@example.net",
+            ),
             (
                 "Group: a, b@c, \"d e\" <d>; , x",
                 "Group: a@example.com, b@c, \"d e\" <d@example.com>;, x@example.com",
             ),
             ("empty group:;", "empty group:;"),
-            ("a (comment (nested)) <b>, (lead) c", "a (comment (nested)) <b@example.com>, c@example.com (lead)"),
+            (
+                "a (comment (nested)) <b>, (lead) c",
+                "a (comment (nested)) <b@example.com>, c@example.com (lead)",
+            ),
             ("=?utf-8?q?Foo_=C3=A9?= <foo>", "=?utf-8?q?Foo_=C3=A9?= <foo@example.com>"),
             ("\"Quoted \\\"Name\\\"\" <foo>", "\"Quoted \\\"Name\\\"\" <foo@example.com>"),
             ("user@[1.2.3.4]", "user@[1.2.3.4]"),

@@ -15,8 +15,9 @@ pub fn format_date(secs: i64, offset: i32, zone: &str) -> String {
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let sign = if offset < 0 { '-' } else { '+' };
     let (zh, zm) = (offset.unsigned_abs() / 3600, offset.unsigned_abs() / 60 % 60);
-    let mut out =
-        format!("{weekday}, {day:2} {month} {year:04} {hour:02}:{minute:02}:{second:02} {sign}{zh:02}{zm:02}");
+    let mut out = format!(
+        "{weekday}, {day:2} {month} {year:04} {hour:02}:{minute:02}:{second:02} {sign}{zh:02}{zm:02}"
+    );
     if !zone.is_empty() {
         out.push_str(" (");
         out.push_str(zone);

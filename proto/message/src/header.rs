@@ -79,7 +79,16 @@ mod tests {
         check("To\t:x", Some(("To", "x")));
         check("X:\r\n <a>\r\n b\r\n", Some(("X", "<a>\r\n b")));
         check("X:\r\n", Some(("X", "")));
-        for bad in ["", ":x\r\n", "X Y: z\r\n", " X: y\r\n", "X\u{e9}: y\r\n", "nothing\r\n", "X\r\n :y\r\n", ">From x: y\r\n"] {
+        for bad in [
+            "",
+            ":x\r\n",
+            "X Y: z\r\n",
+            " X: y\r\n",
+            "X\u{e9}: y\r\n",
+            "nothing\r\n",
+            "X\r\n :y\r\n",
+            ">From x: y\r\n",
+        ] {
             check(bad, None);
         }
     }

@@ -7,6 +7,7 @@
 
 mod address_header;
 mod date;
+mod first_line;
 pub mod fuzz;
 mod header;
 mod known;
@@ -14,6 +15,7 @@ mod stream;
 
 pub use address_header::{AddressHeader, fold_items};
 pub use date::format_date;
+pub use first_line::FirstLine;
 pub use header::Header;
 pub use known::{Id, KNOWN, Known, known};
 pub use stream::{HeaderStream, Limits, Sink};

@@ -49,8 +49,7 @@ pub(super) async fn add(m: &mut Message, recipient: Recipient) -> Result<(), Rec
         true => expand(m.mapper(), &recipient.address).await?,
         false => vec![recipient.address.clone()],
     };
-    let (with_original, limit) =
-        (m.config().enable_original_recipient, m.config().duplicate_filter_limit);
+    let (with_original, limit) = (m.config().enable_original_recipient, m.config().duplicate_filter_limit);
     for address in addresses {
         let r = Recipient { address, ..recipient.clone() };
         if m.duplicates.is_new(&r, with_original, limit) {

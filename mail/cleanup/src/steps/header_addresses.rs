@@ -11,8 +11,7 @@ use crate::{
 use base_calls::Fut;
 use proto_message::AddressHeader;
 
-pub(super) const STEP: Step =
-    Step { name: "header_addresses", phase: Phase::HeaderMaps { wanted, run } };
+pub(super) const STEP: Step = Step { name: "header_addresses", phase: Phase::HeaderMaps { wanted, run } };
 
 fn wanted(m: &Message, work: &HeaderWork<'_>) -> bool {
     work.known.is_some_and(|k| k.sender || k.recipient)

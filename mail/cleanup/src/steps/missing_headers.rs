@@ -67,7 +67,8 @@ fn from_value(m: &Message) -> String {
         "" => "MAILER-DAEMON".into(),
         sender => external(sender),
     };
-    let attribute = |name: &str| m.envelope.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+    let attribute =
+        |name: &str| m.envelope.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
     match attribute(FULL_NAME) {
         None | Some("") => address.into_owned(),
         Some(name) if m.config().header_from_obsolete => format!("{address} ({})", comment(name)),

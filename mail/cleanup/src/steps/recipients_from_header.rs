@@ -7,7 +7,8 @@ use proto_message::AddressHeader;
 
 pub(super) const STEP: Step = Step { name: "recipients_from_header", phase: Phase::Header(collect) };
 /// At the end of the content.
-pub(super) const RESOLVE: Step = Step { name: "recipients_from_header (resolve)", phase: Phase::End(resolve) };
+pub(super) const RESOLVE: Step =
+    Step { name: "recipients_from_header (resolve)", phase: Phase::End(resolve) };
 
 fn collect(m: &mut Message, work: &mut HeaderWork<'_>) {
     let Some(known) = work.known.filter(|k| k.extract && m.options.recipients_from_header) else { return };
