@@ -113,7 +113,7 @@ async fn refused_before_mail() {
 
 #[tokio::test]
 async fn refused_later() {
-    let said = |s: &str| format!("host 127.0.0.1[127.0.0.1] said: {s} command)");
+    let said = |s: &str| format!("host 127.0.0.1[127.0.0.1] said: {s} command))");
     let lost = |s: &str| format!("dsn=4.4.2, status=deferred (lost connection with 127.0.0.1[127.0.0.1] while {s})");
     let no_mail = said("550 5.7.1 no (in reply to MAIL FROM");
     both(&[("MAIL", "550 5.7.1 no")], &format!("dsn=5.7.1, status=bounced ({no_mail}")).await;
