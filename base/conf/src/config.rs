@@ -153,6 +153,17 @@ impl Config {
         expand::expand(self, text).map_err(Error::new)
     }
 
+    /// Whether every value of main.cf expands. Postfix's programs refuse to start otherwise, with the reason as a
+    /// warning and `dictionary mail_dict: macro processing error` as the last word.
+    pub fn check(&self) -> Result<(), Error> {
+        for name in self.main_cf().names() {
+            if params::find(name).is_none_or(|p| p.kind != Kind::Raw) {
+                self.str(name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Names the place where `name` is defined.
     fn blame(&self, name: &str, reason: String) -> Error {
         match self.base.main.get(name) {
@@ -237,6 +248,13 @@ mod tests {
         assert_eq!(view.time("smtpd_timeout").unwrap().as_secs(), 10);
         assert!(view.is_set("mail_name") && !cfg.is_set("mail_name"));
         assert_eq!(cfg.str("smtpd_banner").unwrap(), " Postfix");
+    }
+
+    #[test]
+    fn check_finds_what_does_not_expand() {
+        assert_eq!(Config::from_text("a = $b\nb = c\ndefault_rbl_reply = ${x").check(), Ok(()));
+        let error = Config::from_text("a = b\nrelayhost = ${broken").check().unwrap_err();
+        assert_eq!(error.to_string(), "/etc/postfix/main.cf, line 2: truncated macro reference: \"${broken\"");
     }
 
     #[test]

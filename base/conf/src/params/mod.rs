@@ -187,6 +187,21 @@ pub fn find(name: &str) -> Option<&'static Param> {
     all.binary_search_by_key(&name, |p| p.name).ok().and_then(|i| all.get(i))
 }
 
+/// The table of parameters for `docs/parity.md`: a section per group, a line per parameter with its default and
+/// whether the server acts on it.
+pub fn parity_table() -> String {
+    let used = ALL.iter().filter(|p| p.used).count();
+    let mut out = format!("{used} of {} parameters are in use.\n", ALL.len());
+    for (group, params) in GROUPS {
+        out.push_str(&format!("\n### {group}\n\n| parameter | default | in use |\n|---|---|---|\n"));
+        for p in *params {
+            let default = if p.default.is_empty() { String::new() } else { format!("`{}`", p.default.replace('|', "\\|")) };
+            out.push_str(&format!("| {} | {default} | {} |\n", p.name, if p.used { "yes" } else { "" }));
+        }
+    }
+    out
+}
+
 /// The per-transport parameters: (suffix, the parameter that is its default).
 pub const TRANSPORT_SUFFIXES: &[(&str, &str)] = &[
     ("_delivery_slot_cost", "default_delivery_slot_cost"),
@@ -250,6 +265,14 @@ mod tests {
                 _ => true,
             };
             assert!(good, "{p:?}");
+        }
+    }
+
+    #[test]
+    fn parity_lists_everything_once() {
+        let table = parity_table();
+        for p in ALL.iter() {
+            assert_eq!(table.matches(&format!("\n| {} | ", p.name)).count(), 1, "{}", p.name);
         }
     }
 

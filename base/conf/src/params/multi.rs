@@ -4,7 +4,7 @@ use super::{Param, text, yesno};
 
 /// The group.
 pub(super) const PARAMS: &[Param] = &[
-    text("multi_instance_directories", ""),
+    text("multi_instance_directories", "").used(),
     yesno("multi_instance_enable", "no"),
     text("multi_instance_group", ""),
     text("multi_instance_name", ""),

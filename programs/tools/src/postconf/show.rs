@@ -71,19 +71,14 @@ fn value(o: &Options, cfg: &Config, known: &Known, name: &str) -> Result<String,
     })
 }
 
-/// `name = value`, or one of the two.
+/// `name = value`, or one of the two; runs of white space in the value become one blank.
 pub(super) fn print(o: &Options, name: &str, value: &str, out: &mut dyn Write) -> Done {
     if o.no_values {
         writeln!(out, "{name}")?;
         return Ok(());
     }
     let head = if o.no_names { String::new() } else { format!("{name} =") };
-    let text = match (o.fold, value.is_empty(), head.is_empty()) {
-        (true, _, _) => fold::fold(fold::PARAMETER, &head, value.split_ascii_whitespace()),
-        (false, true, _) => head,
-        (false, false, true) => value.to_owned(),
-        (false, false, false) => format!("{head} {value}"),
-    };
-    writeln!(out, "{text}")?;
+    let width = if o.fold { fold::PARAMETER } else { usize::MAX };
+    writeln!(out, "{}", fold::fold(width, &head, value.split_ascii_whitespace()))?;
     Ok(())
 }
