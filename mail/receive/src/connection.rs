@@ -1,31 +1,22 @@
 //! One connection from greeting to disconnect: the loop around the pure session.
 
 use crate::{
-    anvil, client,
-    config::{LocalRewrite, Pressure, discard_for, discard_text},
-    escape::escaped,
-    message::Message,
-    reply::with_footer,
-    server::Shared,
-    transcript::Transcript,
+    anvil, config::Pressure, escape::escaped, message::Message, server::Shared, transcript::Transcript,
     xclient::Forwarded,
 };
-use base_calls::{MessageAction, Timestamp};
+use base_calls::MessageAction;
 use base_log::{
     Source,
-    lines::{CommandCount, Connect, Disconnect},
+    lines::{CommandCount, Disconnect},
 };
 use base_net::{BoxIo, Ending, Excess, LineStream, NetError};
-use mail_restrict::{Facts, Memory, Peer, Stage};
+use mail_restrict::{Memory, Peer, Stage};
 use proto_dsn::Status;
 use proto_smtp::{
-    BareLf, Keyword, Reply, Verb,
-    server::{Next, Note, Session, Settings},
+    BareLf, Reply, Verb,
+    server::{Next, Note, Session},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 /// How a conversation goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,127 +104,6 @@ impl Connection {
 
     pub(crate) fn hostname(&self) -> &str {
         &self.shared.config.myhostname
-    }
-
-    // The beginning.
-
-    async fn greet(&mut self) -> Result<Flow, NetError> {
-        let shared = Arc::clone(&self.shared);
-        if shared.config.peername_lookup {
-            client::find_names(&mut self.peer, &shared.deps.resolver, &shared.deps.log, &self.source).await;
-        }
-        shared.deps.log.line(&self.source, &Connect { name: &self.peer.name, addr: &self.peer.addr });
-        self.limited = !matches(&self.peer, &shared.lists.limit_exceptions).await;
-        if !self.count_connection() {
-            let text = format!("{} Error: too many connections from {}", self.hostname(), self.peer.addr);
-            return self.close_with(Reply::new(421, Status::new(4, 7, 0), text)).await;
-        }
-        self.settle().await;
-        if let Some(flow) = self.early_talk().await? {
-            return Ok(flow);
-        }
-        let (reply, flow) = self.greeting().await;
-        self.send(reply).await?;
-        Ok(flow)
-    }
-
-    /// Settings that depend on who the client is.
-    pub(crate) async fn settle(&mut self) {
-        let settings = self.settings_for_client().await;
-        self.session.restart(settings);
-        let shared = Arc::clone(&self.shared);
-        if shared.config.bare_lf != BareLf::Allow
-            && matches(&self.peer, &shared.lists.bare_lf_exclusions).await
-        {
-            self.bare_lf = BareLf::Allow;
-        }
-        self.rewrite_local = self.rewrites_locally().await;
-    }
-
-    async fn settings_for_client(&mut self) -> Settings {
-        let shared = Arc::clone(&self.shared);
-        let mut settings = shared.config.settings.clone();
-        settings.limits = self.pressure().limits;
-        settings.xclient = matches(&self.peer, &shared.lists.xclient).await;
-        settings.xforward = matches(&self.peer, &shared.lists.xforward).await;
-        settings.verp = matches(&self.peer, &shared.lists.verp).await;
-        if !shared.lists.discard.is_empty() {
-            let own = shared.lists.discard.find(&self.peer.addr).await.unwrap_or_default();
-            let (set, bad) = discard_for(own, settings.discarded);
-            settings.discarded = set;
-            if let Some(word) = bad {
-                shared.deps.log.warning(&self.source, format_args!("unknown EHLO keyword: {word}"));
-            }
-        }
-        settings
-    }
-
-    /// `local_header_rewrite_clients`.
-    async fn rewrites_locally(&mut self) -> bool {
-        let Some(ip) = self.peer.ip else { return true };
-        let shared = Arc::clone(&self.shared);
-        for rule in &shared.lists.local_rewrite {
-            let yes = match rule {
-                LocalRewrite::InetInterfaces => ip.is_loopback() || self.peer.server_ip == Some(ip),
-                LocalRewrite::Mynetworks => matches(&self.peer, &shared.lists.mynetworks).await,
-                LocalRewrite::SaslAuthenticated => false,
-                LocalRewrite::AddressMap(maps) => maps.find(&self.peer.addr).await.is_ok_and(|v| v.is_some()),
-            };
-            if yes {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Counts the client; false: there are too many of it.
-    fn count_connection(&mut self) -> bool {
-        let config = &self.shared.config;
-        let (unit, limits) = (config.rate_unit, config.client_limits);
-        if self.peer.ip.is_none() {
-            return true;
-        }
-        let (counted, n) =
-            self.shared.deps.anvil.connect(&self.shared.service, &self.peer.addr, unit, Instant::now());
-        self.counted = Some(counted);
-        let over = |value: u32, limit: u32| limit > 0 && value > limit && self.limited;
-        if over(n.open, limits.connections) {
-            self.over_limit("Connection concurrency", n.open);
-            return false;
-        }
-        if over(n.rate, limits.connection_rate) {
-            self.over_limit("Connection rate", n.rate);
-            return false;
-        }
-        true
-    }
-
-    pub(crate) fn over_limit(&self, what: &str, value: u32) {
-        let (from, service) = (self.peer.namaddr(), &self.shared.service);
-        self.warning(format_args!("{what} limit exceeded: {value} from {from} for service {service}"));
-    }
-
-    /// The client talks before it was greeted.
-    async fn early_talk(&mut self) -> Result<Option<Flow>, NetError> {
-        if self.stream.arrived().await && self.improper_pipelining() {
-            return self.close_with(synchronization()).await.map(Some);
-        }
-        Ok(None)
-    }
-
-    /// The banner, or a refusal in its place.
-    pub(crate) async fn greeting(&mut self) -> (Reply, Flow) {
-        let mut memory = std::mem::take(&mut self.memory);
-        let shared = Arc::clone(&self.shared);
-        let outcome = shared.restrict.connect(&self.facts(Stage::Connect), &mut memory).await;
-        self.memory = memory;
-        let Some(refusal) = outcome.refusal else {
-            return (Reply::plain(220, shared.config.banner.clone()), Flow::Continue);
-        };
-        let denied = format!("Error: access denied for {}", self.peer.namaddr());
-        self.session.deny(Reply::new(503, Status::new(5, 7, 0), denied));
-        let closing = matches!(refusal.code, 421 | 521);
-        (crate::reply::of_refusal(refusal), if closing { Flow::Close } else { Flow::Continue })
     }
 
     // The middle.
@@ -359,12 +229,12 @@ impl Connection {
     }
 
     /// Input is there that should not be. True: the client must go.
-    fn improper_after(&mut self, line: &[u8]) -> bool {
+    pub(crate) fn improper_after(&mut self, line: &[u8]) -> bool {
         let verb = std::str::from_utf8(line).ok().and_then(Verb::of).map_or(Verb::Unknown, |(v, _)| v);
         self.improper(verb.name())
     }
 
-    fn improper_pipelining(&mut self) -> bool {
+    pub(crate) fn improper_pipelining(&mut self) -> bool {
         self.improper("CONNECT")
     }
 
@@ -402,126 +272,6 @@ impl Connection {
         Reply::new(self.shared.config.bare_lf_code, Status::new(5, 5, 2), text)
     }
 
-    // Sending.
-
-    pub(crate) async fn send(&mut self, mut reply: Reply) -> Result<(), NetError> {
-        if self.session.is_slow() && !self.shared.config.error_sleep.is_zero() {
-            self.stream.flush().await?;
-            tokio::time::sleep(self.shared.config.error_sleep).await;
-        }
-        self.finish_reply(&mut reply);
-        self.transcript.server(&reply);
-        reply.write_to(self.stream.output());
-        // What is queued goes out with the next wait for input; a batch of commands gets its replies together.
-        if self.stream.output().len() > 16 * 1024 {
-            self.stream.flush().await?;
-        }
-        Ok(())
-    }
-
-    fn finish_reply(&self, reply: &mut Reply) {
-        if self.session.settings().discarded.has(Keyword::EnhancedStatusCodes) {
-            reply.status = None;
-        }
-        with_footer(reply, &self.shared.config.footer, |name| self.footer_value(name));
-    }
-
-    fn footer_value(&self, name: &str) -> Option<String> {
-        Some(match name {
-            "client_address" => self.peer.addr.clone(),
-            "client_name" => self.peer.name.clone(),
-            "client_port" => self.port.to_string(),
-            "helo_name" => self.session.helo()?.to_owned(),
-            "sender" => self.session.transaction()?.mail.sender.clone(),
-            "server_name" => self.hostname().to_owned(),
-            "localtime" => Timestamp::now().mail_date(),
-            _ => return None,
-        })
-    }
-
-    pub(crate) async fn close_with(&mut self, reply: Reply) -> Result<Flow, NetError> {
-        self.send(reply).await?;
-        self.stream.flush().await?;
-        Ok(Flow::Close)
-    }
-
-    // Logging.
-
-    pub(crate) fn info(&self, text: std::fmt::Arguments<'_>) {
-        self.shared.deps.log.info(&self.source, text);
-    }
-
-    pub(crate) fn warning(&self, text: std::fmt::Arguments<'_>) {
-        self.shared.deps.log.warning(&self.source, text);
-    }
-
-    pub(crate) fn queue_id_text(&self) -> String {
-        self.message.as_ref().map_or_else(|| "NOQUEUE".to_owned(), |m| m.id().to_string())
-    }
-
-    pub(crate) fn log_notes(&mut self) {
-        for note in self.session.take_notes() {
-            self.log_note(note);
-        }
-    }
-
-    fn log_note(&mut self, note: Note) {
-        let from = self.peer.namaddr();
-        let id = self.queue_id_text();
-        match note {
-            Note::BadAddress(verb, text) => {
-                let verb = verb.name();
-                self.warning(format_args!("Illegal address syntax from {from} in {verb} command: {text}"));
-            }
-            Note::BadNotify(word, all) => {
-                self.warning(format_args!("unknown DSN NOTIFY command value \"{word}\" in \"{all}\""));
-            }
-            Note::BadChunk(line) => {
-                let line = escaped(line.as_bytes());
-                self.warning(format_args!("{id}: malformed BDAT command syntax from {from}: {line}"));
-            }
-            Note::NullChunk => self.warning(format_args!("{id}: null BDAT request from {from}")),
-            Note::LargeChunk => {
-                self.warning(format_args!("{id}: BDAT request from {from} exceeds message size limit"));
-            }
-            Note::Foreign(line) => {
-                let line = escaped(line.as_bytes());
-                self.warning(format_args!("non-SMTP command from {from}: {line}"));
-            }
-            Note::SizeRejected(reply, sender) => {
-                let facts = Facts { sender: Some(&sender), ..self.facts(Stage::Mail) };
-                self.shared.restrict.note(&facts, "reject", &reply.one_line());
-            }
-        }
-    }
-
-    pub(crate) fn log_discarded_keywords(&self) {
-        if let Some(words) = discard_text(self.session.settings().discarded) {
-            self.info(format_args!("discarding EHLO keywords: {words}"));
-        }
-    }
-
-    /// What restrictions may know.
-    pub(crate) fn facts(&self, stage: Stage) -> Facts<'_> {
-        let transaction = self.session.transaction();
-        Facts {
-            source: &self.source,
-            stage,
-            client: &self.peer,
-            helo: self.session.helo(),
-            protocol: self.session.protocol(),
-            sender: transaction.map(|t| t.mail.sender.as_str()),
-            recipient: None,
-            recipients: transaction.map_or(0, |t| t.recipients),
-            etrn: None,
-            queue_id: self.message.as_ref().map(|m| m.id()),
-            pipelined: self.pipelined,
-            sasl_username: None,
-            encrypted: false,
-            size: transaction.map_or(0, |t| t.mail.size),
-        }
-    }
-
     // The end.
 
     async fn broken(&mut self, e: NetError) {
@@ -555,22 +305,9 @@ impl Connection {
     }
 }
 
-/// Whether the list has the client. A list that cannot be asked has nobody.
-async fn matches(peer: &Peer, list: &base_tables::MatchList) -> bool {
-    let Some(ip) = peer.ip else { return !list.is_empty() };
-    match list.matches_client_now(&peer.name, ip) {
-        Some(answer) => answer.unwrap_or(false),
-        None => list.matches_client(&peer.name, ip).await.unwrap_or(false),
-    }
-}
-
 /// BDAT's chunk follows the command at once.
 fn is_bdat(line: &[u8]) -> bool {
     std::str::from_utf8(line).ok().and_then(Verb::of).is_some_and(|(v, _)| v == Verb::Bdat)
-}
-
-fn synchronization() -> Reply {
-    Reply::new(554, Status::new(5, 5, 0), "Error: SMTP protocol synchronization")
 }
 
 fn stat_name(verb: Verb) -> &'static str {
@@ -593,4 +330,9 @@ fn stat_name(verb: Verb) -> &'static str {
         Verb::Help => "help",
         Verb::Unknown => "unknown",
     }
+}
+
+/// `554 5.5.0`: the client must go.
+pub(crate) fn synchronization() -> Reply {
+    Reply::new(554, Status::new(5, 5, 0), "Error: SMTP protocol synchronization")
 }

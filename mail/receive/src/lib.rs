@@ -7,12 +7,14 @@
 //! A waiting connection holds no buffers. RFC 5321, smtpd(8), pickup(8).
 
 mod anvil;
+mod chat;
 mod client;
 mod commands;
 mod config;
 mod connection;
 mod content;
 mod escape;
+mod greeting;
 mod message;
 mod pickup;
 mod received;
@@ -24,7 +26,7 @@ mod xclient;
 pub use anvil::Anvil;
 pub use config::SmtpConfig;
 pub use pickup::{Pickup, PickupConfig, Scanned};
-pub use server::{Deps, Flush, SmtpServer, StartError};
+pub use server::{Deps, Flush, FlushDomain, SmtpServer, StartError};
 
 #[cfg(test)]
 mod tests;

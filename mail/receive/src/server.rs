@@ -18,6 +18,9 @@ pub enum Flush {
     Unavailable,
 }
 
+/// Flushes the mail for a domain.
+pub type FlushDomain = Arc<dyn Fn(&str) -> Fut<'static, Flush> + Send + Sync>;
+
 /// What a server needs from the rest of the system.
 #[derive(Clone)]
 pub struct Deps {
@@ -34,7 +37,7 @@ pub struct Deps {
     /// Client counters of the whole server.
     pub anvil: Anvil,
     /// Flushes the mail for a domain (ETRN); without it the service is not available.
-    pub flush: Option<Arc<dyn Fn(&str) -> Fut<'static, Flush> + Send + Sync>>,
+    pub flush: Option<FlushDomain>,
 }
 
 /// Why a service cannot run.

@@ -26,8 +26,9 @@ fn run(rule: BareLf, wire: &[u8], cut: usize) -> Option<(Vec<u8>, usize, bool)> 
 
 #[test]
 fn table() {
-    let cases: &[(&[u8], &[BareLf], &[u8], &[u8])] = &[
-        // wire, rules, content, rest
+    /// Wire form, rules, content, what is left.
+    type Case = (&'static [u8], &'static [BareLf], &'static [u8], &'static [u8]);
+    let cases: &[Case] = &[
         (b".\r\n", &[Allow, Normalize, Reject], b"", b""),
         (b"a\r\n.\r\nNOOP\r\n", &[Allow, Normalize, Reject], b"a\r\n", b"NOOP\r\n"),
         (b"..\r\n...x\r\n.y\r\n.\r\n", &[Allow, Normalize], b".\r\n..x\r\ny\r\n", b""),

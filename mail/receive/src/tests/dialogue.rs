@@ -273,3 +273,11 @@ async fn another_client_by_xclient() {
     )
     .await;
 }
+
+// 10,000 idle connections must fit into 200 MiB with everything around them.
+#[tokio::test(start_paused = true)]
+async fn a_waiting_connection_is_small() {
+    let world = World::new("");
+    let future = world.serve_size();
+    assert!(future < 6 * 1024, "{future} bytes");
+}

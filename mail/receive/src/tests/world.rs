@@ -148,6 +148,13 @@ impl World {
         theirs
     }
 
+    /// Bytes of the future that serves a connection.
+    pub fn serve_size(&self) -> usize {
+        let addr = PeerAddr::inet(([127, 0, 0, 1], 25).into());
+        let (ours, _theirs) = tokio::io::duplex(1);
+        size_of_val(&self.server.serve(Box::new(ours), addr, addr))
+    }
+
     /// Plays a dialogue. `C: ` is sent with CRLF, `c: ` as it stands with escapes; `S: ` must come back;
     /// `S: EOF`: the server closes.
     pub async fn play(&self, from: &str, dialogue: &str) {

@@ -12,7 +12,10 @@
 //! RFC 5321 4.1.4 (sequence), 2920, 3030, 3461 (DSN), 6531 (SMTPUTF8); smtpd(8).
 
 mod ask;
+mod content;
 mod counters;
+mod envelope;
+mod others;
 mod params;
 mod session;
 mod settings;

@@ -1,37 +1,33 @@
 //! The session itself. See the module for its contract.
 
 use super::{
-    Ask, BdatState, Counters, MailParams, Next, Note, RcptParams, Settings, Transaction, Verdict,
-    params::BadParam,
+    Ask, BdatState, Counters, MailParams, Next, Note, Settings, Transaction, Verdict,
+    envelope::bad_address_reply,
 };
-use crate::{
-    Command, Keyword, Reply, Syntax, Verb,
-    command::{Chunk, PathCommand, is_foreign},
-};
-use proto_address::{PathRules, parse_path};
+use crate::{Keyword, Reply, Syntax, Verb, command::Chunk};
 use proto_dsn::Status;
 
 /// One client's session.
 #[derive(Debug, Clone)]
 pub struct Session {
-    settings: Settings,
+    pub(super) settings: Settings,
     /// HELO name as logged; `None` before HELO and after a refused one.
-    helo: Option<String>,
+    pub(super) helo: Option<String>,
     /// EHLO was accepted at some time.
     esmtp: bool,
-    transaction: Option<Box<Transaction>>,
-    bdat: BdatState,
+    pub(super) transaction: Option<Box<Transaction>>,
+    pub(super) bdat: BdatState,
     /// The client was refused when it connected: this is said to all it wants.
     denied: Option<Reply>,
-    pending: Pending,
+    pub(super) pending: Pending,
     verb: Option<Verb>,
-    counters: Counters,
-    notes: Vec<Note>,
+    pub(super) counters: Counters,
+    pub(super) notes: Vec<Note>,
 }
 
 /// The question that is open.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-enum Pending {
+pub(super) enum Pending {
     #[default]
     Nothing,
     Helo(String, bool),
@@ -43,26 +39,16 @@ enum Pending {
     Chunk(Chunk, Option<Reply>),
 }
 
-const OK: Status = Status::new(2, 0, 0);
-const SEQUENCE: Status = Status::new(5, 5, 1);
+pub(super) const OK: Status = Status::new(2, 0, 0);
+pub(super) const SEQUENCE: Status = Status::new(5, 5, 1);
 
-fn sequence(text: &str) -> Reply {
+/// `503 5.5.1`: a command out of sequence.
+pub(super) fn sequence(text: &str) -> Reply {
     Reply::new(503, SEQUENCE, text)
 }
 
-fn need_rcpt() -> Reply {
-    sequence("Error: need RCPT command")
-}
-
-fn not_implemented(code: u16) -> Reply {
-    Reply::new(code, SEQUENCE, "Error: command not implemented")
-}
-
-fn not_authorized() -> Reply {
-    Reply::new(550, Status::new(5, 7, 0), "Error: insufficient authorization")
-}
-
-type Refused = Result<Next, Reply>;
+/// What a command comes to: the next thing to do, or the refusal.
+pub(super) type Refused = Result<Next, Reply>;
 
 impl Session {
     /// A session whose client has just connected.
@@ -136,7 +122,7 @@ impl Session {
     /// Whether input after this line is improper: the client did not wait for the answer although it must.
     pub fn must_wait_after(&self, line: &[u8]) -> bool {
         let verb = std::str::from_utf8(line).ok().and_then(Verb::of).map_or(Verb::Unknown, |(v, _)| v);
-        !self.esmtp || verb.ends_a_group()
+        !self.esmtp || self.settings.discarded.has(Keyword::Pipelining) || verb.ends_a_group()
     }
 
     /// Takes note of the verb without running the command: it was refused before it was looked at.
@@ -145,7 +131,7 @@ impl Session {
         self.start(counted(verb));
     }
 
-    fn start(&mut self, verb: Verb) {
+    pub(super) fn start(&mut self, verb: Verb) {
         self.verb = Some(verb);
         self.counters.began(verb);
         if matches!(verb, Verb::Noop | Verb::Vrfy | Verb::Etrn | Verb::Rset | Verb::Help) {
@@ -191,20 +177,20 @@ impl Session {
 
     // Answers.
 
-    fn accept(&mut self, reply: Reply) -> Next {
+    pub(super) fn accept(&mut self, reply: Reply) -> Next {
         if let Some(verb) = self.verb {
             self.counters.succeeded(verb);
         }
         self.said(reply)
     }
 
-    fn refuse(&mut self, reply: Reply) -> Next {
+    pub(super) fn refuse(&mut self, reply: Reply) -> Next {
         self.counters.error();
         self.said(reply)
     }
 
     /// The reply, or the end: 421 and 521 always close, and so does the hard error limit.
-    fn said(&mut self, reply: Reply) -> Next {
+    pub(super) fn said(&mut self, reply: Reply) -> Next {
         let over = self.counters.is_over(&self.settings.limits);
         let closing = matches!(reply.code, 421 | 521);
         if !over && !closing {
@@ -218,7 +204,7 @@ impl Session {
         Next::Close { reply, too_many_errors: (over && !closing).then_some(last) }
     }
 
-    fn ask(&mut self, pending: Pending, ask: Ask) -> Next {
+    pub(super) fn ask(&mut self, pending: Pending, ask: Ask) -> Next {
         self.pending = pending;
         Next::Ask(ask)
     }
@@ -289,340 +275,11 @@ impl Session {
         self.notes.push(Note::BadAddress(verb, text.clone()));
         self.refuse(bad_address_reply(verb))
     }
-
-    // HELO.
-
-    fn helo_command(&mut self, verb: Verb, rest: &str) -> Refused {
-        let name = match Command::with_arguments(verb, rest).map_err(Syntax::reply)? {
-            Command::Helo(name) | Command::Ehlo(name) => name,
-            _ => return Err(Syntax::Arguments(verb).reply()),
-        };
-        self.reset();
-        let name = neutral(&name);
-        let esmtp = verb == Verb::Ehlo;
-        self.helo = None;
-        Ok(self.ask(Pending::Helo(name.clone(), esmtp), Ask::Helo { name, esmtp }))
-    }
-
-    // MAIL and RCPT.
-
-    fn mail(&mut self, rest: &str) -> Refused {
-        if self.settings.helo_required && self.helo.is_none() {
-            return Err(sequence("Error: send HELO/EHLO first"));
-        }
-        if self.transaction.is_some() {
-            return Err(sequence("Error: nested MAIL command"));
-        }
-        if self.bdat != BdatState::None {
-            return Err(sequence("Error: MAIL after BDAT"));
-        }
-        let Ok(Command::Mail(PathCommand { path, params })) = Command::with_arguments(Verb::Mail, rest)
-        else {
-            return Err(Syntax::Arguments(Verb::Mail).reply());
-        };
-        let mut mail = MailParams { text: path.to_owned(), ..MailParams::default() };
-        for p in &params {
-            mail.add(p, &self.settings)?;
-        }
-        mail.sender = self.address(Verb::Mail, path)?;
-        self.check_utf8(Verb::Mail, &mail.sender, path, mail.smtputf8)?;
-        self.check_size(&mail)?;
-        Ok(self.ask(Pending::Mail(Box::new(mail.clone())), Ask::Mail(mail)))
-    }
-
-    fn check_size(&mut self, mail: &MailParams) -> Result<(), Reply> {
-        let limit = self.settings.size_limit;
-        if limit == 0 || mail.size <= limit {
-            return Ok(());
-        }
-        let reply = Reply::new(552, Status::new(5, 3, 4), "Message size exceeds fixed limit");
-        self.notes.push(Note::SizeRejected(reply.clone(), mail.sender.clone()));
-        Err(reply)
-    }
-
-    fn rcpt(&mut self, rest: &str) -> Refused {
-        let Some(t) = self.transaction.as_deref() else { return Err(sequence("Error: need MAIL command")) };
-        let smtputf8 = t.mail.smtputf8;
-        if self.bdat != BdatState::None {
-            return Err(sequence("Error: RCPT after BDAT"));
-        }
-        let Ok(Command::Rcpt(PathCommand { path, params })) = Command::with_arguments(Verb::Rcpt, rest)
-        else {
-            return Err(Syntax::Arguments(Verb::Rcpt).reply());
-        };
-        let recipient = self.address(Verb::Rcpt, path)?;
-        self.check_utf8(Verb::Rcpt, &recipient, path, smtputf8)?;
-        let mut rcpt = RcptParams { recipient, text: path.to_owned(), ..RcptParams::default() };
-        for p in &params {
-            rcpt.add(p, &self.settings, smtputf8).map_err(|e| self.bad_param(e))?;
-        }
-        if let Some(next) = self.too_many_recipients() {
-            return Ok(next);
-        }
-        Ok(self.ask(Pending::Rcpt(path.to_owned()), Ask::Rcpt(rcpt)))
-    }
-
-    fn bad_param(&mut self, e: BadParam) -> Reply {
-        match e {
-            BadParam::Reply(reply) => reply,
-            BadParam::Notify(reply, word, all) => {
-                self.notes.push(Note::BadNotify(word, all));
-                reply
-            }
-        }
-    }
-
-    fn too_many_recipients(&mut self) -> Option<Next> {
-        let limits = self.settings.limits;
-        let t = self.transaction.as_deref_mut()?;
-        if t.recipients < limits.recipients {
-            return None;
-        }
-        t.overshoot = t.overshoot.saturating_add(1);
-        let within = t.overshoot <= limits.recipient_overshoot;
-        let reply = Reply::new(452, Status::new(4, 5, 3), "Error: too many recipients");
-        Some(if within { self.accept(reply) } else { self.refuse(reply) })
-    }
-
-    /// The address in internal form, without its source route.
-    fn address(&mut self, verb: Verb, path: &str) -> Result<String, Reply> {
-        let rules = PathRules { strict: self.settings.strict_envelopes, allow_empty: verb == Verb::Mail };
-        if path.starts_with('<') && !path.contains('>') {
-            return Err(bad_address_reply(verb));
-        }
-        match parse_path(path, rules) {
-            Ok(address) => Ok(without_route(&address).to_owned()),
-            Err(_) => {
-                self.notes.push(Note::BadAddress(verb, path.to_owned()));
-                Err(bad_address_reply(verb))
-            }
-        }
-    }
-
-    /// RFC 6531: a domain in UTF-8 needs SMTPUTF8; with `strict_smtputf8` everything in UTF-8 does.
-    fn check_utf8(&mut self, verb: Verb, address: &str, path: &str, said: bool) -> Result<(), Reply> {
-        if said || address.is_ascii() || !self.settings.smtputf8 {
-            return Ok(());
-        }
-        let domain_is_ascii = address.rsplit_once('@').is_none_or(|(_, d)| d.is_ascii());
-        if domain_is_ascii && !self.settings.strict_smtputf8 {
-            return Ok(());
-        }
-        self.notes.push(Note::BadAddress(verb, path.to_owned()));
-        Err(bad_address_reply(verb))
-    }
-
-    // Content.
-
-    fn data(&mut self, rest: &str) -> Refused {
-        if self.bdat != BdatState::None {
-            return Err(sequence("Error: DATA after BDAT"));
-        }
-        match self.transaction.as_deref() {
-            None => return Err(need_rcpt()),
-            Some(t) if t.recipients == 0 => return Err(no_recipients()),
-            Some(_) => {}
-        }
-        Command::with_arguments(Verb::Data, rest).map_err(Syntax::reply)?;
-        Ok(self.ask(Pending::Data, Ask::Data))
-    }
-
-    /// The content of DATA is in, and this became of it. The transaction is over.
-    pub fn data_done(&mut self, result: Result<Reply, Reply>) -> Next {
-        self.reset();
-        match result {
-            Ok(reply) => {
-                self.counters.forgive();
-                self.accept(reply)
-            }
-            Err(reply) => self.refuse(reply),
-        }
-    }
-
-    fn bdat(&mut self, rest: &str, line: &str) -> Refused {
-        if self.settings.discarded.has(Keyword::Chunking) {
-            return Err(not_implemented(521));
-        }
-        let chunk = match Command::with_arguments(Verb::Bdat, rest) {
-            Ok(Command::Bdat(chunk)) => chunk,
-            _ => {
-                self.notes.push(Note::BadChunk(line.to_owned()));
-                return Err(Syntax::Arguments(Verb::Bdat).reply());
-            }
-        };
-        let refused = self.chunk_refused(chunk);
-        let first = refused.is_none() && self.bdat == BdatState::None;
-        self.bdat = if refused.is_some() { BdatState::Failed } else { BdatState::Open };
-        self.pending = Pending::Chunk(chunk, refused.clone());
-        Ok(Next::Chunk { chunk, refused, first })
-    }
-
-    fn chunk_refused(&mut self, chunk: Chunk) -> Option<Reply> {
-        if chunk.size == 0 && !chunk.last {
-            self.notes.push(Note::NullChunk);
-            return Some(Reply::new(551, Status::new(5, 7, 1), "Null BDAT request"));
-        }
-        if self.bdat == BdatState::Failed {
-            let text = format!("Discarded {} bytes after earlier error", chunk.size);
-            return Some(Reply::new(551, Status::new(5, 0, 0), text));
-        }
-        match self.transaction.as_deref() {
-            None => return Some(need_rcpt()),
-            Some(t) if t.recipients == 0 => return Some(no_recipients()),
-            Some(_) => {}
-        }
-        let limit = self.settings.size_limit;
-        if limit > 0 && chunk.size > limit {
-            self.notes.push(Note::LargeChunk);
-            return Some(Reply::new(552, Status::new(5, 3, 4), "Chunk exceeds message size limit"));
-        }
-        None
-    }
-
-    /// The chunk of [`Next::Chunk`] is in (or thrown away). `result`: `Ok(Some)` is the answer to the message as a whole
-    /// after the last chunk, `Ok(None)` more is to come, `Err` it failed now.
-    pub fn chunk_done(&mut self, result: Result<Option<Reply>, Reply>) -> Next {
-        let Pending::Chunk(chunk, refused) = std::mem::take(&mut self.pending) else {
-            return self.refuse(need_rcpt());
-        };
-        let result = refused.map_or(result, Err);
-        if result.is_err() {
-            self.bdat = BdatState::Failed;
-        }
-        if chunk.last {
-            self.reset();
-        }
-        match result {
-            Err(reply) => self.refuse(reply),
-            Ok(None) => self.accept(Reply::new(250, OK, format!("Ok: {} bytes", chunk.size))),
-            Ok(Some(reply)) => {
-                self.counters.forgive();
-                self.accept(reply)
-            }
-        }
-    }
-
-    fn reset(&mut self) {
-        self.transaction = None;
-        self.bdat = BdatState::None;
-    }
-
-    // The rest.
-
-    fn rset(&mut self, rest: &str) -> Refused {
-        Command::with_arguments(Verb::Rset, rest).map_err(Syntax::reply)?;
-        self.reset();
-        Ok(self.accept(Reply::new(250, OK, "Ok")))
-    }
-
-    fn quit(&mut self) -> Next {
-        self.reset();
-        self.accept(Reply::new(221, OK, "Bye"));
-        Next::Close { reply: Reply::new(221, OK, "Bye"), too_many_errors: None }
-    }
-
-    fn vrfy(&mut self, rest: &str) -> Refused {
-        if self.settings.disable_vrfy {
-            return Err(Reply::new(502, SEQUENCE, "VRFY command is disabled"));
-        }
-        let Command::Vrfy(text, said) = Command::with_arguments(Verb::Vrfy, rest).map_err(Syntax::reply)?
-        else {
-            return Err(Syntax::Arguments(Verb::Vrfy).reply());
-        };
-        let address = self.address(Verb::Vrfy, &text)?;
-        self.check_utf8(Verb::Vrfy, &address, &text, said)?;
-        Ok(self.ask(Pending::Vrfy(text.clone()), Ask::Vrfy { address, text }))
-    }
-
-    fn etrn(&mut self, rest: &str) -> Refused {
-        if self.settings.helo_required && self.helo.is_none() {
-            return Err(Reply::plain(503, "Error: send HELO/EHLO first"));
-        }
-        if self.transaction.is_some() {
-            return Err(Reply::plain(503, "Error: MAIL transaction in progress"));
-        }
-        let Command::Etrn(name) = Command::with_arguments(Verb::Etrn, rest).map_err(Syntax::reply)? else {
-            return Err(Syntax::Arguments(Verb::Etrn).reply());
-        };
-        let name = name.strip_prefix(['@', '#']).unwrap_or(name);
-        if name.is_empty() {
-            return Err(Reply::plain(501, "Error: invalid parameter syntax"));
-        }
-        Ok(self.ask(Pending::Other, Ask::Etrn(name.to_owned())))
-    }
-
-    fn xclient(&mut self, rest: &str) -> Refused {
-        if self.transaction.is_some() {
-            return Err(sequence("Error: MAIL transaction in progress"));
-        }
-        if !self.settings.xclient {
-            return Err(not_authorized());
-        }
-        let Command::Xclient(list) = Command::with_arguments(Verb::Xclient, rest).map_err(Syntax::reply)?
-        else {
-            return Err(Syntax::Arguments(Verb::Xclient).reply());
-        };
-        Ok(self.ask(Pending::Other, Ask::Xclient(list)))
-    }
-
-    fn xforward(&mut self, rest: &str) -> Refused {
-        if self.transaction.is_some() {
-            return Err(sequence("Error: MAIL transaction in progress"));
-        }
-        if !self.settings.xforward {
-            return Err(not_authorized());
-        }
-        let Command::Xforward(list) = Command::with_arguments(Verb::Xforward, rest).map_err(Syntax::reply)?
-        else {
-            return Err(Syntax::Arguments(Verb::Xforward).reply());
-        };
-        Ok(self.ask(Pending::Other, Ask::Xforward(list)))
-    }
-
-    fn unknown(&mut self, line: &str) -> Refused {
-        if is_foreign(line) {
-            self.notes.push(Note::Foreign(line.to_owned()));
-            return Ok(self.goodbye());
-        }
-        Err(Reply::new(500, Status::new(5, 5, 2), "Error: command not recognized"))
-    }
-
-    /// The last word to a client that speaks something else (`smtpd_forbidden_commands` too).
-    pub fn goodbye(&mut self) -> Next {
-        self.counters.error();
-        let reply = Reply::new(221, Status::new(2, 7, 0), "Error: I can break rules, too. Goodbye.");
-        Next::Close { reply, too_many_errors: None }
-    }
 }
 
 /// HELP is not one of the commands yet that are counted by themselves.
 fn counted(verb: Verb) -> Verb {
     if verb == Verb::Help { Verb::Unknown } else { verb }
-}
-
-fn no_recipients() -> Reply {
-    Reply::new(554, SEQUENCE, "Error: no valid recipients")
-}
-
-fn bad_address_reply(verb: Verb) -> Reply {
-    match verb {
-        Verb::Mail => Reply::new(501, Status::new(5, 1, 7), "Bad sender address syntax"),
-        _ => Reply::new(501, Status::new(5, 1, 3), "Bad recipient address syntax"),
-    }
-}
-
-/// `user@example.com` of `@a,@b:user@example.com`.
-fn without_route(address: &str) -> &str {
-    match address.strip_prefix('@').and_then(|r| r.split_once(':')) {
-        Some((_, rest)) => rest,
-        None => address,
-    }
-}
-
-/// A name for logs and tables: characters with a meaning in headers become `?`.
-fn neutral(name: &str) -> String {
-    let odd = |c: char| c.is_control() || " <>()\\\";@".contains(c);
-    name.chars().map(|c| if odd(c) { '?' } else { c }).collect()
 }
 
 #[cfg(test)]

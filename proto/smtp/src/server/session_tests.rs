@@ -1,5 +1,8 @@
 use super::*;
-use crate::server::Limits;
+use crate::server::{
+    Limits,
+    envelope::{neutral, without_route},
+};
 
 /// Plays a dialogue: `C:` lines are commands that everybody agrees with, `S:` lines the replies.
 fn check(settings: Settings, dialogue: &str) {

@@ -1,0 +1,134 @@
+//! Sending replies, and what a connection writes to the log.
+
+use crate::escape::escaped;
+use crate::{
+    config::discard_text,
+    connection::{Connection, Flow},
+    reply::with_footer,
+};
+use base_calls::Timestamp;
+use base_net::NetError;
+use mail_restrict::{Facts, Stage};
+use proto_smtp::{Keyword, Reply, server::Note};
+
+impl Connection {
+    // Sending.
+
+    pub(crate) async fn send(&mut self, mut reply: Reply) -> Result<(), NetError> {
+        if self.session.is_slow() && !self.shared.config.error_sleep.is_zero() {
+            self.stream.flush().await?;
+            tokio::time::sleep(self.shared.config.error_sleep).await;
+        }
+        self.finish_reply(&mut reply);
+        self.transcript.server(&reply);
+        reply.write_to(self.stream.output());
+        // What is queued goes out with the next wait for input; a batch of commands gets its replies together.
+        if self.stream.output().len() > 16 * 1024 {
+            self.stream.flush().await?;
+        }
+        Ok(())
+    }
+
+    fn finish_reply(&self, reply: &mut Reply) {
+        if self.session.settings().discarded.has(Keyword::EnhancedStatusCodes) {
+            reply.status = None;
+        }
+        with_footer(reply, &self.shared.config.footer, |name| self.footer_value(name));
+    }
+
+    fn footer_value(&self, name: &str) -> Option<String> {
+        Some(match name {
+            "client_address" => self.peer.addr.clone(),
+            "client_name" => self.peer.name.clone(),
+            "client_port" => self.port.to_string(),
+            "helo_name" => self.session.helo()?.to_owned(),
+            "sender" => self.session.transaction()?.mail.sender.clone(),
+            "server_name" => self.hostname().to_owned(),
+            "localtime" => Timestamp::now().mail_date(),
+            _ => return None,
+        })
+    }
+
+    pub(crate) async fn close_with(&mut self, reply: Reply) -> Result<Flow, NetError> {
+        self.send(reply).await?;
+        self.stream.flush().await?;
+        Ok(Flow::Close)
+    }
+
+    // Logging.
+
+    pub(crate) fn info(&self, text: std::fmt::Arguments<'_>) {
+        self.shared.deps.log.info(&self.source, text);
+    }
+
+    pub(crate) fn warning(&self, text: std::fmt::Arguments<'_>) {
+        self.shared.deps.log.warning(&self.source, text);
+    }
+
+    pub(crate) fn queue_id_text(&self) -> String {
+        self.message.as_ref().map_or_else(|| "NOQUEUE".to_owned(), |m| m.id().to_string())
+    }
+
+    pub(crate) fn log_notes(&mut self) {
+        for note in self.session.take_notes() {
+            self.log_note(note);
+        }
+    }
+
+    pub(crate) fn log_note(&mut self, note: Note) {
+        let from = self.peer.namaddr();
+        let id = self.queue_id_text();
+        match note {
+            Note::BadAddress(verb, text) => {
+                let verb = verb.name();
+                self.warning(format_args!("Illegal address syntax from {from} in {verb} command: {text}"));
+            }
+            Note::BadNotify(word, all) => {
+                self.warning(format_args!("unknown DSN NOTIFY command value \"{word}\" in \"{all}\""));
+            }
+            Note::BadChunk(line) => {
+                let line = escaped(line.as_bytes());
+                self.warning(format_args!("{id}: malformed BDAT command syntax from {from}: {line}"));
+            }
+            Note::NullChunk => self.warning(format_args!("{id}: null BDAT request from {from}")),
+            Note::LargeChunk => {
+                self.warning(format_args!("{id}: BDAT request from {from} exceeds message size limit"));
+            }
+            Note::Foreign(line) => {
+                let line = escaped(line.as_bytes());
+                self.warning(format_args!("non-SMTP command from {from}: {line}"));
+            }
+            Note::SizeRejected(reply, sender) => {
+                let facts = Facts { sender: Some(&sender), ..self.facts(Stage::Mail) };
+                self.shared.restrict.note(&facts, "reject", &reply.one_line());
+            }
+        }
+    }
+
+    pub(crate) fn log_discarded_keywords(&self) {
+        if let Some(words) = discard_text(self.session.settings().discarded) {
+            self.info(format_args!("discarding EHLO keywords: {words}"));
+        }
+    }
+
+    /// What restrictions may know.
+    pub(crate) fn facts(&self, stage: Stage) -> Facts<'_> {
+        let transaction = self.session.transaction();
+        Facts {
+            source: &self.source,
+            stage,
+            client: &self.peer,
+            helo: self.session.helo(),
+            protocol: self.session.protocol(),
+            sender: transaction.map(|t| t.mail.sender.as_str()),
+            recipient: None,
+            recipients: transaction.map_or(0, |t| t.recipients),
+            etrn: None,
+            queue_id: self.message.as_ref().map(|m| m.id()),
+            pipelined: self.pipelined,
+            sasl_username: None,
+            encrypted: false,
+            size: transaction.map_or(0, |t| t.mail.size),
+        }
+    }
+}

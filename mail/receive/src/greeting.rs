@@ -1,0 +1,145 @@
+//! The beginning of a connection: client names, counting, early talkers, the banner; also after XCLIENT.
+
+use crate::{
+    client,
+    config::{LocalRewrite, discard_for},
+    connection::{Connection, Flow, synchronization},
+};
+use base_log::lines::Connect;
+use base_net::NetError;
+use mail_restrict::{Peer, Stage};
+use proto_dsn::Status;
+use proto_smtp::{BareLf, Reply, server::Settings};
+use std::{sync::Arc, time::Instant};
+
+impl Connection {
+    // The beginning.
+
+    pub(crate) async fn greet(&mut self) -> Result<Flow, NetError> {
+        let shared = Arc::clone(&self.shared);
+        if shared.config.peername_lookup {
+            client::find_names(&mut self.peer, &shared.deps.resolver, &shared.deps.log, &self.source).await;
+        }
+        shared.deps.log.line(&self.source, &Connect { name: &self.peer.name, addr: &self.peer.addr });
+        self.limited = !matches(&self.peer, &shared.lists.limit_exceptions).await;
+        if !self.count_connection() {
+            let text = format!("{} Error: too many connections from {}", self.hostname(), self.peer.addr);
+            return self.close_with(Reply::new(421, Status::new(4, 7, 0), text)).await;
+        }
+        self.settle().await;
+        if let Some(flow) = self.early_talk().await? {
+            return Ok(flow);
+        }
+        let (reply, flow) = self.greeting().await;
+        self.send(reply).await?;
+        Ok(flow)
+    }
+
+    /// Settings that depend on who the client is.
+    pub(crate) async fn settle(&mut self) {
+        let settings = self.settings_for_client().await;
+        self.session.restart(settings);
+        let shared = Arc::clone(&self.shared);
+        if shared.config.bare_lf != BareLf::Allow
+            && matches(&self.peer, &shared.lists.bare_lf_exclusions).await
+        {
+            self.bare_lf = BareLf::Allow;
+        }
+        self.rewrite_local = self.rewrites_locally().await;
+    }
+
+    async fn settings_for_client(&mut self) -> Settings {
+        let shared = Arc::clone(&self.shared);
+        let mut settings = shared.config.settings.clone();
+        settings.limits = self.pressure().limits;
+        settings.xclient = matches(&self.peer, &shared.lists.xclient).await;
+        settings.xforward = matches(&self.peer, &shared.lists.xforward).await;
+        settings.verp = matches(&self.peer, &shared.lists.verp).await;
+        if !shared.lists.discard.is_empty() {
+            let own = shared.lists.discard.find(&self.peer.addr).await.unwrap_or_default();
+            let (set, bad) = discard_for(own, settings.discarded);
+            settings.discarded = set;
+            if let Some(word) = bad {
+                shared.deps.log.warning(&self.source, format_args!("unknown EHLO keyword: {word}"));
+            }
+        }
+        settings
+    }
+
+    /// `local_header_rewrite_clients`.
+    async fn rewrites_locally(&mut self) -> bool {
+        let Some(ip) = self.peer.ip else { return true };
+        let shared = Arc::clone(&self.shared);
+        for rule in &shared.lists.local_rewrite {
+            let yes = match rule {
+                LocalRewrite::InetInterfaces => ip.is_loopback() || self.peer.server_ip == Some(ip),
+                LocalRewrite::Mynetworks => matches(&self.peer, &shared.lists.mynetworks).await,
+                LocalRewrite::SaslAuthenticated => false,
+                LocalRewrite::AddressMap(maps) => maps.find(&self.peer.addr).await.is_ok_and(|v| v.is_some()),
+            };
+            if yes {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Counts the client; false: there are too many of it.
+    fn count_connection(&mut self) -> bool {
+        let config = &self.shared.config;
+        let (unit, limits) = (config.rate_unit, config.client_limits);
+        if self.peer.ip.is_none() {
+            return true;
+        }
+        let (counted, n) =
+            self.shared.deps.anvil.connect(&self.shared.service, &self.peer.addr, unit, Instant::now());
+        self.counted = Some(counted);
+        let over = |value: u32, limit: u32| limit > 0 && value > limit && self.limited;
+        if over(n.open, limits.connections) {
+            self.over_limit("Connection concurrency", n.open);
+            return false;
+        }
+        if over(n.rate, limits.connection_rate) {
+            self.over_limit("Connection rate", n.rate);
+            return false;
+        }
+        true
+    }
+
+    pub(crate) fn over_limit(&self, what: &str, value: u32) {
+        let (from, service) = (self.peer.namaddr(), &self.shared.service);
+        self.warning(format_args!("{what} limit exceeded: {value} from {from} for service {service}"));
+    }
+
+    /// The client talks before it was greeted.
+    async fn early_talk(&mut self) -> Result<Option<Flow>, NetError> {
+        if self.stream.arrived().await && self.improper_pipelining() {
+            return self.close_with(synchronization()).await.map(Some);
+        }
+        Ok(None)
+    }
+
+    /// The banner, or a refusal in its place.
+    pub(crate) async fn greeting(&mut self) -> (Reply, Flow) {
+        let mut memory = std::mem::take(&mut self.memory);
+        let shared = Arc::clone(&self.shared);
+        let outcome = shared.restrict.connect(&self.facts(Stage::Connect), &mut memory).await;
+        self.memory = memory;
+        let Some(refusal) = outcome.refusal else {
+            return (Reply::plain(220, shared.config.banner.clone()), Flow::Continue);
+        };
+        let denied = format!("Error: access denied for {}", self.peer.namaddr());
+        self.session.deny(Reply::new(503, Status::new(5, 7, 0), denied));
+        let closing = matches!(refusal.code, 421 | 521);
+        (crate::reply::of_refusal(refusal), if closing { Flow::Close } else { Flow::Continue })
+    }
+}
+
+/// Whether the list has the client. A list that cannot be asked has nobody.
+async fn matches(peer: &Peer, list: &base_tables::MatchList) -> bool {
+    let Some(ip) = peer.ip else { return !list.is_empty() };
+    match list.matches_client_now(&peer.name, ip) {
+        Some(answer) => answer.unwrap_or(false),
+        None => list.matches_client(&peer.name, ip).await.unwrap_or(false),
+    }
+}
