@@ -266,14 +266,41 @@ fn damage_is_set_aside_once_and_never_stops_the_start() {
 #[test]
 fn the_state_after_a_clean_stop_is_exact() {
     for seed in 1..20 {
-        let (disk, mut world) = run_with(Faults::default(), seed, 200);
+        let (disk, mut world) = run_with(Faults::default(), seed, 400);
         all_synced(&mut world);
-        let spool = open(&disk.crash(Some(&mut Rng(seed)))).unwrap();
-        check(&spool, &world, &format!("seed {seed}"), false);
-        let pending = |p: &Progress| p.recipients.iter().all(|r| matches!(r, RecipientState::Pending));
-        let touched = world.iter().filter(|(_, k)| k.committed && !k.removed && !k.changes.is_empty());
-        for (id, _) in touched {
-            assert!(!pending(&wait(spool.load(*id)).unwrap().1));
+        let mut rng = Rng(seed);
+        for round in 0..6 {
+            let spool = open(&disk.crash(Some(&mut rng))).unwrap();
+            check(&spool, &world, &format!("seed {seed}, power lost {round}"), false);
+            let touched = world.iter().filter(|(_, k)| k.committed && !k.removed && !k.changes.is_empty());
+            for (id, _) in touched {
+                let found = wait(spool.load(*id)).unwrap().1;
+                assert!(found.recipients.iter().any(|r| !matches!(r, RecipientState::Pending)));
+            }
         }
     }
+}
+
+#[test]
+fn what_was_in_a_freed_segment_stays_gone() {
+    let disk = SimDisk::new(Faults::default());
+    let spool = open(&disk).unwrap();
+    let mut rng = Rng(11);
+    let mut last: Vec<QueueId> = Vec::new();
+    for _ in 0..60 {
+        let new: Vec<QueueId> = (0..2 + rng.next() % 12).map(|_| put(&spool, &[b'z'; 2500]).unwrap()).collect();
+        for id in std::mem::replace(&mut last, new) {
+            wait(spool.remove(id)).unwrap();
+        }
+        put(&spool, b"sync").map(|id| last.push(id)).unwrap();
+        for _ in 0..8 {
+            let after = open(&disk.crash(Some(&mut rng))).unwrap();
+            let mut found: Vec<QueueId> = after.list(0, 10000).iter().map(|s| s.id).collect();
+            found.sort();
+            let mut expected = last.clone();
+            expected.sort();
+            assert_eq!(found, expected);
+        }
+    }
+    assert!(spool.stats().free_segments > 0);
 }

@@ -358,10 +358,10 @@ mod tests {
       638 recipient: alice@example.com
       657 done_recipient: done@example.com
       675 *** MESSAGE CONTENTS hold/4ABCDE ***
-      727 *** HEADER EXTRACTED hold/4ABCDE ***
-      729 named_attribute: encoding=8bit
-      744 *** MESSAGE FILE END hold/4ABCDE ***";
+      730 *** HEADER EXTRACTED hold/4ABCDE ***
+      732 named_attribute: encoding=8bit
+      747 *** MESSAGE FILE END hold/4ABCDE ***";
         check("eo", 0, &expect.replace("654", "677"));
-        check("eod", 744, "*** ENVELOPE RECORDS hold/4ABCDE ***\n      744  69 *** MESSAGE FILE END hold/4ABCDE ***");
+        check("eod", 747, "*** ENVELOPE RECORDS hold/4ABCDE ***\n      747  69 *** MESSAGE FILE END hold/4ABCDE ***");
     }
 }
