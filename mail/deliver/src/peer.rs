@@ -71,7 +71,6 @@ async fn serve(stream: TcpStream, rules: Arc<Vec<Rule>>, log: Arc<Mutex<Vec<Stri
     let mut lines = BufReader::new(read).lines();
     let mut accepted = 0;
     let mut lmtp = false;
-    let mut data = false;
     let mut command = "BANNER".to_owned();
     loop {
         let reply = rules.iter().find(|(p, _)| command.starts_with(p)).map_or("", |r| r.1);
@@ -86,7 +85,7 @@ async fn serve(stream: TcpStream, rules: Arc<Vec<Rule>>, log: Arc<Mutex<Vec<Stri
             Some("RCPT") if reply.starts_with('2') => accepted += 1,
             _ => {}
         }
-        data = command == "DATA" && reply.starts_with('3');
+        let data = command == "DATA" && reply.starts_with('3');
         let times = if command == "." && lmtp { accepted } else { 1 };
         let text = format!("{}\r\n", reply.replace('|', "\r\n")).repeat(times);
         if write.write_all(text.as_bytes()).await.is_err() || command == "QUIT" {

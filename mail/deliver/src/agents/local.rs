@@ -4,4 +4,4 @@ use super::Agent;
 use crate::courier::Courier;
 
 /// local(8).
-pub const AGENT: Agent = Agent { command: "local", make: Courier::new };
+pub const AGENT: Agent = Agent { command: "local", make: Courier::agent };

@@ -4,4 +4,4 @@ use super::Agent;
 use crate::courier::Courier;
 
 /// pipe(8).
-pub const AGENT: Agent = Agent { command: "pipe", make: Courier::new };
+pub const AGENT: Agent = Agent { command: "pipe", make: Courier::agent };

@@ -4,4 +4,4 @@ use super::Agent;
 use crate::courier::Courier;
 
 /// virtual(8).
-pub const AGENT: Agent = Agent { command: "virtual", make: Courier::new };
+pub const AGENT: Agent = Agent { command: "virtual", make: Courier::agent };

@@ -108,7 +108,7 @@ impl Client {
         match found.hosts {
             Ok(list) => self.try_hosts(work, hop, list, last).await,
             Err(NoHosts::Unresolved(d)) => {
-                work.why = Some(d);
+                work.why = Some(*d);
                 Next::Host
             }
             Err(NoHosts::Loop) => self.best_mx(work, &parsed, hop).await,
@@ -234,7 +234,7 @@ impl Client {
     /// The session after a delivery: kept, or closed.
     fn leave(&self, session: Session, keep: bool) {
         let unwanted = if keep && session.may_continue(&self.cfg) {
-            self.pool.put(session, self.cfg.cache_time).err()
+            self.pool.put(session, self.cfg.cache_time)
         } else {
             Some(session)
         };

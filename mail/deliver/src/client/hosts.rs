@@ -1,9 +1,14 @@
 //! The hosts of a next hop in the order of trying: MX by preference, equal ones shuffled, addresses by family
 //! (RFC 5321 5.1, RFC 7505, RFC 974's loop rule).
 
-use super::{config::{ClientConfig, Preference}, nexthop::NextHop, texts};
+use super::{
+    config::{ClientConfig, Preference},
+    nexthop::NextHop,
+    texts,
+};
 use base_calls::Diagnosis;
-use base_dns::{DnsError, Mx, Resolver};
+use base_dns::{DnsError, Hosts, Mx, Resolver};
+use base_net::Protocols;
 use proto_dsn::Status;
 use rand::seq::SliceRandom;
 use std::net::{IpAddr, SocketAddr};
@@ -21,9 +26,30 @@ pub(crate) enum Candidate {
 #[derive(Debug)]
 pub(crate) enum NoHosts {
     /// The name service says so; another next hop may help.
-    Unresolved(Diagnosis),
+    Unresolved(Box<Diagnosis>),
     /// We are the best host ourselves.
     Loop,
+}
+
+/// Where names are looked up; a test has its own.
+pub(crate) trait Names: Sync {
+    fn mx(&self, name: &str) -> impl Future<Output = Result<Vec<Mx>, DnsError>> + Send;
+    fn addresses(
+        &self,
+        name: &str,
+        families: Protocols,
+        hosts: Hosts,
+    ) -> impl Future<Output = Result<Vec<IpAddr>, DnsError>> + Send;
+}
+
+impl Names for Resolver {
+    async fn mx(&self, name: &str) -> Result<Vec<Mx>, DnsError> {
+        Resolver::mx(self, name).await.map(|a| a.records)
+    }
+
+    async fn addresses(&self, name: &str, families: Protocols, hosts: Hosts) -> Result<Vec<IpAddr>, DnsError> {
+        self.host(name, families.v4, families.v6, hosts).await.map(|a| a.records)
+    }
 }
 
 /// What was found, and what the administrator should know.
@@ -33,7 +59,7 @@ pub(crate) struct Found {
 }
 
 /// Asks for the hosts of one next hop.
-pub(crate) async fn find(cfg: &ClientConfig, resolver: &Resolver, hop: &NextHop) -> Found {
+pub(crate) async fn find(cfg: &ClientConfig, resolver: &impl Names, hop: &NextHop) -> Found {
     let mut warnings = Vec::new();
     let hosts = match hop {
         NextHop::Unix(path) => Ok(vec![Candidate::Unix(path.clone())]),
@@ -49,12 +75,12 @@ pub(crate) async fn find(cfg: &ClientConfig, resolver: &Resolver, hop: &NextHop)
     Found { hosts, warnings }
 }
 
-async fn addresses(cfg: &ClientConfig, resolver: &Resolver, name: &str) -> Result<Vec<IpAddr>, DnsError> {
+async fn addresses(cfg: &ClientConfig, resolver: &impl Names, name: &str) -> Result<Vec<IpAddr>, DnsError> {
     let p = cfg.protocols;
     if let Ok(ip) = name.parse::<IpAddr>() {
         return if p.allows(ip) { Ok(vec![ip]) } else { Err(DnsError::NotFound) };
     }
-    resolver.host(name, p.v4, p.v6, cfg.hosts).await.map(|a| a.records)
+    resolver.addresses(name, p, cfg.hosts).await
 }
 
 /// The record type that a failure names: the one asked for last.
@@ -63,10 +89,10 @@ fn kind(cfg: &ClientConfig) -> &'static str {
 }
 
 fn unresolved(cfg: &ClientConfig, error: &DnsError, name: &str) -> NoHosts {
-    NoHosts::Unresolved(texts::dns(error, name, kind(cfg)))
+    NoHosts::Unresolved(Box::new(texts::dns(error, name, kind(cfg))))
 }
 
-async fn single(cfg: &ClientConfig, resolver: &Resolver, host: &str, port: u16) -> Result<Vec<Candidate>, NoHosts> {
+async fn single(cfg: &ClientConfig, resolver: &impl Names, host: &str, port: u16) -> Result<Vec<Candidate>, NoHosts> {
     let found = addresses(cfg, resolver, host).await.map_err(|e| unresolved(cfg, &e, host))?;
     Ok(candidates(host, ordered(cfg, found), port))
 }
@@ -91,21 +117,21 @@ fn ordered(cfg: &ClientConfig, mut list: Vec<IpAddr>) -> Vec<IpAddr> {
 
 async fn exchangers(
     cfg: &ClientConfig,
-    resolver: &Resolver,
+    resolver: &impl Names,
     domain: &str,
     port: u16,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Candidate>, NoHosts> {
     let records = match resolver.mx(domain).await {
-        Ok(answer) => answer.records,
+        Ok(records) => records,
         Err(e) if e.is_absent() || cfg.ignore_mx_lookup_error => return by_address(cfg, resolver, domain, port).await,
-        Err(e) => return Err(NoHosts::Unresolved(texts::dns(&e, domain, "MX"))),
+        Err(e) => return Err(NoHosts::Unresolved(Box::new(texts::dns(&e, domain, "MX")))),
     };
     if let [mx] = &records[..]
         && (mx.host.is_empty() || mx.host == ".")
     {
         let text = format!("Domain {domain} does not accept mail (nullMX)");
-        return Err(NoHosts::Unresolved(Diagnosis::new(Status::new(5, 1, 0), text)));
+        return Err(NoHosts::Unresolved(Box::new(Diagnosis::new(Status::new(5, 1, 0), text))));
     }
     of_exchangers(cfg, resolver, domain, port, records, warnings).await
 }
@@ -113,7 +139,7 @@ async fn exchangers(
 /// A domain without MX records is its own mail exchanger.
 async fn by_address(
     cfg: &ClientConfig,
-    resolver: &Resolver,
+    resolver: &impl Names,
     domain: &str,
     port: u16,
 ) -> Result<Vec<Candidate>, NoHosts> {
@@ -130,7 +156,7 @@ fn is_own(cfg: &ClientConfig, candidate: &Candidate) -> bool {
 
 async fn of_exchangers(
     cfg: &ClientConfig,
-    resolver: &Resolver,
+    resolver: &impl Names,
     domain: &str,
     port: u16,
     mut records: Vec<Mx>,
@@ -164,7 +190,7 @@ fn no_address(cfg: &ClientConfig, domain: &str, last: Option<(DnsError, &str)>) 
     let (error, name) = last.unwrap_or((DnsError::NoData, domain));
     match unresolved(cfg, &error, name) {
         NoHosts::Unresolved(d) if cfg.defer_if_no_mx_address => {
-            NoHosts::Unresolved(Diagnosis { status: d.status.with_class(4), ..d })
+            NoHosts::Unresolved(Box::new(Diagnosis { status: d.status.with_class(4), ..*d }))
         }
         other => other,
     }
@@ -177,3 +203,7 @@ fn without_ourselves(cfg: &ClientConfig, list: Vec<(u16, Candidate)>) -> Result<
         list.into_iter().filter(|(p, _)| ours.is_none_or(|o| *p < o)).map(|(_, c)| c).collect();
     if better.is_empty() { Err(NoHosts::Loop) } else { Ok(better) }
 }
+
+#[cfg(test)]
+#[path = "hosts_tests.rs"]
+mod tests;

@@ -80,11 +80,11 @@ impl Pool {
     }
 
     /// Keeps a session for `time`; gives it back when there are too many.
-    pub fn put(self: &Arc<Self>, session: Session, time: Duration) -> Result<(), Session> {
+    pub fn put(self: &Arc<Self>, session: Session, time: Duration) -> Option<Session> {
         let until = Instant::now() + time;
         let mut state = self.lock();
         if state.count >= MAX_IDLE {
-            return Err(session);
+            return Some(session);
         }
         state.count += 1;
         state.idle.entry(session.peer.key.clone()).or_default().push(Idle { session, until });
@@ -92,7 +92,7 @@ impl Pool {
             state.sweeping = true;
             tokio::spawn(sweep(Arc::downgrade(self), time));
         }
-        Ok(())
+        None
     }
 
     /// Takes out what is over, and says when the next one will be.

@@ -43,7 +43,7 @@ pub(crate) struct Courier {
 
 impl Courier {
     /// The agent of a service whose command is local, virtual or pipe.
-    pub fn new(service: &Service, cfg: &Config, deps: &Deps) -> Result<Arc<dyn Deliver>, Error> {
+    pub fn agent(service: &Service, cfg: &Config, deps: &Deps) -> Result<Arc<dyn Deliver>, Error> {
         let pipe = service.command == "pipe";
         let relay = if pipe { &service.name } else { &service.command };
         Ok(Arc::new(Self {
@@ -250,13 +250,16 @@ struct Worst {
 impl Worst {
     fn add(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Deferred(_) => self.deferred.get_or_insert(outcome),
-            Outcome::Failed(_) => self.failed.get_or_insert(outcome),
+            Outcome::Deferred(_) => {
+                self.deferred.get_or_insert(outcome);
+            }
+            Outcome::Failed(_) => {
+                self.failed.get_or_insert(outcome);
+            }
             Outcome::Sent(_) => {
                 self.sent.get_or_insert((Status::new(2, 0, 0), String::new()));
-                return;
             }
-        };
+        }
     }
 
     fn outcome(self, notice: Option<Diagnosis>) -> Outcome {

@@ -13,8 +13,10 @@ use tokio::{
     net::UnixListener,
 };
 
+type Asked = Arc<Mutex<Vec<(CourierRequest, Vec<u8>)>>>;
+
 /// Starts a courier in `dir` that gives the answers in turn; what it was asked is kept with the inline content.
-fn courier(dir: &std::path::Path, answers: Vec<CourierAnswer>) -> Arc<Mutex<Vec<(CourierRequest, Vec<u8>)>>> {
+fn courier(dir: &std::path::Path, answers: Vec<CourierAnswer>) -> Asked {
     std::fs::create_dir_all(dir.join("private")).unwrap();
     let listener = UnixListener::bind(dir.join("private/courier")).unwrap();
     let asked = Arc::new(Mutex::new(Vec::new()));
