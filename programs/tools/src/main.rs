@@ -18,6 +18,7 @@ mod say;
 mod sendmail;
 mod showq;
 mod tools;
+mod up;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 

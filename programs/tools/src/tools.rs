@@ -25,6 +25,7 @@ pub const ALL: &[Tool] = &[
     crate::postsuper::TOOL,
     crate::sendmail::TOOL,
     crate::showq::TOOL,
+    crate::up::TOOL,
 ];
 
 /// The tool called `name`.

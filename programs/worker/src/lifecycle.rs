@@ -4,11 +4,14 @@ use crate::{Process, listeners::Listeners, stages::{Fixed, Stages}};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use base_sys::handoff::{Channel, Order, Reply};
-use std::{io, sync::Arc, time::Duration};
-use tokio::io::{Interest, unix::AsyncFd};
+use std::{io, sync::Arc, thread, time::Duration};
+use tokio::sync::mpsc;
 
 /// How long open sessions may go on after a stop before they are cut.
 const STOP_GRACE: Duration = Duration::from_secs(4);
+
+/// How often the maildrop is looked at without a wake-up call (pickup's usual wake-up time in master.cf).
+const MAILDROP_SCAN: Duration = Duration::from_secs(60);
 
 /// Runs until master says stop or is gone.
 pub fn run(process: &Process, channel: Channel) -> Result<()> {
@@ -29,12 +32,12 @@ struct Running {
 }
 
 async fn obey(process: &Process, channel: Channel) -> Result<()> {
-    channel.set_nonblocking()?;
-    let channel = AsyncFd::with_interest(channel, Interest::READABLE)?;
+    let channel = Arc::new(channel);
+    let mut orders = listen(Arc::clone(&channel))?;
     let mut listeners = Listeners::default();
     let mut running: Option<Running> = None;
     loop {
-        match next_order(&channel).await? {
+        match orders.recv().await {
             Some(Order::Listener(key, fd)) => listeners.add(key, fd),
             Some(Order::Close(key)) => listeners.close(&key),
             Some(Order::Configured { generation }) => {
@@ -43,7 +46,7 @@ async fn obey(process: &Process, channel: Channel) -> Result<()> {
                     Ok(()) => Reply::Ready { generation },
                     Err(e) => Reply::Failed { generation, reason: format!("{e:#}") },
                 };
-                channel.get_ref().reply(&reply)?;
+                channel.reply(&reply)?;
                 if running.is_none() {
                     return result;
                 }
@@ -62,14 +65,18 @@ async fn obey(process: &Process, channel: Channel) -> Result<()> {
     Ok(())
 }
 
-async fn next_order(channel: &AsyncFd<Channel>) -> io::Result<Option<Order>> {
-    loop {
-        let mut ready = channel.readable().await?;
-        match ready.try_io(|c| c.get_ref().next_order()) {
-            Ok(order) => return order,
-            Err(_would_block) => {}
+/// A thread of its own waits for master; the end of the channel is the end of master.
+fn listen(channel: Arc<Channel>) -> io::Result<mpsc::Receiver<Order>> {
+    let (send, orders) = mpsc::channel(64);
+    let wait = move || {
+        while let Ok(Some(order)) = channel.next_order() {
+            if send.blocking_send(order).is_err() {
+                break;
+            }
         }
-    }
+    };
+    thread::Builder::new().name("orders".into()).spawn(wait)?;
+    Ok(orders)
 }
 
 /// Builds the stages from the configuration as it is now: all of it, or nothing changes.
@@ -79,6 +86,7 @@ async fn configure(process: &Process, running: &mut Option<Running>, listeners: 
             let fixed = Fixed::open(process)?;
             let stages = Arc::new(ArcSwap::from_pointee(Stages::build(process, &fixed)?));
             fixed.start(&stages.load_full())?;
+            tokio::spawn(scan_maildrop(Arc::clone(&stages)));
             *running = Some(Running { fixed, stages });
         }
         Some(r) => {
@@ -91,6 +99,15 @@ async fn configure(process: &Process, running: &mut Option<Running>, listeners: 
         listeners.start_new(process, &r.fixed, &r.stages);
     }
     Ok(())
+}
+
+/// Looks for mail that nobody woke us up for.
+async fn scan_maildrop(stages: Arc<ArcSwap<Stages>>) {
+    loop {
+        let pickup = Arc::clone(&stages.load().pickup);
+        pickup.scan().await;
+        tokio::time::sleep(MAILDROP_SCAN).await;
+    }
 }
 
 /// Lets sessions and deliveries end, then closes the spool.

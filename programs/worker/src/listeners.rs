@@ -164,7 +164,6 @@ struct Smtpd {
 
 impl Smtpd {
     async fn serve(self, listener: Listener, log: base_log::Log, source: base_log::Source) {
-        let local = listener.local();
         loop {
             let limit = self.stages.load().limit(&self.service);
             if limit > 0 {
@@ -172,13 +171,20 @@ impl Smtpd {
             }
             match listener.accept().await {
                 Ok((socket, peer)) => {
-                    let Some(server) = self.stages.load().server(&self.service) else { continue };
+                    let server = match self.stages.load().server(&self.service) {
+                        Some(Ok(server)) => server,
+                        Some(Err(refused)) => {
+                            log.fatal(&log.session_source(refused.source_name), refused.error);
+                            continue;
+                        }
+                        None => continue,
+                    };
                     let session = Session::begin(&self.all, &self.sessions);
                     let stressed = limit > 0 && self.sessions.count.load(Ordering::SeqCst) >= limit;
-                    let local = local.clone();
+                    let local = socket.local().unwrap_or(peer);
                     tokio::spawn(async move {
                         let _session = session;
-                        server.serve(socket, peer, local, stressed).await;
+                        server.serve_under(socket.boxed(), peer, local, stressed).await;
                     });
                 }
                 Err(e) => {

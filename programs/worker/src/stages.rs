@@ -2,7 +2,7 @@
 
 use crate::{Process, agents::AgentMap};
 use anyhow::{Context, Result};
-use base_calls::{Arrivals, Notifier, Queued, Route, Submit};
+use base_calls::{Arrivals, Fut, Notifier, Queued, Route, Submit};
 use base_conf::{Config, MasterCf, Service};
 use base_dns::Resolver;
 use base_log::Log;
@@ -10,8 +10,7 @@ use base_spool::{Damage, FileSpool, Spool};
 use base_tables::Tables;
 use mail_bounce::{Bounce, BounceConfig};
 use mail_cleanup::{Cleanup, CleanupConfig};
-use mail_receive::{Pickup, PickupConfig, SmtpServer};
-use mail_restrict::{Restrict, RestrictConfig};
+use mail_receive::{Anvil, Flush, Pickup, PickupConfig, SmtpConfig, SmtpServer, StartError};
 use mail_route::{RouteConfig, Router};
 use mail_schedule::{Agents, Handle, Parts, ScheduleConfig, Scheduler};
 use std::{
@@ -27,7 +26,7 @@ pub struct Fixed {
     spool: Arc<dyn Spool>,
     resolver: Resolver,
     arrivals: Arc<LateArrivals>,
-    clients: Arc<mail_receive::ClientTable>,
+    anvil: Anvil,
 }
 
 /// The scheduler's handle, for stages that are built before it starts.
@@ -59,7 +58,7 @@ impl Fixed {
             spool: Arc::new(spool),
             resolver: Resolver::new(base_dns::Options::default()),
             arrivals: Arc::default(),
-            clients: Arc::default(),
+            anvil: Anvil::new(),
         })
     }
 
@@ -96,13 +95,22 @@ fn damage_text(d: &Damage) -> String {
 
 /// Everything that a reload replaces.
 pub struct Stages {
-    /// SMTP servers by listener service (`smtp/inet`).
-    servers: HashMap<String, Arc<SmtpServer>>,
+    /// SMTP servers by listener service (`smtp/inet`); one that must not run says why.
+    servers: HashMap<String, Result<SmtpServer, Refused>>,
     /// Takes in what `sendmail` left in the maildrop.
     pub pickup: Arc<Pickup>,
     /// Sessions that a service may have at once (maxproc); zero: no limit.
     limits: HashMap<String, usize>,
     parts: Parts,
+}
+
+/// A service that must not run: each client finds the connection closed, and the log says why.
+#[derive(Clone)]
+pub struct Refused {
+    /// `postfix/smtpd`.
+    pub source_name: String,
+    /// The reason.
+    pub error: StartError,
 }
 
 /// While stages are built.
@@ -131,7 +139,7 @@ impl Stages {
     }
 
     /// The SMTP server of a listener.
-    pub fn server(&self, service: &str) -> Option<Arc<SmtpServer>> {
+    pub fn server(&self, service: &str) -> Option<Result<SmtpServer, Refused>> {
         self.servers.get(service).cloned()
     }
 
@@ -195,6 +203,7 @@ impl Builder<'_> {
 
     fn agents(&self) -> Result<Arc<dyn Agents>> {
         let mut map = AgentMap::default();
+        let transports = Arc::<mail_deliver::Transports>::default();
         for service in self.master.services.iter().filter(|s| s.kind == base_conf::ServiceKind::Unix) {
             let cfg = self.view_of(service);
             let deps = mail_deliver::Deps {
@@ -204,12 +213,59 @@ impl Builder<'_> {
                 route: Arc::clone(&self.route),
                 submit: self.cleanup(&cfg)?,
                 queue_directory: Path::new(&self.cfg.str("queue_directory")?).to_owned(),
+                transports: Arc::clone(&transports),
             };
             if let Some(agent) = mail_deliver::agent(service, &cfg, &deps)? {
                 map.add(&service.name, agent);
             }
         }
         Ok(Arc::new(map))
+    }
+
+    fn servers(&self) -> Result<(HashMap<String, Result<SmtpServer, Refused>>, HashMap<String, usize>)> {
+        let (mut servers, mut limits) = (HashMap::new(), HashMap::new());
+        let default_limit = usize::try_from(self.cfg.int("default_process_limit")?).unwrap_or(0);
+        for service in self.master.services.iter().filter(|s| s.command == "smtpd") {
+            let kind = if service.kind == base_conf::ServiceKind::Inet { "inet" } else { "unix" };
+            let key = format!("{}/{kind}", service.name);
+            let limit = service.maxproc.map_or(default_limit, |n| usize::try_from(n).unwrap_or(usize::MAX));
+            limits.insert(key.clone(), limit);
+            servers.insert(key, self.smtp_server(&self.view_of(service))?);
+        }
+        Ok((servers, limits))
+    }
+
+    fn smtp_server(&self, cfg: &Config) -> Result<Result<SmtpServer, Refused>> {
+        let deps = mail_receive::Deps {
+            submit: self.cleanup(cfg)?,
+            route: Arc::clone(&self.route),
+            tables: Arc::clone(&self.tables),
+            resolver: self.fixed.resolver.clone(),
+            log: self.fixed.log.clone(),
+            anvil: self.fixed.anvil.clone(),
+            flush: Some(self.flush()),
+        };
+        let config = Arc::new(SmtpConfig::from_config(cfg)?);
+        let source_name = format!("{}/smtpd", cfg.str("syslog_name")?);
+        Ok(SmtpServer::new(config, deps).map_err(|error| Refused { source_name, error }))
+    }
+
+    /// ETRN: asks the scheduler, which knows what waits for a domain.
+    fn flush(&self) -> Arc<dyn Fn(&str) -> Fut<'static, Flush> + Send + Sync> {
+        let arrivals = Arc::clone(&self.fixed.arrivals);
+        Arc::new(move |domain| {
+            if let Some(handle) = arrivals.0.get() {
+                handle.flush_domain(domain);
+            }
+            Box::pin(std::future::ready(Flush::Started))
+        })
+    }
+
+    fn pickup(&self) -> Result<Arc<Pickup>> {
+        let service = self.master.services.iter().find(|s| s.command == "pickup");
+        let cfg = service.map_or_else(|| self.cfg.process("pickup"), |s| self.view_of(s));
+        let config = Arc::new(PickupConfig::from_config(&cfg)?);
+        Ok(Arc::new(Pickup::new(config, self.cleanup(&cfg)?, self.fixed.log.clone())))
     }
 
     fn view_of(&self, service: &Service) -> Config {
