@@ -22,13 +22,8 @@ pub fn send_with_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<BorrowedFd<
     let raw = fd.map(|f| [f.as_raw_fd()]);
     let rights = raw.as_ref().map(|r| [ControlMessage::ScmRights(r)]);
     let control = rights.as_ref().map_or(&[][..], |r| &r[..]);
-    let sent = sendmsg::<()>(
-        socket.as_raw_fd(),
-        &[IoSlice::new(bytes)],
-        control,
-        MsgFlags::MSG_NOSIGNAL,
-        None,
-    )?;
+    let sent =
+        sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?;
     Ok(sent)
 }
 
@@ -36,12 +31,7 @@ pub fn send_with_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<BorrowedFd<
 pub fn recv_with_fd(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
     let mut space = cmsg_space!([RawFd; 4]);
     let mut parts = [IoSliceMut::new(buf)];
-    let got = recvmsg::<()>(
-        socket.as_raw_fd(),
-        &mut parts,
-        Some(&mut space),
-        MsgFlags::MSG_CMSG_CLOEXEC,
-    )?;
+    let got = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
     let mut first = None;
     for message in got.cmsgs()? {
         if let ControlMessageOwned::ScmRights(list) = message {

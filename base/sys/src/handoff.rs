@@ -235,7 +235,8 @@ mod tests {
     #[test]
     fn replies_round_trip() {
         let (master, child) = Channel::pair().unwrap();
-        let failed = Reply::Failed { generation: 7, reason: "/etc/postfix/main.cf: line 3: bad\nline".into() };
+        let failed =
+            Reply::Failed { generation: 7, reason: "/etc/postfix/main.cf: line 3: bad\nline".into() };
         for reply in [Reply::Ready { generation: 1 }, failed] {
             child.reply(&reply).unwrap();
             assert_eq!(master.next_reply().unwrap(), Some(reply));

@@ -83,6 +83,9 @@ mod tests {
             std::fs::write(&path, &bytes).unwrap();
             assert!(read_all(&path, |_, _| ()).is_err());
         }
-        assert_eq!(read_all(&dir.path().join("none"), |_, _| ()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            read_all(&dir.path().join("none"), |_, _| ()).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 }

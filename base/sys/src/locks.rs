@@ -123,8 +123,12 @@ impl DotLock {
     }
 
     fn attempt(path: &Path, stale: Duration) -> io::Result<Option<Self>> {
-        let made =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path);
         match made {
             Ok(mut file) => {
                 let lock = Self { path: path.to_owned() };

@@ -63,7 +63,9 @@ pub fn reap() -> io::Result<Option<(u32, Exit)>> {
     loop {
         return match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, code)) => Ok(Some((pid.as_raw().unsigned_abs(), Exit::Status(code)))),
-            Ok(WaitStatus::Signaled(pid, sig, _)) => Ok(Some((pid.as_raw().unsigned_abs(), Exit::Signal(sig as i32)))),
+            Ok(WaitStatus::Signaled(pid, sig, _)) => {
+                Ok(Some((pid.as_raw().unsigned_abs(), Exit::Signal(sig as i32))))
+            }
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => Ok(None),
             Ok(_) | Err(Errno::EINTR) => continue,
             Err(e) => Err(explain("waitpid", e)),
@@ -178,7 +180,8 @@ impl Signals {
 
 /// Lets all signals through again in this thread: for programs that were started with some blocked.
 pub fn unblock_signals() -> io::Result<()> {
-    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(|e| explain("sigprocmask", e))
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+        .map_err(|e| explain("sigprocmask", e))
 }
 
 /// Waits until one of the descriptors is readable (or at its end), at most `limit`. The answer says which are.

@@ -56,7 +56,13 @@ fn start(job: &CommandJob) -> io::Result<(Child, PipeReader)> {
     Ok((child, reader))
 }
 
-fn attend(job: &CommandJob, how: &Copying, content: &Content, mut child: Child, output: PipeReader) -> Verdict {
+fn attend(
+    job: &CommandJob,
+    how: &Copying,
+    content: &Content,
+    mut child: Child,
+    output: PipeReader,
+) -> Verdict {
     let group = child.id();
     let (done, finished) = mpsc::channel::<()>();
     let limit = job.time_limit;
@@ -157,16 +163,26 @@ mod tests {
     }
 
     fn check(script: &str, expect: &str) {
-        assert_eq!(run_text(script, Duration::from_secs(60), b"Subject: x\r\n\r\nbody\r\n"), expect, "{script}");
+        assert_eq!(
+            run_text(script, Duration::from_secs(60), b"Subject: x\r\n\r\nbody\r\n"),
+            expect,
+            "{script}"
+        );
     }
 
     #[test]
     fn verdicts() {
         check("cat >/dev/null", "delivered via x service");
         check("exit 67", "failed 5.1.1 user unknown");
-        check("echo data format error; exit 65", "failed 5.6.0 data format error. Command output: data format error ");
+        check(
+            "echo data format error; exit 65",
+            "failed 5.6.0 data format error. Command output: data format error ",
+        );
         check("kill -9 $$", "deferred 4.3.0 Command died with signal 9: \"/bin/sh\"");
-        check("test \"$SENDER\" = a@b && test \"$(cat)\" = \"$(printf 'Subject: x\\n\\nbody\\n')\"", "delivered via x service");
+        check(
+            "test \"$SENDER\" = a@b && test \"$(cat)\" = \"$(printf 'Subject: x\\n\\nbody\\n')\"",
+            "delivered via x service",
+        );
         check("env | grep -c CARGO; exit 0", "delivered via x service (0 )");
     }
 
@@ -185,7 +201,9 @@ mod tests {
     #[test]
     fn endless_output_is_bounded() {
         let text = run_text("yes | head -c 300000; exit 69", Duration::from_secs(60), b"x\r\n");
-        assert!(text.starts_with("failed 5.3.0 service unavailable. Command output: y y ") && text.len() < 1000);
+        assert!(
+            text.starts_with("failed 5.3.0 service unavailable. Command output: y y ") && text.len() < 1000
+        );
     }
 
     #[test]
@@ -198,7 +216,9 @@ mod tests {
             success: String::new(),
             name: "/no/such".into(),
         };
-        let Verdict::Deferred(d) = run(&job, &Copying::default(), &Content::Memory(Bytes::new())) else { panic!() };
+        let Verdict::Deferred(d) = run(&job, &Copying::default(), &Content::Memory(Bytes::new())) else {
+            panic!()
+        };
         assert_eq!(
             d.reason,
             "temporary failure. Command output: pipe: fatal: pipe_command: execvp /no/such: No such file or directory "

@@ -7,7 +7,12 @@ use base_calls::{
     codec::{Malformed, put_uint, take_uint},
     courier::{CourierAnswer, TargetAnswer, Verdict},
 };
-use std::{ffi::OsString, os::unix::ffi::{OsStrExt, OsStringExt}, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// How the content is written out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -139,7 +144,10 @@ fn take_path(input: &mut &[u8]) -> Result<PathBuf, Malformed> {
     Ok(OsString::from_vec(take(input)?.to_vec()).into())
 }
 
-fn take_list<T>(input: &mut &[u8], one: impl Fn(&mut &[u8]) -> Result<T, Malformed>) -> Result<Vec<T>, Malformed> {
+fn take_list<T>(
+    input: &mut &[u8],
+    one: impl Fn(&mut &[u8]) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Malformed> {
     let count = usize::try_from(take_uint(input)?).ok().filter(|&n| n <= input.len()).ok_or(Malformed)?;
     (0..count).map(|_| one(input)).collect()
 }
@@ -294,7 +302,12 @@ mod tests {
     use proto_dsn::Status;
 
     fn jobs() -> Vec<Job> {
-        let copying = Copying { prefix: b"From x\n".to_vec(), eol: b"\n".to_vec(), quote_from: true, ..Copying::default() };
+        let copying = Copying {
+            prefix: b"From x\n".to_vec(),
+            eol: b"\n".to_vec(),
+            quote_from: true,
+            ..Copying::default()
+        };
         let mbox = MboxJob {
             path: "/var/mail/a".into(),
             locks: Locks { fcntl: true, flock: false, dot: true },

@@ -73,8 +73,7 @@ fn tmp_name(job: &MaildirJob, now: Timestamp) -> PathBuf {
 
 fn new_name(job: &MaildirJob, file: &File, now: Timestamp) -> io::Result<PathBuf> {
     let meta = file.metadata()?;
-    let name =
-        format!("{}.V{:x}I{:x}M{}.{}", now.secs(), meta.dev(), meta.ino(), now.micros(), job.hostname);
+    let name = format!("{}.V{:x}I{:x}M{}.{}", now.secs(), meta.dev(), meta.ino(), now.micros(), job.hostname);
     Ok(job.path.join("new").join(name))
 }
 
@@ -151,7 +150,8 @@ mod tests {
     }
 
     fn names(path: &Path) -> Vec<String> {
-        let mut v: Vec<_> = fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut v: Vec<_> =
+            fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         v.sort();
         v
     }

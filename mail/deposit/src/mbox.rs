@@ -67,7 +67,9 @@ fn dot_lock(job: &MboxJob) -> Result<Option<DotLock>, Verdict> {
         Ok(Some(lock)) => Ok(Some(lock)),
         Ok(None) => Err(deferred(format!("{}{name}: File exists", job.complaint))),
         // A folder in which the user may not make files: the other lock has to do.
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && job.locks.fcntl | job.locks.flock => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && job.locks.fcntl | job.locks.flock => {
+            Ok(None)
+        }
         Err(e) => Err(deferred(format!("{}{}", job.complaint, with_reason(&name, &e)))),
     }
 }
@@ -107,7 +109,8 @@ fn inspect(job: &MboxJob, file: &File) -> Result<(), Verdict> {
 
 fn lock(job: &MboxJob, file: &File) -> Result<(), Verdict> {
     let busy = |e: Option<io::Error>| {
-        let reason = e.as_ref().map_or_else(|| "Resource temporarily unavailable".into(), base_sys::system_text);
+        let reason =
+            e.as_ref().map_or_else(|| "Resource temporarily unavailable".into(), base_sys::system_text);
         deferred(format!("{}unable to lock for exclusive access: {reason}", job.complaint))
     };
     if !file.metadata().is_ok_and(|m| m.is_file()) {
@@ -190,7 +193,13 @@ mod tests {
     }
 
     fn how() -> Copying {
-        Copying { prefix: b"From x\n".to_vec(), eol: b"\n".to_vec(), quote_from: true, quote_dot: false, blank_end: true }
+        Copying {
+            prefix: b"From x\n".to_vec(),
+            eol: b"\n".to_vec(),
+            quote_from: true,
+            quote_dot: false,
+            blank_end: true,
+        }
     }
 
     fn content(text: &'static str) -> Content {
@@ -241,7 +250,10 @@ mod tests {
         symlink(&target, dir.path().join("link")).unwrap();
         check(dir.path().join("link"), "5.2.0 cannot update mailbox. cannot open file: Too many levels");
         std::fs::hard_link(&target, dir.path().join("hard")).unwrap();
-        check(dir.path().join("hard"), "5.2.0 cannot update mailbox. cannot open file: file has 2 hard links");
+        check(
+            dir.path().join("hard"),
+            "5.2.0 cannot update mailbox. cannot open file: file has 2 hard links",
+        );
         std::fs::create_dir(dir.path().join("folder")).unwrap();
         check(dir.path().join("folder"), "5.2.0 cannot update mailbox. cannot open file: Is a directory");
         check(dir.path().join("no/box"), "4.2.0 cannot update mailbox. unable to create lock file");

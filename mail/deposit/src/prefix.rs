@@ -33,7 +33,8 @@ impl Prefix<'_> {
             out.extend_from_slice(eol);
         };
         if let Some(time) = self.from_line {
-            let who = if self.sender.is_empty() { self.null_sender.unwrap_or("MAILER-DAEMON") } else { &sender };
+            let who =
+                if self.sender.is_empty() { self.null_sender.unwrap_or("MAILER-DAEMON") } else { &sender };
             line(&format!("From {who}  {}", ctime(time)));
         }
         if self.return_path {
@@ -128,7 +129,10 @@ mod tests {
             ..Prefix::default()
         };
         let text = String::from_utf8(p.lines(b"\n")).unwrap();
-        assert_eq!(text, "Return-Path: <\"a b\"@example.net>\nX-Original-To: x\nDelivered-To: y@example.com\n");
+        assert_eq!(
+            text,
+            "Return-Path: <\"a b\"@example.net>\nX-Original-To: x\nDelivered-To: y@example.com\n"
+        );
     }
 
     #[test]
@@ -149,7 +153,8 @@ mod tests {
 
     #[test]
     fn delivered_to_lines_of_the_header_only() {
-        let text = "Received: x\r\nDelivered-To: A@Example.com\r\nDELIVERED-TO:\tb@x\r\n\r\nDelivered-To: c@x\r\n";
+        let text =
+            "Received: x\r\nDelivered-To: A@Example.com\r\nDELIVERED-TO:\tb@x\r\n\r\nDelivered-To: c@x\r\n";
         let seen = Delivered::scan(&Content::Memory(Bytes::from_static(text.as_bytes()))).unwrap();
         assert!(seen.has("a@example.COM") && seen.has("b@x"));
         assert!(!seen.has("c@x"));

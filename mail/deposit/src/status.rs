@@ -71,7 +71,9 @@ pub fn exit_code(code: i32, output: &str, name: &str) -> Verdict {
         None => (Status::new(5, 3, 0), format!("Command died with status {code}: \"{name}\"")),
     };
     match Status::split_prefix(output) {
-        Some((status, rest)) if matches!(status.class(), 4 | 5) && table.is_some() => by_class(status, rest.to_owned()),
+        Some((status, rest)) if matches!(status.class(), 4 | 5) && table.is_some() => {
+            by_class(status, rest.to_owned())
+        }
         _ if output.is_empty() => by_class(fallback, text),
         _ => by_class(fallback, format!("{text}. Command output: {output}")),
     }
@@ -106,7 +108,11 @@ mod tests {
     fn exit_codes_as_pipe_reports_them() {
         let check = |code, output, expect: &str| assert_eq!(show(exit_code(code, output, "/bin/x")), expect);
         check(1, "", "failed 5.3.0 Command died with status 1: \"/bin/x\"");
-        check(127, "not found ", "failed 5.3.0 Command died with status 127: \"/bin/x\". Command output: not found ");
+        check(
+            127,
+            "not found ",
+            "failed 5.3.0 Command died with status 127: \"/bin/x\". Command output: not found ",
+        );
         check(65, "bad ", "failed 5.6.0 data format error. Command output: bad ");
         check(67, "", "failed 5.1.1 user unknown");
         check(69, "5.2.2 mailbox full ", "failed 5.2.2 mailbox full ");

@@ -5,10 +5,7 @@
 
 use crate::frame;
 use anyhow::{Context, Result, bail};
-use base_calls::{
-    codec::take_uint,
-    courier::ContentPlace,
-};
+use base_calls::{codec::take_uint, courier::ContentPlace};
 use base_sys::{
     fds, limits,
     privilege::{Identity, become_identity},
@@ -30,7 +27,8 @@ pub fn arguments(who: &Identity) -> Vec<String> {
 }
 
 fn identity(args: &[String]) -> Result<Identity> {
-    let ids: Vec<u32> = args.iter().map(|a| a.parse()).collect::<Result<_, _>>().context("bad user or group id")?;
+    let ids: Vec<u32> =
+        args.iter().map(|a| a.parse()).collect::<Result<_, _>>().context("bad user or group id")?;
     match ids.split_first_chunk::<2>() {
         Some(([uid, gid], groups)) => Ok(Identity { uid: *uid, gid: *gid, groups: groups.to_vec() }),
         None => bail!("user and group id are needed"),

@@ -95,8 +95,11 @@ fn target(shared: &Shared, source: &Source, plan: TargetPlan, content: &Content)
 }
 
 fn for_one(index: u32, address: &str, answer: &TargetAnswer) -> TargetAnswer {
-    let deposits =
-        answer.deposits.iter().map(|d| Deposit { address: address.to_owned(), verdict: d.verdict.clone() }).collect();
+    let deposits = answer
+        .deposits
+        .iter()
+        .map(|d| Deposit { address: address.to_owned(), verdict: d.verdict.clone() })
+        .collect();
     TargetAnswer { index, deposits, forwards: Vec::new() }
 }
 

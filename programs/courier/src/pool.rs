@@ -154,7 +154,11 @@ impl Pool {
     pub fn sweep(&self) {
         let mut state = self.state();
         let now = Instant::now();
-        let old = state.idle.iter().take_while(|(t, _)| now.saturating_duration_since(*t) >= self.idle_limit).count();
+        let old = state
+            .idle
+            .iter()
+            .take_while(|(t, _)| now.saturating_duration_since(*t) >= self.idle_limit)
+            .count();
         let gone: Vec<_> = state.idle.drain(..old).collect();
         state.total = state.total.saturating_sub(gone.len());
         drop(state);

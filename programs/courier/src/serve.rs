@@ -41,7 +41,15 @@ pub fn run(args: &[String]) -> Result<()> {
     let channel = Channel::inherited()?.context("not started by master")?;
     let dir = config_dir(args);
     let log = Log::open(&log_target(&dir), Format::Classic);
-    let mut server = Server { dir, log, channel, signals, listeners: HashMap::new(), shared: None, door: Gate::new(CONNECTIONS) };
+    let mut server = Server {
+        dir,
+        log,
+        channel,
+        signals,
+        listeners: HashMap::new(),
+        shared: None,
+        door: Gate::new(CONNECTIONS),
+    };
     let done = server.serve();
     if let Some(shared) = &server.shared {
         shared.busy.wait_empty(STOP_LIMIT);
@@ -135,7 +143,8 @@ impl Server {
     fn adopt(&mut self, settings: Settings) -> Result<()> {
         match &self.shared {
             Some(shared) => {
-                *shared.settings.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(settings);
+                *shared.settings.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                    Arc::new(settings);
             }
             None => {
                 // Not by its path: that may be another version by now.

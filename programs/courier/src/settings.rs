@@ -42,7 +42,9 @@ impl Settings {
         Ok(Self {
             agents: Agents::from_config(&config, &master, &world),
             may_ask,
-            process_limit: usize::try_from(config.int("default_process_limit")?).unwrap_or(100).clamp(1, 1000),
+            process_limit: usize::try_from(config.int("default_process_limit")?)
+                .unwrap_or(100)
+                .clamp(1, 1000),
             max_idle: config.time("max_idle")?,
             syslog_name,
         })

@@ -94,7 +94,8 @@ impl Drop for Courier {
 }
 
 fn request(service: &str, nexthop: &str, addresses: &[&str], content: &Content) -> CourierRequest {
-    let recipient = |a: &&str| Recipient { address: (*a).into(), original: (*a).into(), ..Recipient::default() };
+    let recipient =
+        |a: &&str| Recipient { address: (*a).into(), original: (*a).into(), ..Recipient::default() };
     let place = match content {
         Content::Memory(b) => ContentPlace::Inline { len: b.len() as u64 },
         Content::File { offset, len, .. } => ContentPlace::File { offset: *offset, len: *len },
@@ -149,7 +150,13 @@ fn show(answer: &CourierAnswer) -> String {
             out += &format!("{} {}: {verdict}\n", t.index, d.address);
         }
         for f in &t.forwards {
-            out += &format!("{} {}: forward from {} to {}\n", t.index, f.address, f.sender, f.recipients.join(","));
+            out += &format!(
+                "{} {}: forward from {} to {}\n",
+                t.index,
+                f.address,
+                f.sender,
+                f.recipients.join(",")
+            );
         }
     }
     out
@@ -175,7 +182,16 @@ fn users_get_their_mailboxes() {
     let c = Courier::start("");
     let mut s = c.connect();
     let content = memory(MAIL);
-    let answer = ask(&mut s, &request("local", "", &["nobody+x@example.com", "Daemon@example.com", "nosuch@example.com"], &content), &content);
+    let answer = ask(
+        &mut s,
+        &request(
+            "local",
+            "",
+            &["nobody+x@example.com", "Daemon@example.com", "nosuch@example.com"],
+            &content,
+        ),
+        &content,
+    );
     assert_eq!(
         show(&answer),
         "0 nobody+x@example.com: sent 2.0.0 delivered to mailbox\n\
@@ -206,7 +222,12 @@ fn spool_folders_of_every_kind() {
         fs::set_permissions(c.path("spool"), fs::Permissions::from_mode(mode)).unwrap();
         let content = memory(MAIL);
         let answer = ask(&mut c.connect(), &request("local", "", &["games@example.com"], &content), &content);
-        assert!(show(&answer).contains("sent 2.0.0 delivered to mailbox"), "{mode:o}: {} {}", show(&answer), c.log());
+        assert!(
+            show(&answer).contains("sent 2.0.0 delivered to mailbox"),
+            "{mode:o}: {} {}",
+            show(&answer),
+            c.log()
+        );
         let (uid, _, bits) = owner(&c.path("spool/games"));
         assert_eq!((uid, bits), (games.uid, 0o600), "{mode:o}");
         assert!(!c.path("spool/games.lock").exists());
@@ -219,8 +240,8 @@ fn aliases_expand_and_forward() {
         return;
     }
     let c = Courier::start(
-        "alias_maps = inline:{two={nobody, daemon}, nested={two, games}, out={nobody, x@example.org}, \
-         self={self}, loop={loop2}, loop2={loop}, list={nobody}, owner-list={daemon}, mixed={nosuch, nobody}}",
+        "alias_maps = inline:{{two = nobody, daemon}, {nested = two, games}, {out = nobody, x@example.org}, \
+         self=self, loop=loop2, loop2=loop, list=nobody, owner-list=daemon, {mixed = nosuch, nobody}}",
     );
     let content = memory(MAIL);
     let check = |address: &str, expect: &str| {
@@ -231,21 +252,34 @@ fn aliases_expand_and_forward() {
     let sent = "sent 2.0.0 delivered to mailbox";
     check("two@example.com", &format!("0 nobody: {sent} | 0 daemon: {sent}"));
     check("NESTED@example.com", &format!("0 nobody: {sent} | 0 daemon: {sent} | 0 games: {sent}"));
-    check("out@example.com", &format!("0 nobody: {sent} | 0 out: forward from a@example.net to x@example.org"));
+    check(
+        "out@example.com",
+        &format!("0 nobody: {sent} | 0 out: forward from a@example.net to x@example.org"),
+    );
     check("self@example.com", "0 self: failed 5.1.1 unknown user: \"self\"");
     check("loop@example.com", "0 loop: failed 5.4.6 alias database loop for loop");
     check("list@example.com", "0 list: forward from owner-list to nobody");
-    check("mixed@example.com", &format!("0 nosuch: failed 5.1.1 unknown user: \"nosuch\" | 0 nobody: {sent}"));
+    check(
+        "mixed@example.com",
+        &format!("0 nosuch: failed 5.1.1 unknown user: \"nosuch\" | 0 nobody: {sent}"),
+    );
     let text = fs::read_to_string(c.path("spool/games")).unwrap();
-    assert!(text.contains("\nX-Original-To: NESTED@example.com\nDelivered-To: NESTED@example.com\n"), "{text}");
+    assert!(
+        text.contains("\nX-Original-To: NESTED@example.com\nDelivered-To: NESTED@example.com\n"),
+        "{text}"
+    );
     let looped = memory("Delivered-To: Nobody@example.com\r\n\r\n");
     let answer = ask(&mut c.connect(), &request("local", "", &["nobody@example.com"], &looped), &looped);
-    assert_eq!(show(&answer), "0 nobody@example.com: failed 5.4.6 mail forwarding loop for nobody@example.com\n");
+    assert_eq!(
+        show(&answer),
+        "0 nobody@example.com: failed 5.4.6 mail forwarding loop for nobody@example.com\n"
+    );
 }
 
 #[test]
 fn virtual_mailboxes_belong_to_their_owner() {
-    let (uid, gid) = if need_root() { (5001, 5002) } else { (privilege::effective_uid(), privilege::effective_gid()) };
+    let (uid, gid) =
+        if need_root() { (5001, 5002) } else { (privilege::effective_uid(), privilege::effective_gid()) };
     let c = Courier::start(&format!(
         "virtual_mailbox_base = $DIR/v\nvirtual_minimum_uid = 1\n\
          virtual_mailbox_maps = inline:{{md@v.example=deep/md/, mb@v.example=mb, bad@v.example=x}}\n\
@@ -317,7 +351,8 @@ fn nonsense_ends_the_connection_and_nothing_else() {
 fn a_reload_changes_what_is_done_and_a_broken_file_does_not() {
     let c = Courier::start("");
     let content = memory(MAIL);
-    let verdict = || show(&ask(&mut c.connect(), &request("local", "", &["nosuch@example.com"], &content), &content));
+    let verdict =
+        || show(&ask(&mut c.connect(), &request("local", "", &["nosuch@example.com"], &content), &content));
     let main_cf = c.path("main.cf");
     let text = fs::read_to_string(&main_cf).unwrap();
     fs::write(&main_cf, format!("{text}fallback_transport = smtp:[192.0.2.1]\n")).unwrap();

@@ -100,7 +100,13 @@ impl Slot {
     }
 
     /// Starts it and tells it everything.
-    pub fn start(&mut self, settings: &Settings, sockets: &Sockets, generation: u32, now: Instant) -> Result<()> {
+    pub fn start(
+        &mut self,
+        settings: &Settings,
+        sockets: &Sockets,
+        generation: u32,
+        now: Instant,
+    ) -> Result<()> {
         self.start_at = None;
         match self.launch(settings, now) {
             Ok(()) => {

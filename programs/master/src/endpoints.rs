@@ -64,7 +64,8 @@ pub fn all(config: &Config, master: &MasterCf) -> Result<Vec<Endpoint>> {
         };
         out.extend(found.with_context(|| format!("{}, line {}", master.file.display(), service.line))?);
     }
-    let in_master = |name: &str| master.services.iter().any(|s| s.name == name && s.kind != ServiceKind::Inet);
+    let in_master =
+        |name: &str| master.services.iter().any(|s| s.name == name && s.kind != ServiceKind::Inet);
     for (path, name, server, always) in LOCAL {
         if *always || in_master(name) {
             out.push(local(path, name, *server));
@@ -203,12 +204,17 @@ mod tests {
         let master = MasterCf::parse(master).unwrap();
         let text = match all(&config, &master) {
             Ok(list) => {
-                let inet = list.iter().filter(|e| !e.key.address.starts_with('p') || e.key.service.starts_with("lsmtp"));
+                let inet = list
+                    .iter()
+                    .filter(|e| !e.key.address.starts_with('p') || e.key.service.starts_with("lsmtp"));
                 inet.map(|e| format!("{}={}", e.key.service, e.key.address)).collect::<Vec<_>>().join(" ")
             }
             Err(e) => format!("{e:#}"),
         };
-        assert!(text.contains(expect) && (expect.contains(' ') || text == expect), "{text:?} is not {expect:?}");
+        assert!(
+            text.contains(expect) && (expect.contains(' ') || text == expect),
+            "{text:?} is not {expect:?}"
+        );
     }
 
     #[test]
@@ -218,7 +224,11 @@ mod tests {
         check(ALL, "127.0.0.1:25 inet n - n - - smtpd", "127.0.0.1:25/inet=127.0.0.1:25");
         check(ALL, "[::1]:25 inet n - n - - smtpd", "[::1]:25/inet=[::1]:25");
         check(ALL, "smtp inet n - n - - smtpd", "smtp/inet=0.0.0.0:25 smtp/inet=[::]:25");
-        check("inet_protocols = ipv4\ninet_interfaces = loopback-only", "25 inet n - n - - smtpd", "25/inet=127.0.0.1:25");
+        check(
+            "inet_protocols = ipv4\ninet_interfaces = loopback-only",
+            "25 inet n - n - - smtpd",
+            "25/inet=127.0.0.1:25",
+        );
         check(
             "inet_protocols = ipv4\ninet_interfaces = 192.0.2.1, 127.0.0.1",
             "25 inet n - n - - smtpd",
@@ -230,7 +240,11 @@ mod tests {
 
     #[test]
     fn mistakes_name_their_line() {
-        check("inet_protocols = ipx", "\n25 inet n - n - - smtpd", "line 2: bad protocol name in inet_protocols: \"ipx\"");
+        check(
+            "inet_protocols = ipx",
+            "\n25 inet n - n - - smtpd",
+            "line 2: bad protocol name in inet_protocols: \"ipx\"",
+        );
         check("inet_protocols = ipv4", "nosuch inet n - n - - smtpd", "line 1: unknown service: nosuch/tcp");
         check("inet_protocols = ipv4", "99999 inet n - n - - smtpd", "line 1: bad port number \"99999\"");
         check("inet_protocols = ipv4", "[::1]:25 inet n - n - - smtpd", "no address of ::1 has a protocol");

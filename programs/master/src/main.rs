@@ -62,7 +62,8 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Options> {
-    let dir = std::env::var_os(base_sys::handoff::ENV_CONFIG).map_or_else(|| "/etc/postfix".into(), PathBuf::from);
+    let dir =
+        std::env::var_os(base_sys::handoff::ENV_CONFIG).map_or_else(|| "/etc/postfix".into(), PathBuf::from);
     let mut options = Options { mode: Mode::Foreground, dir, verbose: 0 };
     while let Some(arg) = args.next() {
         match arg.as_str() {

@@ -60,7 +60,10 @@ impl Settings {
             daemons: daemons(&daemon_directory)?,
             version: config.str("mail_version")?,
             syslog_name: config.str("syslog_name")?,
-            log_target: Target::from_parameters(&config.str("maillog_file")?, &config.str("syslog_facility")?),
+            log_target: Target::from_parameters(
+                &config.str("maillog_file")?,
+                &config.str("syslog_facility")?,
+            ),
             owners: owners(&config)?,
             endpoints: endpoints::all(&config, &master)?,
             warnings: master.warnings,
@@ -88,7 +91,17 @@ fn owners(config: &Config) -> Result<Option<Owners>> {
         return Ok(None);
     }
     let (name, group) = (config.str("mail_owner")?, config.str("setgid_group")?);
-    let user = User::by_name(&name)?.with_context(|| format!("file {}/main.cf: parameter mail_owner: unknown user name value: {name}", config.dir().display()))?;
-    let setgid = Group::by_name(&group)?.with_context(|| format!("file {}/main.cf: parameter setgid_group: unknown group name: {group}", config.dir().display()))?;
+    let user = User::by_name(&name)?.with_context(|| {
+        format!(
+            "file {}/main.cf: parameter mail_owner: unknown user name value: {name}",
+            config.dir().display()
+        )
+    })?;
+    let setgid = Group::by_name(&group)?.with_context(|| {
+        format!(
+            "file {}/main.cf: parameter setgid_group: unknown group name: {group}",
+            config.dir().display()
+        )
+    })?;
     Ok(Some(Owners { user: user.uid, group: user.gid, setgid: setgid.gid }))
 }

@@ -7,13 +7,7 @@ use crate::endpoints::{Endpoint, Place};
 use anyhow::{Result, anyhow};
 use base_sys::{limits, system_text};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::{
-    collections::BTreeMap,
-    io,
-    net::SocketAddr,
-    os::fd::OwnedFd,
-    path::Path,
-};
+use std::{collections::BTreeMap, io, net::SocketAddr, os::fd::OwnedFd, path::Path};
 
 const BACKLOG: i32 = 4096;
 
@@ -79,9 +73,9 @@ fn bind(queue: &Path, place: &Place) -> Result<Option<OwnedFd>> {
     match place {
         Place::Inet(address) => match bind_inet(*address) {
             Err(e) if address.is_ipv6() && has_no_ipv6(&e, *address) => Ok(None),
-            other => other.map(Some).map_err(|e| {
-                anyhow!("bind {} port {}: {}", address.ip(), address.port(), system_text(&e))
-            }),
+            other => other
+                .map(Some)
+                .map_err(|e| anyhow!("bind {} port {}: {}", address.ip(), address.port(), system_text(&e))),
         },
         Place::Unix(path) => {
             let path = queue.join(path);
@@ -153,7 +147,7 @@ mod tests {
         let mut sockets = Sockets::default();
         let d = sockets.update(dir.path(), &[a.clone(), b.clone()]);
         assert_eq!((d.opened.len(), d.closed.len(), d.failed.len()), (2, 0, 0));
-        let d = sockets.update(dir.path(), &[b.clone()]);
+        let d = sockets.update(dir.path(), std::slice::from_ref(&b));
         assert_eq!((d.opened.len(), d.closed), (0, vec![a.clone()]));
         let Place::Inet(closed) = a.place else { unreachable!() };
         assert!(TcpStream::connect(closed).is_err());

@@ -60,7 +60,11 @@ pub fn run(settings: Settings, signals: Signals, log: &Log, source: &Source, rep
     }
     log.info(
         source,
-        format_args!("daemon started -- version {}, configuration {}", settings.version, settings.dir.display()),
+        format_args!(
+            "daemon started -- version {}, configuration {}",
+            settings.version,
+            settings.dir.display()
+        ),
     );
     let now = Instant::now();
     let slots = [Slot::new(Server::Worker, now), Slot::new(Server::Courier, now)];
@@ -155,7 +159,8 @@ impl Master<'_> {
         let settings = match Settings::load(&self.settings.dir) {
             Ok(s) => s,
             Err(e) => {
-                self.log.error(self.source, format_args!("reload failed, the old configuration stays: {e:#}"));
+                self.log
+                    .error(self.source, format_args!("reload failed, the old configuration stays: {e:#}"));
                 return;
             }
         };
@@ -210,7 +215,9 @@ impl Master<'_> {
         let fds: Vec<_> = self.slots.iter().map(|s| s.running.as_ref().map(|r| r.channel.as_fd())).collect();
         let readable: Vec<bool> = fds
             .iter()
-            .map(|fd| fd.is_some_and(|f| matches!(wait_readable(&[f], Some(Duration::ZERO)).as_deref(), Ok([true]))))
+            .map(|fd| {
+                fd.is_some_and(|f| matches!(wait_readable(&[f], Some(Duration::ZERO)).as_deref(), Ok([true])))
+            })
             .collect();
         for (slot, readable) in self.slots.iter_mut().zip(readable) {
             let Some(reply) = readable.then(|| slot.next_reply()).flatten() else { continue };
@@ -226,7 +233,8 @@ impl Master<'_> {
 
     fn ended(&mut self, pid: u32, exit: Exit) {
         let now = Instant::now();
-        let Some(slot) = self.slots.iter_mut().find(|s| s.running.as_ref().is_some_and(|r| r.pid == pid)) else {
+        let Some(slot) = self.slots.iter_mut().find(|s| s.running.as_ref().is_some_and(|r| r.pid == pid))
+        else {
             return;
         };
         let path = children::program(&self.settings, slot.server);
@@ -236,7 +244,8 @@ impl Master<'_> {
         }
         self.log.warning(self.source, format_args!("process {} pid {pid} {exit}", path.display()));
         if ended.is_some_and(|e| e.never_ready && !e.pause.is_zero()) {
-            self.log.warning(self.source, format_args!("{}: bad command startup -- throttling", path.display()));
+            self.log
+                .warning(self.source, format_args!("{}: bad command startup -- throttling", path.display()));
         }
     }
 

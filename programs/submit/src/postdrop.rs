@@ -138,10 +138,16 @@ impl Drop {
     fn create(folder: &Path) -> io::Result<Self> {
         for attempt in 0..100u32 {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let name = format!("{:05X}{:X}P{:X}{attempt:X}", now.subsec_micros(), now.as_secs(), std::process::id());
+            let name =
+                format!("{:05X}{:X}P{:X}{attempt:X}", now.subsec_micros(), now.as_secs(), std::process::id());
             let path = folder.join(name);
-            let made =
-                OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).custom_flags(NO_FOLLOW).open(&path);
+            let made = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .custom_flags(NO_FOLLOW)
+                .open(&path);
             match made {
                 Ok(file) => return Ok(Self { path, file: Some(file), kept: false }),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}

@@ -39,7 +39,9 @@ fn run(args: &[OsString]) -> ExitCode {
         }
     };
     let dir = parsed.value('c').map(PathBuf::from);
-    let dir = dir.or_else(|| std::env::var_os(ENV_CONFIG).map(PathBuf::from)).unwrap_or_else(|| "/etc/postfix".into());
+    let dir = dir
+        .or_else(|| std::env::var_os(ENV_CONFIG).map(PathBuf::from))
+        .unwrap_or_else(|| "/etc/postfix".into());
     let [command] = parsed.operands.as_slice() else {
         return Say::new("postfix", Config::load(&dir).ok().as_ref()).fatal(1, USAGE);
     };
@@ -125,8 +127,12 @@ impl Instance {
     }
 
     fn master(&self) -> Result<PathBuf> {
-        places::daemon(&self.config, "hikyaku-master")
-            .with_context(|| format!("cannot find hikyaku-master in {}", self.config.str("daemon_directory").unwrap_or_default()))
+        places::daemon(&self.config, "hikyaku-master").with_context(|| {
+            format!(
+                "cannot find hikyaku-master in {}",
+                self.config.str("daemon_directory").unwrap_or_default()
+            )
+        })
     }
 
     fn start(&self) -> Result<()> {
@@ -220,7 +226,9 @@ impl Instance {
             problem(e.to_string());
         }
         if privilege::is_root() {
-            for (parameter, known) in [("mail_owner", user_exists as fn(&str) -> bool), ("setgid_group", group_exists)] {
+            for (parameter, known) in
+                [("mail_owner", user_exists as fn(&str) -> bool), ("setgid_group", group_exists)]
+            {
                 let name = self.config.str(parameter).unwrap_or_default();
                 if !known(&name) {
                     problem(format!("{parameter}: unknown name \"{name}\""));
@@ -231,7 +239,12 @@ impl Instance {
     }
 
     fn flush(&self) -> Result<()> {
-        let error = Command::new(places::command("postqueue")).arg0("postqueue").arg("-c").arg(&self.dir).arg("-f").exec();
+        let error = Command::new(places::command("postqueue"))
+            .arg0("postqueue")
+            .arg("-c")
+            .arg(&self.dir)
+            .arg("-f")
+            .exec();
         bail!("cannot run postqueue: {}", base_sys::system_text(&error))
     }
 }

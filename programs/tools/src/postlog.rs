@@ -16,13 +16,18 @@ pub const TOOL: Tool = Tool { name: "postlog", run, about: "write to the mail lo
 fn run(args: &[OsString]) -> ExitCode {
     let Ok(parsed) = getopt::parse("+c:ip:t:v", args) else { return ExitCode::FAILURE };
     let text = |c| parsed.value(c).map(|v| v.to_string_lossy().into_owned());
-    let dir = text('c').or_else(|| std::env::var("MAIL_CONFIG").ok()).unwrap_or_else(|| "/etc/postfix".into());
+    let dir =
+        text('c').or_else(|| std::env::var("MAIL_CONFIG").ok()).unwrap_or_else(|| "/etc/postfix".into());
     let config = Config::load(&PathBuf::from(dir)).ok();
     let value = |name: &str| config.as_ref().and_then(|c| c.str(name).ok());
     let facility = value("syslog_facility").unwrap_or_else(|| "mail".into());
-    let log = Log::open(&Target::from_parameters(&value("maillog_file").unwrap_or_default(), &facility), Format::Classic);
+    let log = Log::open(
+        &Target::from_parameters(&value("maillog_file").unwrap_or_default(), &facility),
+        Format::Classic,
+    );
     let name = value("syslog_name").unwrap_or_else(|| "postfix".into());
-    let tag = text('t').or_else(|| std::env::var("MAIL_LOGTAG").ok()).unwrap_or_else(|| format!("{name}/postlog"));
+    let tag =
+        text('t').or_else(|| std::env::var("MAIL_LOGTAG").ok()).unwrap_or_else(|| format!("{name}/postlog"));
     let source = Source::new(tag.clone(), std::process::id());
     let Some(level) = Level::by_name(text('p').as_deref().unwrap_or("info")) else {
         log.fatal(&source, format_args!("bad logging priority: {}", text('p').unwrap_or_default()));
@@ -95,7 +100,12 @@ mod tests {
 
     #[test]
     fn priorities() {
-        for (name, want) in [("info", Some(Level::Info)), ("WARN", Some(Level::Warning)), ("panic", Some(Level::Panic)), ("x", None)] {
+        for (name, want) in [
+            ("info", Some(Level::Info)),
+            ("WARN", Some(Level::Warning)),
+            ("panic", Some(Level::Panic)),
+            ("x", None),
+        ] {
             assert_eq!(Level::by_name(name), want, "{name}");
         }
     }

@@ -80,7 +80,9 @@ fn strip_include(text: &str) -> Option<&str> {
 
 /// The inside of a part that is one quoted string as a whole.
 fn unquoted(part: &str) -> String {
-    let Some(inside) = part.strip_prefix('"').and_then(|p| p.strip_suffix('"')) else { return part.to_owned() };
+    let Some(inside) = part.strip_prefix('"').and_then(|p| p.strip_suffix('"')) else {
+        return part.to_owned();
+    };
     let mut out = String::with_capacity(inside.len());
     let mut chars = inside.chars();
     while let Some(c) = chars.next() {

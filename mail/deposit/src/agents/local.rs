@@ -66,7 +66,13 @@ fn make(_: &Service, config: &Config, world: &World) -> Result<Box<dyn Agent>, E
     let has = |w: &str| words.iter().any(|x| x == w);
     Ok(Box::new(Local {
         aliases: Maps::open_for(t, "alias_maps", &config.str("alias_maps")?, Usage::ALIASES),
-        destinations: MatchList::open(t, "mydestination", &config.str("mydestination")?, MatchKind::Domain, false),
+        destinations: MatchList::open(
+            t,
+            "mydestination",
+            &config.str("mydestination")?,
+            MatchKind::Domain,
+            false,
+        ),
         origin: config.str("myorigin")?,
         delimiters: config.str("recipient_delimiter")?,
         mailbox: MailboxConfig::from_config(config, "mailbox_delivery_lock", "mailbox_size_limit")?,
@@ -161,7 +167,8 @@ impl Expansion<'_> {
             Ok(owner) => owner,
             Err(text) => {
                 self.warnings.push(text);
-                return self.say(address, by_class(Status::new(4, 3, 0), "alias database unavailable".into()));
+                return self
+                    .say(address, by_class(Status::new(4, 3, 0), "alias database unavailable".into()));
             }
         };
         let list = members(&found.text);
@@ -180,7 +187,11 @@ impl Expansion<'_> {
             self.steps.push(Step::Forward(Forward {
                 address: address.to_owned(),
                 sender,
-                delivered_to: if self.local.prepend.delivered_to_forward { self.delivered_to.to_owned() } else { String::new() },
+                delivered_to: if self.local.prepend.delivered_to_forward {
+                    self.delivered_to.to_owned()
+                } else {
+                    String::new()
+                },
                 recipients: outside,
             }));
         }
@@ -271,7 +282,13 @@ impl Local {
         block_on(self.destinations.matches(domain.unwrap_or_default())).map_err(|e| e.to_string())
     }
 
-    fn user(&self, address: &str, delivered_to: &str, recipient: &Recipient, sender: &str) -> Result<Step, String> {
+    fn user(
+        &self,
+        address: &str,
+        delivered_to: &str,
+        recipient: &Recipient,
+        sender: &str,
+    ) -> Result<Step, String> {
         let (local, domain) = split_domain(address);
         let name = local.to_lowercase();
         let (bare, _) = split_extension(&name, &self.delimiters, true);
@@ -297,7 +314,9 @@ impl Local {
     /// No such user.
     fn nobody(&self, address: &str, local: &str, domain: Option<&str>) -> Result<Step, String> {
         let say = |verdict| Ok(Step::Say { address: address.to_owned(), verdict });
-        if let Some(transport) = pick(&self.fallback_transport_maps, &local.to_lowercase(), &self.fallback_transport)? {
+        if let Some(transport) =
+            pick(&self.fallback_transport_maps, &local.to_lowercase(), &self.fallback_transport)?
+        {
             return say(Verdict::HandOver(transport));
         }
         if !self.luser_relay.is_empty() {
@@ -341,7 +360,8 @@ impl Local {
         };
         let complaint = format!("cannot update mailbox {path} for user {}. ", user.name);
         let job = self.mailbox.job(&path, prefix, &complaint, in_spool);
-        let closed = folder == SpoolFolder::Closed && user.uid != 0 && privilege::is_root() && !path.ends_with('/');
+        let closed =
+            folder == SpoolFolder::Closed && user.uid != 0 && privilege::is_root() && !path.ends_with('/');
         Step::Do(Box::new(Work {
             address: address.to_owned(),
             who: Identity { uid: user.uid, gid: user.gid, groups },

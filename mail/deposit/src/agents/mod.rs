@@ -26,12 +26,15 @@ pub trait Agent: Send + Sync {
     fn plan(&self, request: &CourierRequest, content: &Content) -> Plan;
 }
 
+/// Makes the agent of a service. The configuration is the service's view.
+pub type Make = fn(&Service, &Config, &World) -> Result<Box<dyn Agent>, Error>;
+
 /// A kind of agent.
 pub struct AgentKind {
     /// The command in master.cf.
     pub command: &'static str,
-    /// Makes one for a service. `config` is the service's view.
-    pub make: fn(&Service, &Config, &World) -> Result<Box<dyn Agent>, Error>,
+    /// Makes one.
+    pub make: Make,
 }
 
 /// Every kind, sorted by command.
@@ -74,7 +77,9 @@ impl Agents {
         match self.by_service.get(&request.service) {
             Some((_, Made::Agent(agent))) => agent.plan(request, content),
             Some((_, Made::Broken(reason))) => refused(request, reason.clone()),
-            None => refused(request, format!("service {} of master.cf is not for the courier", request.service)),
+            None => {
+                refused(request, format!("service {} of master.cf is not for the courier", request.service))
+            }
         }
     }
 }

@@ -11,7 +11,10 @@ use crate::{
     prefix::{Delivered, Prefix},
     status::by_class,
 };
-use base_calls::{Content, Timestamp, courier::{CourierRequest, Verdict}};
+use base_calls::{
+    Content, Timestamp,
+    courier::{CourierRequest, Verdict},
+};
 use base_conf::{Config, Error, Service};
 use base_sys::{Group, User, privilege::Identity};
 use proto_address::{external, split_domain, split_extension};
@@ -43,12 +46,16 @@ fn make(service: &Service, config: &Config, _: &World) -> Result<Box<dyn Agent>,
     Ok(Box::new(Pipe::new(service, config)?))
 }
 
+/// Names and values, and the command line.
+type Attributes<'a> = (Vec<(&'a str, &'a str)>, Vec<String>);
+
 /// The words after the command name: `name=value`, until `argv=`.
-fn attributes(service: &Service) -> Result<(Vec<(&str, &str)>, Vec<String>), Error> {
+fn attributes(service: &Service) -> Result<Attributes<'_>, Error> {
     let mut list = Vec::new();
     for (at, word) in service.args.iter().enumerate() {
-        let (name, value) =
-            word.split_once('=').ok_or_else(|| Error::new(format!("missing '=' after attribute name: \"{word}\"")))?;
+        let (name, value) = word
+            .split_once('=')
+            .ok_or_else(|| Error::new(format!("missing '=' after attribute name: \"{word}\"")))?;
         if name == "argv" {
             let rest = service.args.get(at + 1..).unwrap_or_default();
             return Ok((list, std::iter::once(value.to_owned()).chain(rest.iter().cloned()).collect()));
@@ -84,7 +91,9 @@ impl Pipe {
                 "directory" => pipe.directory = value.to_owned(),
                 "eol" => pipe.eol = escapes(value),
                 "null_sender" => pipe.null_sender = value.to_owned(),
-                "size" => pipe.size = value.parse().map_err(|_| Error::new(format!("bad size= value: {value}")))?,
+                "size" => {
+                    pipe.size = value.parse().map_err(|_| Error::new(format!("bad size= value: {value}")))?
+                }
                 other => return Err(Error::new(format!("unknown attribute name: \"{other}\""))),
             }
         }
@@ -173,7 +182,11 @@ impl Agent for Pipe {
             return refused(request, warning.clone());
         }
         let all = |verdict: Verdict| Plan {
-            targets: request.targets.iter().map(|t| TargetPlan::say(t.index, &t.address, verdict.clone())).collect(),
+            targets: request
+                .targets
+                .iter()
+                .map(|t| TargetPlan::say(t.index, &t.address, verdict.clone()))
+                .collect(),
             warnings: Vec::new(),
         };
         if self.size > 0 && content.len() > self.size {
@@ -187,7 +200,10 @@ impl Agent for Pipe {
         }
         match self.argv(request) {
             Err(name) => {
-                let text = format!("file {}: service {}: unknown macro name: \"{name}\"", self.config_file, self.service);
+                let text = format!(
+                    "file {}: service {}: unknown macro name: \"{name}\"",
+                    self.config_file, self.service
+                );
                 refused(request, text)
             }
             Ok(argv) => self.run(request, argv),
@@ -229,7 +245,10 @@ impl Pipe {
             job: Job { copying, action: Action::Command(command) },
         };
         let indexes = request.targets.iter().map(|t| (t.index, t.address.clone())).collect();
-        Plan { targets: vec![TargetPlan { indexes, steps: vec![Step::Do(Box::new(work))] }], warnings: Vec::new() }
+        Plan {
+            targets: vec![TargetPlan { indexes, steps: vec![Step::Do(Box::new(work))] }],
+            warnings: Vec::new(),
+        }
     }
 
     /// The command line: an argument that names a recipient stands there once for each.
@@ -280,7 +299,8 @@ impl Pipe {
     /// Flags h and u: domain and local part in lower case.
     fn folded(&self, address: &str) -> String {
         let (local, domain) = split_domain(address);
-        let fold = |text: &str, flag: char| if self.has(flag) { text.to_lowercase() } else { text.to_owned() };
+        let fold =
+            |text: &str, flag: char| if self.has(flag) { text.to_lowercase() } else { text.to_owned() };
         proto_address::join(&fold(local, 'u'), domain.map(|d| fold(d, 'h')).as_deref())
     }
 
@@ -291,7 +311,8 @@ impl Pipe {
 }
 
 /// Macros whose value differs between recipients.
-const RECIPIENT_MACROS: [&str; 6] = ["recipient", "original_recipient", "mailbox", "user", "extension", "domain"];
+const RECIPIENT_MACROS: [&str; 6] =
+    ["recipient", "original_recipient", "mailbox", "user", "extension", "domain"];
 
 fn mentions(word: &str, name: &str) -> bool {
     let found = std::cell::Cell::new(false);
@@ -346,8 +367,20 @@ fn replace(inside: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<Strin
     });
     let found = value(name).ok_or_else(|| name.to_owned())?;
     match text.map(|t| t.split_at(1)) {
-        Some(("?", text)) => if found.is_empty() { Ok(String::new()) } else { expand(text, value) },
-        Some((_, text)) => if found.is_empty() { expand(text, value) } else { Ok(String::new()) },
+        Some(("?", text)) => {
+            if found.is_empty() {
+                Ok(String::new())
+            } else {
+                expand(text, value)
+            }
+        }
+        Some((_, text)) => {
+            if found.is_empty() {
+                expand(text, value)
+            } else {
+                Ok(String::new())
+            }
+        }
         None => Ok(found),
     }
 }
@@ -360,12 +393,18 @@ mod tests {
     use bytes::Bytes;
 
     fn request(sender: &str, addresses: &[&str]) -> CourierRequest {
-        let recipient = |a: &&str| Recipient { address: (*a).into(), original: (*a).into(), ..Recipient::default() };
+        let recipient =
+            |a: &&str| Recipient { address: (*a).into(), original: (*a).into(), ..Recipient::default() };
         CourierRequest {
             service: "p".into(),
             nexthop: "nh".into(),
             queue_id: "Q1".into(),
-            envelope: Envelope { sender: sender.into(), size: 7, recipients: addresses.iter().map(recipient).collect(), ..Envelope::default() },
+            envelope: Envelope {
+                sender: sender.into(),
+                size: 7,
+                recipients: addresses.iter().map(recipient).collect(),
+                ..Envelope::default()
+            },
             targets: (0..).zip(addresses).map(|(index, a)| Target { index, address: (*a).into() }).collect(),
             content: ContentPlace::Inline { len: 0 },
         }
@@ -379,16 +418,23 @@ mod tests {
 
     fn argv(flags: &str, argv: &str, addresses: &[&str]) -> String {
         let pipe = made(&format!("flags={flags} user=nobody argv={argv}")).unwrap();
-        pipe.argv(&request("a b@example.net", addresses)).map_or_else(|e| format!("unknown {e}"), |v| v.join("|"))
+        pipe.argv(&request("a b@example.net", addresses))
+            .map_or_else(|e| format!("unknown {e}"), |v| v.join("|"))
     }
 
     #[test]
     fn macros() {
         let one = ["Us Er+ex@T.example"];
-        assert_eq!(argv("", "/x ${user} $extension $(domain) x${mailbox}y", &one), "/x|Us Er|ex|T.example|xUs Er+exy");
+        assert_eq!(
+            argv("", "/x ${user} $extension $(domain) x${mailbox}y", &one),
+            "/x|Us Er|ex|T.example|xUs Er+exy"
+        );
         assert_eq!(argv("hu", "/x $recipient", &one), "/x|us er+ex@t.example");
         assert_eq!(argv("q", "/x $recipient $sender", &one), "/x|\"Us Er+ex\"@T.example|\"a b\"@example.net");
-        assert_eq!(argv("", "/x -f $sender -- $recipient", &["a@x", "b@x"]), "/x|-f|a b@example.net|--|a@x|b@x");
+        assert_eq!(
+            argv("", "/x -f $sender -- $recipient", &["a@x", "b@x"]),
+            "/x|-f|a b@example.net|--|a@x|b@x"
+        );
         assert_eq!(argv("", "/x $size $queue_id $nexthop $$ $", &one), "/x|7|Q1|nh|$|$");
         assert_eq!(argv("", "/x ${extension?has-$extension} ${sasl_method:none}", &one), "/x|has-ex|none");
         assert_eq!(argv("", "/x $nosuch", &one), "unknown nosuch");
@@ -407,14 +453,19 @@ mod tests {
     #[test]
     fn size_and_loops_are_answered_without_running_anything() {
         let text = |args: &str, content: &'static str| {
-            let plan = made(args).unwrap().plan(&request("", &["a@x"]), &Content::Memory(Bytes::from_static(content.as_bytes())));
+            let plan = made(args)
+                .unwrap()
+                .plan(&request("", &["a@x"]), &Content::Memory(Bytes::from_static(content.as_bytes())));
             match plan.targets.first().and_then(|t| t.steps.first()) {
                 Some(Step::Say { verdict: Verdict::Failed(d), .. }) => format!("{} {}", d.status, d.reason),
                 other => format!("{other:?}"),
             }
         };
         assert_eq!(text("user=nobody size=3 argv=/x", "abcdef\r\n"), "5.2.3 message too large");
-        assert_eq!(text("flags=D user=nobody argv=/x", "Delivered-To: A@x\r\n\r\n"), "5.4.6 mail forwarding loop for a@x");
+        assert_eq!(
+            text("flags=D user=nobody argv=/x", "Delivered-To: A@x\r\n\r\n"),
+            "5.4.6 mail forwarding loop for a@x"
+        );
         assert!(text("user=nobody argv=/x", "abc\r\n").contains("Do("));
     }
 }

@@ -51,11 +51,16 @@ impl Agent for Virtual {
     fn plan(&self, request: &CourierRequest, _: &Content) -> Plan {
         let mut plan = Plan::default();
         for (target, recipient) in request.targets.iter().zip(&request.envelope.recipients) {
-            let step = self.step(target, recipient, &request.envelope.sender).unwrap_or_else(|(verdict, warning)| {
-                plan.warnings.extend(warning);
-                Step::Say { address: target.address.clone(), verdict }
+            let step = self.step(target, recipient, &request.envelope.sender).unwrap_or_else(
+                |(verdict, warning)| {
+                    plan.warnings.extend(warning);
+                    Step::Say { address: target.address.clone(), verdict }
+                },
+            );
+            plan.targets.push(TargetPlan {
+                indexes: vec![(target.index, target.address.clone())],
+                steps: vec![step],
             });
-            plan.targets.push(TargetPlan { indexes: vec![(target.index, target.address.clone())], steps: vec![step] });
         }
         plan
     }
@@ -106,7 +111,10 @@ impl Virtual {
         let forms = AddressForms::rewriting(false);
         match block_on(maps.find_address(address, &self.delimiters, forms)) {
             Ok(found) => Ok(found.map(|(value, _)| value)),
-            Err(e) => Err((by_class(Status::new(4, 3, 5), "mail system configuration error".into()), Some(e.to_string()))),
+            Err(e) => Err((
+                by_class(Status::new(4, 3, 5), "mail system configuration error".into()),
+                Some(e.to_string()),
+            )),
         }
     }
 
