@@ -1,0 +1,281 @@
+//! The real master with stand-ins for worker and courier: start, ports, reload, crashes, stop, and its own death.
+//!
+//! The stand-ins are this test executable again, called through a script in daemon_directory.
+
+use base_sys::{
+    handoff::{Channel, Order, Reply},
+    process::{Exit, Sig, is_alive, send_signal},
+};
+use std::{
+    collections::HashMap,
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// The stand-in: not a test of its own.
+#[test]
+fn stand_in() {
+    let Ok(role) = std::env::var("HIKYAKU_STAND_IN") else { return };
+    let channel = Channel::inherited().unwrap().unwrap();
+    let dir = PathBuf::from(std::env::var("MAIL_CONFIG").unwrap());
+    fs::write(dir.join(format!("{role}.pid")), std::process::id().to_string()).unwrap();
+    let mut open = HashMap::new();
+    while let Some(order) = channel.next_order().unwrap() {
+        match order {
+            Order::Listener(key, fd) => {
+                let listener = TcpListener::from(fd);
+                open.insert(key.address, listener);
+            }
+            Order::Close(key) => drop(open.remove(&key.address)),
+            Order::Configured { generation } => {
+                let mut names: Vec<_> = open.keys().cloned().collect();
+                names.sort();
+                fs::write(dir.join(format!("{role}.state")), format!("{generation} {}", names.join(" ")))
+                    .unwrap();
+                let reply = match fs::read_to_string(dir.join("refuse")) {
+                    Ok(reason) => Reply::Failed { generation, reason },
+                    Err(_) => Reply::Ready { generation },
+                };
+                channel.reply(&reply).unwrap();
+            }
+            Order::Stop => break,
+        }
+    }
+    fs::write(dir.join(format!("{role}.end")), "").unwrap();
+    std::process::exit(0);
+}
+
+struct Instance {
+    dir: tempfile::TempDir,
+    master: Option<Child>,
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Instance {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // Root's temporary folder is no place for mail_owner otherwise.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let d = dir.path().display();
+        let user = if base_sys::privilege::is_root() { "nobody" } else { "" };
+        let group = base_sys::Group::by_name("nogroup").unwrap().map_or("nobody", |_| "nogroup");
+        let main = format!(
+            "queue_directory = {d}/q\ndata_directory = {d}/data\ndaemon_directory = {d}\nmaillog_file = {d}/log\n\
+             inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmail_owner = {user}\nsetgid_group = {group}\n"
+        );
+        fs::write(dir.path().join("main.cf"), main).unwrap();
+        let this = std::env::current_exe().unwrap();
+        for role in ["worker", "courier"] {
+            let script = format!(
+                "#!/bin/sh\nHIKYAKU_STAND_IN={role} exec {} --exact stand_in --nocapture >/dev/null 2>&1\n",
+                this.display()
+            );
+            let path = dir.path().join(format!("hikyaku-{role}"));
+            fs::write(&path, script).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Self { dir, master: None }
+    }
+
+    fn services(&self, text: &str) {
+        fs::write(self.path("master.cf"), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn command(&self) -> Command {
+        let mut c = Command::new(env!("CARGO_BIN_EXE_hikyaku-master"));
+        c.arg("-c").arg(self.dir.path()).stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::null());
+        c
+    }
+
+    fn start(&mut self) {
+        self.master = Some(self.command().spawn().unwrap());
+        self.wait("both to be ready", || {
+            self.text("worker.state").starts_with('1') && self.text("courier.state").starts_with('1')
+        });
+    }
+
+    fn pid(&self) -> u32 {
+        self.master.as_ref().unwrap().id()
+    }
+
+    fn child(&self, role: &str) -> u32 {
+        self.text(&format!("{role}.pid")).parse().unwrap_or(0)
+    }
+
+    fn wait(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !done() {
+            assert!(Instant::now() < end, "waited too long for {what}; log:\n{}", self.text("log"));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn logged(&self, text: &str) {
+        self.wait(text, || self.text("log").contains(text));
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(mut m) = self.master.take() {
+            let _ = send_signal(m.id(), Sig::Term);
+            let _ = m.wait();
+        }
+    }
+}
+
+fn reachable(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+#[test]
+fn start_reload_stop() {
+    let mut i = Instance::new();
+    let (a, b) = (free_port(), free_port());
+    i.services(&format!("{a} inet n - n - - smtpd\npickup unix n - n 60 1 pickup\n"));
+    i.start();
+    i.logged("daemon started -- version ");
+    assert!(reachable(a) && UnixStream::connect(i.path("q/private/courier")).is_ok());
+    assert_eq!(i.text("worker.state"), format!("1 127.0.0.1:{a} private/control public/pickup"));
+    assert_eq!(i.text("courier.state"), "1 private/courier");
+    assert_eq!(i.text("q/pid/master.pid").trim(), i.pid().to_string());
+
+    i.services(&format!("{b} inet n - n - - smtpd\n"));
+    send_signal(i.pid(), Sig::Hup).unwrap();
+    i.wait("the second generation", || i.text("worker.state") == format!("2 127.0.0.1:{b} private/control"));
+    i.logged("reload -- version ");
+    i.wait("the old port to close", || !reachable(a));
+    assert!(reachable(b));
+
+    i.services("smtp inet n - n\n");
+    send_signal(i.pid(), Sig::Hup).unwrap();
+    i.logged("reload failed, the old configuration stays: ");
+    assert!(i.text("log").contains("master.cf") && reachable(b));
+
+    let mut master = i.master.take().unwrap();
+    send_signal(master.id(), Sig::Term).unwrap();
+    assert!(Exit::from(master.wait().unwrap()).is_success());
+    i.logged("terminating on signal 15");
+    assert!(i.path("worker.end").exists() && i.path("courier.end").exists());
+    assert!(!reachable(b));
+}
+
+#[test]
+fn a_killed_child_is_back_at_once_and_the_port_never_closed() {
+    let mut i = Instance::new();
+    let port = free_port();
+    i.services(&format!("{port} inet n - n - - smtpd\n"));
+    i.start();
+    for role in ["worker", "courier"] {
+        let old = i.child(role);
+        let began = Instant::now();
+        send_signal(old, Sig::Kill).unwrap();
+        i.wait("a new one", || i.child(role) != old && is_alive(i.child(role)));
+        assert!(began.elapsed() < Duration::from_secs(2));
+        i.logged(&format!("pid {old} killed by signal 9"));
+        assert!(reachable(port));
+    }
+    assert!(i.text("log").contains("warning: process "));
+}
+
+#[test]
+fn children_do_not_outlive_a_killed_master() {
+    let mut i = Instance::new();
+    i.services(&format!("{} inet n - n - - smtpd\n", free_port()));
+    i.start();
+    let children = [i.child("worker"), i.child("courier")];
+    let mut master = i.master.take().unwrap();
+    master.kill().unwrap();
+    master.wait().unwrap();
+    i.wait("the children to end", || children.iter().all(|c| !is_alive(*c) || is_zombie(*c)));
+    // The lock went with the process: a new one starts.
+    i.start();
+}
+
+fn is_zombie(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| s.contains(") Z "))
+}
+
+#[test]
+fn only_one_runs() {
+    let mut i = Instance::new();
+    i.services(&format!("{} inet n - n - - smtpd\n", free_port()));
+    assert!(i.command().arg("-t").status().unwrap().success());
+    i.start();
+    assert!(!i.command().arg("-t").status().unwrap().success());
+    assert_eq!(failure(i.command()), "postfix/master: fatal: the Postfix mail system is already running\n");
+}
+
+fn failure(mut c: Command) -> String {
+    let mut child = c.spawn().unwrap();
+    let mut text = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(Exit::from(child.wait().unwrap()), Exit::Status(1));
+    text
+}
+
+#[test]
+fn a_start_that_fails_says_why() {
+    let i = Instance::new();
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = busy.local_addr().unwrap().port();
+    i.services(&format!("{port} inet n - n - - smtpd\n"));
+    for mode in ["-s", "-w"] {
+        let mut c = i.command();
+        c.arg(mode);
+        assert_eq!(
+            failure(c),
+            format!("postfix/master: fatal: bind 127.0.0.1 port {port}: Address already in use\n")
+        );
+    }
+    i.services(&format!("{} inet n - n - - smtpd\n", free_port()));
+    fs::write(i.path("refuse"), "bad parameter value").unwrap();
+    let mut c = i.command();
+    c.arg("-w");
+    assert_eq!(failure(c), "postfix/master: fatal: bad parameter value\n");
+}
+
+#[test]
+fn in_the_background() {
+    let i = Instance::new();
+    let port = free_port();
+    i.services(&format!("{port} inet n - n - - smtpd\n"));
+    let mut c = i.command();
+    c.arg("-w").stderr(Stdio::null());
+    assert!(c.status().unwrap().success());
+    assert!(reachable(port));
+    let pid: u32 = i.text("q/pid/master.pid").trim().parse().unwrap();
+    send_signal(pid, Sig::Term).unwrap();
+    i.wait("the end", || !reachable(port) && i.text("q/pid/master.pid").is_empty());
+}
+
+#[test]
+fn folders_have_their_modes() {
+    let mut i = Instance::new();
+    i.services(&format!("{} inet n - n - - smtpd\n", free_port()));
+    i.start();
+    if base_sys::privilege::is_root() {
+        let mode = |p: &Path| fs::metadata(p).unwrap().permissions().mode() & 0o7777;
+        for (name, want) in [("maildrop", 0o1730), ("public", 0o2710), ("private", 0o700), ("pid", 0o755)] {
+            assert_eq!(mode(&i.path("q").join(name)), want, "{name}");
+        }
+    }
+    let mut s = UnixStream::connect(i.path("q/private/control")).unwrap();
+    s.write_all(b"x").unwrap();
+}
