@@ -1,6 +1,68 @@
 //! The durable queue on disk.
 //!
-//! (The table of on-disk states is being written.)
+//! Called by cleanup (new messages), the scheduler (changes, removals, reading back) and the queue tools. A commit that
+//! returned `Ok` survives `kill -9` at any instant and loss of power; one that returned an error leaves nothing that a
+//! later start would deliver, unless the process died before it could answer. Nothing here ends the process: a full disk is
+//! [`SpoolError::Full`], a broken one [`SpoolError::Io`], and the spool works again when the disk does.
+//!
+//! # On disk
+//!
+//! Below [`directory`] (0700): `segments/NNNNNNNN.seg`, `large/TIME-SLOT`, `corrupt/`, `lock`. A segment is a header of 4096
+//! bytes and records after it (`format`): messages (envelope, content), changes of a message (linked to its previous change),
+//! removals. One thread (`writer`) appends; a *batch* is everything that waited while the previous sync ran, and the next batch is not
+//! written before this one is synced. Content over [`Options::large_threshold`] is a file in `large/`. Nothing is ever
+//! overwritten while it counts.
+//!
+//! ## States of a message, and what moves it on
+//!
+//! | state | on disk | system calls to the next state | a kill or power loss in between leaves |
+//! |---|---|---|---|
+//! | M0 draft, small | nothing | `write` of the batch | nothing, or an unacknowledged record: M1 or M2 |
+//! | M0 draft, large | `large/x`, growing | `write`s, `fdatasync` of the file, `fsync` of `large/`, then as above | a file without record: deleted at the start |
+//! | M1 written | record in an unsynced batch | `fdatasync` of the segment | whole: M2 (nobody was told; it may be sent again by the client); torn: cut off |
+//! | M2 durable | record under a synced batch | the caller is told `Ok`, the index shows it | M2 |
+//! | M3 changed | M2 and change records | `write`; `fdatasync` at once (`sync`) or within a second | the newest changes that were not synced may be missing, from the end |
+//! | M4 removal written | M3 and a removal record | `fdatasync` at once or within a second | M3 (delivered again) or M5 |
+//! | M5 removed | the removal is durable | `unlink` of `large/x`, if any | M5; a left-over file is deleted at the start |
+//! | M6 gone | its segment is free | – | – |
+//!
+//! A message that compaction moves is in M2..M3 twice: the copy carries the folded changes and is durable before the old
+//! segment may go; the start takes the newer one. Its id is the same, so it is never there twice.
+//!
+//! ## States of a segment file
+//!
+//! | state | header | system calls to the next state | a kill or power loss in between leaves |
+//! |---|---|---|---|
+//! | S0 made | zeros | `create`, `write` of zeros, `fsync` of `segments/` | a file of zeros or none: spare |
+//! | S1 spare | zeros or generation 0 | `write` of the header with a new generation; synced together with its first batch | S1, or S2 without records |
+//! | S2 current | generation g, no index | appends (space is written with zeros before, 1 MiB at a time) | S2: read record by record |
+//! | S3 closed | g, no index | `write` of index, then of the header that points to it; not synced, both carry checksums | S3: read record by record |
+//! | S4 sealed | g, index | – | S4: only the index is read |
+//! | S5 dead | as S3, S4; no live record, and no removal whose message is in a segment in use | `write` of generation 0, `fdatasync` | S4 (found dead again) or S1 |
+//! | SF failed | as S2; a write or sync failed | everything alive moves on (compaction), `unlink`, `fsync` of `segments/` | SF without index, read record by record; newer segments stay until it is gone |
+//!
+//! Only after a segment's S5 -> S1 is durable may the segments that hold removals of its messages die in turn; otherwise a
+//! stop would bring the messages back. A failed `fdatasync` is never tried again: the segment is SF, the commits of the batch
+//! are refused and *buried* (a removal in the next segment), its changes and removals are written again there.
+//!
+//! ## A full disk
+//!
+//! Space is allocated before a record is promised, so a full disk refuses commits and nothing else. One segment of
+//! 1 MiB is kept as a reserve for changes and removals: deliveries continue, empty segments and unlinked files make room, and
+//! commits work again.
+//!
+//! ## Damage
+//!
+//! A start drops a torn batch silently ([`Recovery::torn_bytes`]): it is the last one of its segment and was never
+//! acknowledged. What was durable once and is damaged now is copied to `corrupt/` and reported ([`Damage`]), at the start
+//! for unsealed segments and at [`Spool::load`] for the others. The rest of the queue is not affected.
+//!
+//! The tests in `crash_tests` stop the writer before every system call, by a kill and by power loss (any subset of the unsynced
+//! sectors and names survives), fail every single write and sync, fill the disk, and flip bits.
+//!
+//! # Memory
+//!
+//! 40 bytes for each live message (`slab`), a few hundred for each segment file, and what is being written.
 
 mod compact;
 mod disk;
@@ -8,6 +70,7 @@ mod draft;
 mod error;
 mod file;
 mod format;
+pub mod fuzz;
 mod large;
 mod memory;
 mod read;
