@@ -14,19 +14,30 @@ fn main() {
     println!("opened: {:?}", spool.recovery());
     let start = Instant::now();
     runtime.block_on(async {
-        let tasks: Vec<_> = (0..sessions)
-            .map(|_| tokio::spawn(session(spool.clone(), messages / sessions, size)))
-            .collect();
+        let tasks: Vec<_> =
+            (0..sessions).map(|_| tokio::spawn(session(spool.clone(), messages / sessions, size))).collect();
         for task in tasks {
             task.await.unwrap();
         }
     });
     let secs = start.elapsed().as_secs_f64();
     let stats = spool.stats();
-    println!("{messages} messages of {size} bytes, {sessions} sessions: {:.2} s, {:.0}/s", secs, messages as f64 / secs);
+    println!(
+        "{messages} messages of {size} bytes, {sessions} sessions: {:.2} s, {:.0}/s",
+        secs,
+        messages as f64 / secs
+    );
     println!("{:.1} messages per sync; {stats:?}", messages as f64 / stats.syncs.max(1) as f64);
     let usage = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let ticks: Vec<u64> = usage.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2).filter_map(|t| t.parse().ok()).collect();
+    let ticks: Vec<u64> = usage
+        .rsplit(')')
+        .next()
+        .unwrap_or("")
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|t| t.parse().ok())
+        .collect();
     println!("cpu ticks (user, system): {ticks:?}");
 }
 

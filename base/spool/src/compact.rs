@@ -7,8 +7,7 @@
 
 use crate::{
     format::{Kind, Place, Placed, Record, aux, flag},
-    read,
-    recover,
+    read, recover,
     segments::Segments,
     shared::{Op, encode_changes},
     slab::{Entry, Slab},
@@ -105,7 +104,8 @@ impl Writer {
         match record.kind {
             Kind::Removal => {
                 let state = self.shared.state();
-                let needed = record.aux != work.generation && state.segments.by_generation.contains_key(&record.aux);
+                let needed =
+                    record.aux != work.generation && state.segments.by_generation.contains_key(&record.aux);
                 needed.then_some(Op::Keep { record, from: work.number })
             }
             Kind::Message => {
@@ -114,7 +114,8 @@ impl Writer {
             }
             Kind::Change => {
                 let entry = *self.shared.state().slab.get(id)?;
-                let same = |op: &Op| matches!(op, Op::Fold { id: i, .. } | Op::Move { id: i, .. } if *i == id);
+                let same =
+                    |op: &Op| matches!(op, Op::Fold { id: i, .. } | Op::Move { id: i, .. } if *i == id);
                 if self.pending.iter().any(same) {
                     return None;
                 }
@@ -182,7 +183,9 @@ impl Writer {
 
     /// A message's copy is durable: the old record and the chain are dead.
     pub(crate) fn moved(&mut self, id: QueueId, record: &Record, from: Place, place: Place, size: u64) {
-        let Some(entry) = self.shared.state().slab.get_any(id).copied().filter(|e| e.place == from) else { return };
+        let Some(entry) = self.shared.state().slab.get_any(id).copied().filter(|e| e.place == from) else {
+            return;
+        };
         let chain = self.shared.chain(id, entry.change).unwrap_or_default();
         let mut state = self.shared.state();
         move_accounts(&mut state.segments, &entry, place, size);

@@ -52,7 +52,8 @@ fn content(n: u64) -> Vec<u8> {
 /// A fixed run of operations. Ends early when the disk is dead.
 fn work(spool: &FileSpool, world: &mut World, steps: u64, rng: &mut Rng) {
     for n in 0..steps {
-        let live: Vec<QueueId> = world.iter().filter(|(_, k)| k.committed && !k.removing).map(|(i, _)| *i).collect();
+        let live: Vec<QueueId> =
+            world.iter().filter(|(_, k)| k.committed && !k.removing).map(|(i, _)| *i).collect();
         let pick = live.get((rng.next() % live.len().max(1) as u64) as usize).copied();
         match (rng.next() % 10, pick) {
             (0..=4, _) | (_, None) => commit(spool, world, n),
@@ -82,7 +83,7 @@ fn commit(spool: &FileSpool, world: &mut World, n: u64) {
     if draft.write(&content).is_err() {
         return;
     }
-    match wait(spool.commit(draft, envelope(2), n % 5 == 0)) {
+    match wait(spool.commit(draft, envelope(2), n.is_multiple_of(5))) {
         Ok(_) => {
             world.get_mut(&id).unwrap().committed = true;
             all_synced(world);
@@ -93,7 +94,7 @@ fn commit(spool: &FileSpool, world: &mut World, n: u64) {
 
 fn change(spool: &FileSpool, world: &mut World, id: QueueId, n: u64, sync: bool) {
     let reason = Diagnosis::new("4.4.1".parse().unwrap(), format!("attempt {n}"));
-    let changes = vec![Change::Deferred((n % 2) as u32, Box::new(reason)), Change::Held(n % 3 == 0)];
+    let changes = vec![Change::Deferred((n % 2) as u32, Box::new(reason)), Change::Held(n.is_multiple_of(3))];
     let ok = wait(spool.change(id, changes.clone(), sync)).is_ok();
     let known = world.get_mut(&id).unwrap();
     known.changes.extend(changes);
@@ -114,14 +115,19 @@ fn check(spool: &FileSpool, world: &World, what: &str, may_have_refused: bool) {
     assert_eq!(spool.recovery().damage, vec![], "{what}");
     let listed = spool.list(0, usize::MAX);
     for summary in &listed {
-        let known = world.get(&summary.id).unwrap_or_else(|| panic!("{what}: unknown message {}", summary.id));
+        let known =
+            world.get(&summary.id).unwrap_or_else(|| panic!("{what}: unknown message {}", summary.id));
         assert!(!known.removed, "{what}: {} came back", summary.id);
         assert!(may_have_refused || !known.refused, "{what}: {} was refused", summary.id);
-        let (message, found) = wait(spool.load(summary.id)).unwrap_or_else(|e| panic!("{what}: {}: {e}", summary.id));
+        let (message, found) =
+            wait(spool.load(summary.id)).unwrap_or_else(|e| panic!("{what}: {}: {e}", summary.id));
         assert_eq!(bytes(&message.content), known.content, "{what}: {}", summary.id);
         assert_eq!((summary.held, &message.envelope), (found.held, &envelope(2)), "{what}");
-        let any = (known.synced..=known.changes.len())
-            .any(|n| [false, true].iter().any(|held| progress(*held, &known.changes[..n]).recipients == found.recipients));
+        let any = (known.synced..=known.changes.len()).any(|n| {
+            [false, true]
+                .iter()
+                .any(|held| progress(*held, &known.changes[..n]).recipients == found.recipients)
+        });
         assert!(any, "{what}: {}: {found:?} is not one of the states after {:?}", summary.id, known.changes);
     }
     for (id, known) in world.iter().filter(|(_, k)| k.committed && !k.removing) {
@@ -169,7 +175,12 @@ fn stop_between_every_two_steps() {
         for stop in 1..=total {
             let (disk, world) = run_with(Faults { stop_at: Some(stop), ..Faults::default() }, seed, 60);
             disk.set_faults(Faults::default());
-            restart(&disk, &world, &format!("seed {seed}, stopped at step {stop}"), &mut Rng(stop * 7 + seed));
+            restart(
+                &disk,
+                &world,
+                &format!("seed {seed}, stopped at step {stop}"),
+                &mut Rng(stop * 7 + seed),
+            );
         }
     }
 }
@@ -288,7 +299,8 @@ fn what_was_in_a_freed_segment_stays_gone() {
     let mut rng = Rng(11);
     let mut last: Vec<QueueId> = Vec::new();
     for _ in 0..60 {
-        let new: Vec<QueueId> = (0..2 + rng.next() % 12).map(|_| put(&spool, &[b'z'; 2500]).unwrap()).collect();
+        let new: Vec<QueueId> =
+            (0..2 + rng.next() % 12).map(|_| put(&spool, &[b'z'; 2500]).unwrap()).collect();
         for id in std::mem::replace(&mut last, new) {
             wait(spool.remove(id)).unwrap();
         }

@@ -20,6 +20,9 @@ use std::{
 };
 use tokio::sync::oneshot;
 
+/// Told of each damaged record that was set aside.
+pub type OnDamage = Arc<dyn Fn(&Damage) + Send + Sync>;
+
 /// How a [`FileSpool`] works. `Options::default()` is right for a server.
 #[derive(Clone)]
 pub struct Options {
@@ -29,7 +32,7 @@ pub struct Options {
     pub large_threshold: usize,
     /// Called for each damaged record that was set aside after the start (those found during the start are in
     /// [`Recovery::damage`]).
-    pub on_damage: Option<Arc<dyn Fn(&Damage) + Send + Sync>>,
+    pub on_damage: Option<OnDamage>,
 }
 
 impl Default for Options {
@@ -90,8 +93,12 @@ impl FileSpool {
         let mut writer = Writer::new(shared.clone(), recovered.next_generation);
         writer.look_at = Some(std::time::Instant::now());
         let thread = std::thread::Builder::new().name("spool".into()).spawn(move || writer.run())?;
-        let spool =
-            Self { shared, recovery: recovered.report, writer: Mutex::new(Some(thread)), lock: Mutex::default() };
+        let spool = Self {
+            shared,
+            recovery: recovered.report,
+            writer: Mutex::new(Some(thread)),
+            lock: Mutex::default(),
+        };
         for (id, changes) in recovered.orphans {
             let _ = spool.enqueue_change(id, &changes, None);
         }
@@ -262,7 +269,8 @@ impl Spool for FileSpool {
             let (content, accepted) = match draft.finish() {
                 Finished::Small(bytes) => {
                     let Prepared { commit, content, accepted } =
-                        prepare(id, &envelope, held, bytes, None, done).inspect_err(|_| self.shared.abandon(id, false))?;
+                        prepare(id, &envelope, held, bytes, None, done)
+                            .inspect_err(|_| self.shared.abandon(id, false))?;
                     self.shared.enqueue(commit)?;
                     (content, accepted)
                 }
@@ -279,7 +287,12 @@ impl Spool for FileSpool {
         })
     }
 
-    fn change<'a>(&'a self, id: QueueId, changes: Vec<Change>, sync: bool) -> Fut<'a, Result<(), SpoolError>> {
+    fn change<'a>(
+        &'a self,
+        id: QueueId,
+        changes: Vec<Change>,
+        sync: bool,
+    ) -> Fut<'a, Result<(), SpoolError>> {
         if !sync {
             return ready(self.enqueue_change(id, &changes, None));
         }

@@ -51,7 +51,7 @@ fn make_seed(dir: &std::path::Path) -> Result<Vec<u8>, crate::SpoolError> {
     let spool = crate::FileSpool::open(dir, options)?;
     for n in 0..4u8 {
         let mut draft = crate::Spool::draft(&spool, n % 2 == 0)?;
-        draft.write(&vec![b'a' + n; 100])?;
+        draft.write(&[b'a' + n; 100])?;
         let id = draft.id();
         let _ = poll(crate::Spool::commit(&spool, draft, base_calls::Envelope::default(), false));
         let _ = poll(crate::Spool::change(&spool, id, vec![base_calls::Change::Held(true)], false));

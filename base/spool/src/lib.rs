@@ -65,6 +65,8 @@
 //! 40 bytes for each live message (`slab`), a few hundred for each segment file, and what is being written.
 
 mod compact;
+#[cfg(test)]
+mod crash_tests;
 mod disk;
 mod draft;
 mod error;
@@ -78,18 +80,16 @@ mod reclaim;
 mod recover;
 mod segments;
 mod shared;
-mod slab;
 #[cfg(test)]
 mod sim;
-#[cfg(test)]
-mod crash_tests;
+mod slab;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use draft::Draft;
 pub use error::SpoolError;
-pub use file::{Damage, FileSpool, Options, Recovery};
+pub use file::{Damage, FileSpool, OnDamage, Options, Recovery};
 pub use memory::MemorySpool;
 
 use base_calls::{Change, Envelope, Fut, Progress, QueueId, Queued, Timestamp};
@@ -122,7 +122,8 @@ pub trait Spool: Send + Sync {
 
     /// Records what happened to a message. `sync`: resolves when on disk; else it resolves at once and the record goes
     /// out with the next batch, within milliseconds (lost only by loss of power within about a second).
-    fn change<'a>(&'a self, id: QueueId, changes: Vec<Change>, sync: bool) -> Fut<'a, Result<(), SpoolError>>;
+    fn change<'a>(&'a self, id: QueueId, changes: Vec<Change>, sync: bool)
+    -> Fut<'a, Result<(), SpoolError>>;
 
     /// Removes a message: it is gone from the index at once, and from the disk with the next batch. Works while the
     /// disk is full.

@@ -30,7 +30,12 @@ pub(crate) struct Stored {
 }
 
 /// Reads and checks the record at `offset` of a segment file. `Err` is why it is damaged.
-pub(crate) fn record_at(file: &dyn DiskFile, generation: u64, offset: u32, hint: usize) -> Result<Stored, String> {
+pub(crate) fn record_at(
+    file: &dyn DiskFile,
+    generation: u64,
+    offset: u32,
+    hint: usize,
+) -> Result<Stored, String> {
     let mut bytes = read_range(file, offset.into(), hint.max(RECORD_HEADER)).map_err(|e| e.to_string())?;
     let record = Record::decode(&bytes, generation, offset.into()).ok_or("damaged record header")?;
     let whole = RECORD_HEADER + record.len as usize;
@@ -127,7 +132,8 @@ impl Shared {
                 Ok(loaded) => return Ok(loaded),
                 Err(why) => why,
             };
-            let moved = self.state().slab.get(id).is_none_or(|e| e.place != entry.place || e.change != entry.change);
+            let moved =
+                self.state().slab.get(id).is_none_or(|e| e.place != entry.place || e.change != entry.change);
             attempt += 1;
             if !moved || attempt == ATTEMPTS {
                 return Err(self.set_aside(id, &entry, why));
@@ -155,7 +161,8 @@ impl Shared {
             return SpoolError::Corrupt(why);
         }
         let file = self.state().segments.used.get(&entry.place.segment).map(|s| s.file.clone());
-        let bytes = file.and_then(|f| read_range(f.as_ref(), entry.place.offset.into(), entry.size as usize).ok());
+        let bytes =
+            file.and_then(|f| read_range(f.as_ref(), entry.place.offset.into(), entry.size as usize).ok());
         let name = format!("corrupt/{id}-{:08x}-{:08x}", entry.place.segment, entry.place.offset);
         save(self.disk.as_ref(), &name, &bytes.unwrap_or_default());
         if entry.flags & flag::LARGE != 0 {
@@ -181,7 +188,9 @@ pub(crate) fn save(disk: &dyn crate::disk::Disk, name: &str, bytes: &[u8]) {
 /// The shortest run of changes with the same effect on any message.
 pub(crate) fn fold(changes: &[Change], held: bool) -> Vec<Change> {
     let index = |c: &Change| match c {
-        Change::Done(i) | Change::Delivered(i, _) | Change::Failed(i, _) | Change::Deferred(i, _) => *i as usize + 1,
+        Change::Done(i) | Change::Delivered(i, _) | Change::Failed(i, _) | Change::Deferred(i, _) => {
+            *i as usize + 1
+        }
         _ => 0,
     };
     let count = changes.iter().map(index).max().unwrap_or(0).min(1 << 24);
@@ -228,7 +237,9 @@ pub(crate) fn summarize(mut flags: u8, mut retry_at: u32, changes: &[Change]) ->
             Change::Held(true) => flags |= flag::HELD,
             Change::Held(false) => flags &= !flag::HELD,
             Change::Expired(force) => {
-                flags = flags & !flag::EXPIRED_FORCE | flag::EXPIRED | if *force { flag::EXPIRED_FORCE } else { 0 };
+                flags = flags & !flag::EXPIRED_FORCE
+                    | flag::EXPIRED
+                    | if *force { flag::EXPIRED_FORCE } else { 0 };
             }
             _ => {}
         }

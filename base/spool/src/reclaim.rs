@@ -172,7 +172,9 @@ impl Writer {
         let reserve = RESERVE.min(self.shared.options.segment_size);
         if state.segments.reserve.is_none() && spare.allocated >= reserve {
             state.segments.reserve = Some(spare);
-        } else if state.segments.spare.len() < SPARES && spare.allocated >= SMALLEST.min(self.shared.options.segment_size) {
+        } else if state.segments.spare.len() < SPARES
+            && spare.allocated >= SMALLEST.min(self.shared.options.segment_size)
+        {
             state.segments.spare.push(spare);
         } else {
             drop(state);
@@ -262,4 +264,3 @@ pub(crate) fn write_index(
     write_all(file.as_ref(), &header.encode(), 0).ok()?;
     Some(index_at + index_len)
 }
-

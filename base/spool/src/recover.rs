@@ -116,7 +116,9 @@ impl Start<'_> {
         let mut names = self.disk.list("segments")?;
         names.sort();
         for name in names {
-            let Some(number) = name.strip_suffix(".seg").and_then(|n| n.parse::<u32>().ok()) else { continue };
+            let Some(number) = name.strip_suffix(".seg").and_then(|n| n.parse::<u32>().ok()) else {
+                continue;
+            };
             self.state.segments.last_number = self.state.segments.last_number.max(number);
             match self.open(number) {
                 Ok(Some(f)) => found.push(f),
@@ -188,7 +190,8 @@ impl Start<'_> {
         let label = id.map_or_else(|| "record".to_owned(), |id| id.to_string());
         let name = format!("corrupt/{label}-{number:08x}-{at:08x}");
         if self.repair {
-            let bytes = read_range(file, at, usize::try_from(len).unwrap_or(0).min(64 << 20)).unwrap_or_default();
+            let bytes =
+                read_range(file, at, usize::try_from(len).unwrap_or(0).min(64 << 20)).unwrap_or_default();
             read::save(self.disk, &name, &bytes);
         }
         let reason = if record.is_some() { "checksum error" } else { "damaged record header" };
@@ -236,7 +239,8 @@ impl Start<'_> {
         let Ok(link) = u32::try_from(self.links.len()) else { return };
         self.links.push(Link { previous: head, place, size: record.size() });
         self.heads.insert(id.slot, link);
-        let flags = entry.flags & (flag::LARGE | flag::CHANGED) | record.flags & !(flag::LARGE | flag::CHANGED);
+        let flags =
+            entry.flags & (flag::LARGE | flag::CHANGED) | record.flags & !(flag::LARGE | flag::CHANGED);
         self.state.slab.update(id, flags, record.retry_at);
         if let Some(entry) = self.state.slab.get_mut(id) {
             entry.chain = if previous == Place::NONE { 1 } else { entry.chain.saturating_add(1) };
@@ -302,7 +306,13 @@ impl Start<'_> {
             let file = s.file.clone();
             let number = s.number;
             let record = Record::about(Kind::Message, id);
-            self.save_damage(number, file.as_ref(), entry.place.offset.into(), entry.size.into(), Some(&record));
+            self.save_damage(
+                number,
+                file.as_ref(),
+                entry.place.offset.into(),
+                entry.size.into(),
+                Some(&record),
+            );
         }
         if let Some(damage) = self.report.damage.last_mut() {
             damage.reason = "the content file is missing".into();

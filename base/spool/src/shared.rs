@@ -68,7 +68,9 @@ impl Op {
     pub(crate) fn payload_len(&self) -> usize {
         match self {
             Self::Commit(c) => c.prefix.len() + c.content.len(),
-            Self::Change { payload, .. } | Self::Move { payload, .. } | Self::Fold { payload, .. } => payload.len(),
+            Self::Change { payload, .. } | Self::Move { payload, .. } | Self::Fold { payload, .. } => {
+                payload.len()
+            }
             Self::Barrier(_) | Self::Remove { .. } | Self::Bury { .. } | Self::Keep { .. } => 0,
         }
     }

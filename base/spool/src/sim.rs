@@ -250,10 +250,11 @@ impl Disk for SimDisk {
         let mut state = self.state();
         state.step()?;
         let prefix = format!("{dir}/");
-        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut state.name_changes).into_iter().partition(|c| {
-            let (NameChange::Add(name, _) | NameChange::Remove(name)) = c;
-            name.starts_with(&prefix)
-        });
+        let (now, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.name_changes).into_iter().partition(|c| {
+                let (NameChange::Add(name, _) | NameChange::Remove(name)) = c;
+                name.starts_with(&prefix)
+            });
         state.name_changes = later;
         now.iter().for_each(|c| apply(&mut state.durable_names, c));
         Ok(())

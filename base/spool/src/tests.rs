@@ -68,7 +68,12 @@ fn what_is_put_in_is_there_after_a_restart() {
     let spool = open(dir.path());
     let contents: Vec<Vec<u8>> = (0..200usize).map(|n| vec![b'a' + (n % 26) as u8; n * 100]).collect();
     let ids: Vec<QueueId> = contents.iter().map(|c| put(&spool, c).unwrap()).collect();
-    wait(spool.change(ids[3], vec![Change::Done(0), deferred(1, "later"), Change::RetryAt(Timestamp(5))], true)).unwrap();
+    wait(spool.change(
+        ids[3],
+        vec![Change::Done(0), deferred(1, "later"), Change::RetryAt(Timestamp(5))],
+        true,
+    ))
+    .unwrap();
     wait(spool.change(ids[3], vec![Change::Held(true)], false)).unwrap();
     for id in ids.iter().skip(100) {
         wait(spool.remove(*id)).unwrap();

@@ -97,7 +97,7 @@ impl Writer {
             let (ops, closing) = self.shared.next(self.idle_limit(), LINGER);
             self.pending.extend(ops);
             self.turn(closing);
-            if closing && self.pending.is_empty() || closing && self.retry_at.is_some() {
+            if closing && (self.pending.is_empty() || self.retry_at.is_some()) {
                 break;
             }
         }
@@ -511,7 +511,12 @@ fn change_record(id: QueueId, payload: &[u8], flags: u8, retry_at: u32, previous
 }
 
 /// A segment that just came into use.
-pub(crate) fn in_use(number: u32, generation: u64, file: Arc<dyn crate::disk::DiskFile>, allocated: u64) -> Segment {
+pub(crate) fn in_use(
+    number: u32,
+    generation: u64,
+    file: Arc<dyn crate::disk::DiskFile>,
+    allocated: u64,
+) -> Segment {
     Segment {
         number,
         generation,
