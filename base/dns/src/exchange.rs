@@ -17,8 +17,6 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 pub struct Ask<'a> {
     /// The servers.
     pub conf: &'a ResolvConf,
-    /// Their port.
-    pub port: u16,
     /// The server to start with.
     pub first: usize,
     /// Ask for the AD bit.
@@ -32,10 +30,12 @@ impl Ask<'_> {
         let mut reason = String::from("no name server");
         for attempt in 0..self.conf.attempts {
             for offset in 0..servers.len() {
-                let Some(server) = servers.get((self.first + offset) % servers.len().max(1)) else { continue };
+                let Some(server) = servers.get((self.first + offset) % servers.len().max(1)) else {
+                    continue;
+                };
                 let wait = self.wait(attempt);
                 match self.ask_server(*server, name, kind, wait).await {
-                    Ok(Reply::Trouble(what)) | Err(what) => reason = format!("{server}: {what}"),
+                    Ok(Reply::Trouble(what)) | Err(what) => reason = format!("{}: {what}", server.ip()),
                     Ok(reply) => return Ok(reply),
                 }
             }
@@ -53,8 +53,13 @@ impl Ask<'_> {
         wait.clamp(Duration::from_secs(1), MAX_WAIT)
     }
 
-    async fn ask_server(&self, server: IpAddr, name: &Name, kind: Kind, wait: Duration) -> Result<Reply, String> {
-        let server = SocketAddr::new(server, self.port);
+    async fn ask_server(
+        &self,
+        server: SocketAddr,
+        name: &Name,
+        kind: Kind,
+        wait: Duration,
+    ) -> Result<Reply, String> {
         let end = Instant::now() + wait;
         let reply = match self.once(server, name, kind, true, end).await? {
             Reply::NotUnderstood => self.once(server, name, kind, false, end).await?,

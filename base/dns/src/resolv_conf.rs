@@ -1,17 +1,18 @@
 //! resolv.conf(5): which servers to ask, how patiently, and the search list.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// glibc's MAXNS is 3; a few more do no harm.
 const MAX_SERVERS: usize = 8;
 const MAX_SEARCH: usize = 16;
+const PORT: u16 = 53;
 
 /// The settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvConf {
     /// Never empty: the local host when none is named.
-    pub servers: Vec<IpAddr>,
+    pub servers: Vec<SocketAddr>,
     /// The search list.
     pub search: Vec<String>,
     /// A name with this many dots is first tried as it is.
@@ -50,18 +51,19 @@ pub fn parse(text: &str) -> ResolvConf {
         }
     }
     if conf.servers.is_empty() {
-        conf.servers.push(Ipv4Addr::LOCALHOST.into());
+        conf.servers.push((Ipv4Addr::LOCALHOST, PORT).into());
     }
     conf
 }
 
 impl ResolvConf {
     fn server(&mut self, text: &str) {
-        // A scope (fe80::1%eth0) is of no use without the interface; such servers are skipped.
-        if let Ok(address) = text.parse()
+        // For tests and odd set-ups an address with a port works too.
+        let server = text.parse::<IpAddr>().map(|ip| (ip, PORT).into()).or_else(|_| text.parse());
+        if let Ok(server) = server
             && self.servers.len() < MAX_SERVERS
         {
-            self.servers.push(address);
+            self.servers.push(server);
         }
     }
 
@@ -103,13 +105,14 @@ mod tests {
     #[test]
     fn settings() {
         let conf = parse(
-            "# c\nnameserver 192.0.2.1\nnameserver ::1\nnameserver junk\nsearch a.example b.example.\n\
+            "# c\nnameserver 192.0.2.1\nnameserver ::1\nnameserver junk\nnameserver 127.0.0.1:5353\nsearch a.example b.example.\n\
              options timeout:2 attempts:9 ndots:2 rotate\n",
         );
-        assert_eq!(conf.servers, ["192.0.2.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
+        let servers = conf.servers.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(servers, ["192.0.2.1:53", "[::1]:53", "127.0.0.1:5353"]);
         assert_eq!(conf.search, ["a.example", "b.example"]);
         assert_eq!((conf.ndots, conf.timeout.as_secs(), conf.attempts, conf.rotate), (2, 2, 5, true));
-        assert_eq!(parse("").servers, [IpAddr::from(Ipv4Addr::LOCALHOST)]);
+        assert_eq!(parse("").servers, [SocketAddr::from((Ipv4Addr::LOCALHOST, 53))]);
     }
 
     #[test]

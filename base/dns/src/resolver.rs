@@ -55,8 +55,6 @@ pub struct Options {
     pub resolv_conf: PathBuf,
     /// The hosts file; read again when it changes.
     pub hosts_file: PathBuf,
-    /// The port of the name servers.
-    pub port: u16,
     /// The most answers kept.
     pub cache_entries: usize,
     /// The most questions under way.
@@ -74,7 +72,6 @@ impl Default for Options {
         Options {
             resolv_conf: "/etc/resolv.conf".into(),
             hosts_file: "/etc/hosts".into(),
-            port: 53,
             cache_entries: 10_000,
             parallel: 500,
             dnssec: false,
@@ -134,7 +131,13 @@ impl Resolver {
     }
 
     /// Like [`Resolver::addresses`] with the sources as configured.
-    pub async fn host(&self, name: &str, v4: bool, v6: bool, hosts: Hosts) -> Result<Answer<IpAddr>, DnsError> {
+    pub async fn host(
+        &self,
+        name: &str,
+        v4: bool,
+        v6: bool,
+        hosts: Hosts,
+    ) -> Result<Answer<IpAddr>, DnsError> {
         match hosts {
             Hosts::Dns => self.addresses(name, v4, v6).await,
             Hosts::Native => self.native(name, v4, v6).await,
@@ -276,7 +279,7 @@ impl Inner {
         let wire_name = wire::encode_name(name)?;
         let conf = self.conf.get();
         let first = if conf.rotate { self.rotor.fetch_add(1, Ordering::Relaxed) } else { 0 };
-        let ask = Ask { conf: &conf, port: self.options.port, first, dnssec: self.options.dnssec };
+        let ask = Ask { conf: &conf, first, dnssec: self.options.dnssec };
         let _turn = self.parallel.acquire().await.map_err(|e| DnsError::TempFail(e.to_string()))?;
         ask.ask(&wire_name, kind).await
     }
@@ -296,7 +299,10 @@ fn local<T>(records: Vec<T>, name: &str) -> Answer<T> {
     Answer { records, name: name.to_owned(), authentic: false, ttl: 0 }
 }
 
-fn merge(four: Result<Answer<IpAddr>, DnsError>, six: Result<Answer<IpAddr>, DnsError>) -> Result<Answer<IpAddr>, DnsError> {
+fn merge(
+    four: Result<Answer<IpAddr>, DnsError>,
+    six: Result<Answer<IpAddr>, DnsError>,
+) -> Result<Answer<IpAddr>, DnsError> {
     match (four, six) {
         (Ok(mut four), Ok(six)) => {
             four.records.extend(six.records);

@@ -165,7 +165,9 @@ fn zone(reply: &mut Message, asked: &str, kind: RecordType, via: Via) -> Does {
             ResponseCode::NoError
         }
         ("big.test", RecordType::TXT) => {
-            (0..150).for_each(|i| add(reply, asked, RData::TXT(TXT::new(vec![format!("v{i} "), "joined".into()]))));
+            (0..150).for_each(|i| {
+                add(reply, asked, RData::TXT(TXT::new(vec![format!("v{i} "), "joined".into()])))
+            });
             ResponseCode::NoError
         }
         ("1.2.0.192.in-addr.arpa", RecordType::PTR) => {
@@ -210,16 +212,16 @@ struct Setup {
 }
 
 async fn setup(change: impl FnOnce(&mut Options)) -> Setup {
-    setup_with("nameserver 127.0.0.1\nsearch search.test\noptions timeout:1 attempts:1\n", change).await
+    setup_with("nameserver 127.0.0.1:PORT\nsearch search.test\noptions timeout:1 attempts:1\n", change).await
 }
 
 async fn setup_with(conf: &str, change: impl FnOnce(&mut Options)) -> Setup {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start("127.0.0.1", 0, zone).await;
     let (resolv_conf, hosts_file) = (dir.path().join("resolv.conf"), dir.path().join("hosts"));
-    std::fs::write(&resolv_conf, conf).unwrap();
+    std::fs::write(&resolv_conf, conf.replace("PORT", &server.port.to_string())).unwrap();
     std::fs::write(&hosts_file, "192.0.2.99 listed.test alias.test\n2001:db8::99 listed.test\n").unwrap();
-    let mut options = Options { resolv_conf, hosts_file, port: server.port, ..Options::default() };
+    let mut options = Options { resolv_conf, hosts_file, ..Options::default() };
     change(&mut options);
     Setup { resolver: Resolver::new(options), server, _dir: dir }
 }
@@ -237,7 +239,10 @@ async fn mail_exchangers() {
     let mx = s.resolver.mx("Example.TEST").await.unwrap();
     let got: Vec<_> = mx.records.iter().map(|mx| (mx.preference, mx.host.as_str())).collect();
     assert_eq!(got, [(10, "mx1.example.test"), (5, "MX2.example.test")]);
-    assert_eq!(s.resolver.mx("null.test").await.unwrap().records, [Mx { preference: 0, host: String::new() }]);
+    assert_eq!(
+        s.resolver.mx("null.test").await.unwrap().records,
+        [Mx { preference: 0, host: String::new() }]
+    );
 }
 
 #[tokio::test]
@@ -310,7 +315,7 @@ async fn answers_and_absences_are_kept() {
 
 #[tokio::test]
 async fn the_next_server_is_asked() {
-    let conf = "nameserver 127.0.0.2\nnameserver 127.0.0.3\nnameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
+    let conf = "nameserver 127.0.0.2:PORT\nnameserver 127.0.0.3:PORT\nnameserver 127.0.0.1:PORT\noptions timeout:1 attempts:1\n";
     let s = setup_with(conf, |_| ()).await;
     let _dead = Server::start("127.0.0.2", s.server.port, dead).await;
     let broken = Server::start("127.0.0.3", s.server.port, broken).await;

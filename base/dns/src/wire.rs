@@ -122,7 +122,8 @@ pub fn reply(bytes: &[u8], id: u16, name: &Name, kind: Kind) -> Option<Reply> {
         // Not readable, but the header fits: the server is broken, or the reply was cut off.
         let ours = bytes.get(..2)? == id.to_be_bytes() && bytes.get(2)? & 0x80 != 0;
         let cut = bytes.get(2)? & 0x02 != 0;
-        return ours.then(|| if cut { Reply::Truncated } else { Reply::Trouble("malformed reply".to_owned()) });
+        return ours
+            .then(|| if cut { Reply::Truncated } else { Reply::Trouble("malformed reply".to_owned()) });
     };
     let head = &message.metadata;
     if head.id != id || head.message_type != MessageType::Response {

@@ -84,9 +84,7 @@ pub fn split_extension<'a>(local: &'a str, delimiters: &str) -> (&'a str, Option
         return (local, None);
     }
     match local.char_indices().find(|(_, c)| delimiters.contains(*c)) {
-        Some((at, c)) if at > 0 => {
-            (local.get(..at).unwrap_or_default(), local.get(at + c.len_utf8()..))
-        }
+        Some((at, c)) if at > 0 => (local.get(..at).unwrap_or_default(), local.get(at + c.len_utf8()..)),
         _ => (local, None),
     }
 }

@@ -1,7 +1,7 @@
 //! Alias source lines, aliases(5): `name: value, value …`.
 //!
-//! The name is an address without a domain, stored unquoted; white space in the value is reduced to single
-//! spaces outside of quotes. The problem texts are postalias(1)'s.
+//! The name is an address without a domain, stored unquoted; the value is stored as its tokens, with the spaces that
+//! postalias(1) puts between them. The problem texts are postalias(1)'s.
 
 use crate::lines::trim;
 
@@ -71,25 +71,108 @@ fn unquoted(name: &[u8]) -> (Vec<u8>, bool) {
     (key, local)
 }
 
-/// White space outside of quotes becomes one space.
+/// The value as its tokens: a space between words, one behind each comma, none around other specials.
 fn normalized(value: &[u8]) -> Vec<u8> {
-    let (mut quoted, mut escaped) = (false, false);
-    let mut out: Vec<u8> = Vec::with_capacity(value.len());
-    for byte in trim(value) {
-        let plain_space = !quoted && !escaped && matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    let mut out = Vec::with_capacity(value.len() + 8);
+    let (mut rest, mut word_before) = (trim(value), false);
+    while let Some(token) = next_token(&mut rest) {
+        let is_word = !matches!(token, Token::Special(_));
+        if word_before && (is_word || token == Token::Special(b'<')) {
+            out.push(b' ');
+        }
+        match &token {
+            Token::Special(b',') => out.extend_from_slice(b", "),
+            Token::Special(byte) => out.push(*byte),
+            Token::Word(text) if text.iter().any(|b| is_special(*b) || *b == b'"' || *b == b' ') => {
+                quote(&mut out, text)
+            }
+            Token::Word(text) => out.extend_from_slice(text),
+            Token::Verbatim(text) => out.extend_from_slice(text),
+        }
+        word_before = is_word;
+    }
+    out
+}
+
+#[derive(PartialEq)]
+enum Token<'a> {
+    /// `,`, `<` …
+    Special(u8),
+    /// An atom, its backslashes taken away.
+    Word(Vec<u8>),
+    /// A quoted string, a comment or a domain literal, as it stands.
+    Verbatim(&'a [u8]),
+}
+
+fn is_special(byte: u8) -> bool {
+    b"<>@,;:.()[]|".contains(&byte)
+}
+
+fn next_token<'a>(rest: &mut &'a [u8]) -> Option<Token<'a>> {
+    let text = rest.trim_ascii_start();
+    let (first, tail) = text.split_first()?;
+    let end = match first {
+        b'"' => enclosed(text, None, b'"'),
+        b'(' => enclosed(text, Some(b'('), b')'),
+        b'[' => enclosed(text, None, b']'),
+        b if is_special(*b) => {
+            *rest = tail;
+            return Some(Token::Special(*b));
+        }
+        _ => return Some(atom(text, rest)),
+    };
+    let (token, tail) = text.split_at(end);
+    *rest = tail;
+    Some(Token::Verbatim(token.trim_ascii_end()))
+}
+
+/// The length of the text up to its closing byte, or of all of it.
+fn enclosed(text: &[u8], nests: Option<u8>, close: u8) -> usize {
+    let (mut level, mut escaped) = (0usize, false);
+    for (at, byte) in text.iter().enumerate() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            b'"' => quoted = !quoted,
+            b if *b == close && at > 0 && level <= 1 => return at + 1,
+            b if *b == close && at > 0 => level -= 1,
+            b if Some(*b) == nests => level += 1,
             _ => (),
         }
-        match plain_space {
-            true if out.ends_with(b" ") => (),
-            true => out.push(b' '),
-            false => out.push(*byte),
-        }
     }
-    out
+    text.len()
+}
+
+fn atom<'a>(text: &'a [u8], rest: &mut &'a [u8]) -> Token<'static> {
+    let (mut word, mut escaped) = (Vec::new(), false);
+    let end = text.iter().position(|byte| {
+        if escaped {
+            escaped = false;
+            word.push(*byte);
+            return false;
+        }
+        if *byte == b'\\' {
+            escaped = true;
+            return false;
+        }
+        let ends = is_special(*byte) || *byte == b'"' || byte.is_ascii_whitespace();
+        if !ends {
+            word.push(*byte);
+        }
+        ends
+    });
+    *rest = text.get(end.unwrap_or(text.len())..).unwrap_or_default();
+    Token::Word(word)
+}
+
+fn quote(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    for byte in text {
+        if *byte == b'"' || *byte == b'\\' {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out.push(b'"');
 }
 
 #[cfg(test)]
@@ -110,6 +193,24 @@ mod tests {
             ("<ang>: y", Ok(("<ang>", "y"))),
             ("cmd: \"|/bin/foo  bar\", /file", Ok(("cmd", "\"|/bin/foo  bar\", /file"))),
             ("include: :include:/x", Ok(("include", ":include:/x"))),
+            ("l: a<b>", Ok(("l", "a <b>"))),
+            ("l: <b>c", Ok(("l", "<b>c"))),
+            ("l: a . b @ c", Ok(("l", "a.b@c"))),
+            ("l: (c)a(d)b", Ok(("l", "(c) a (d) b"))),
+            ("l: a;  b : c", Ok(("l", "a;b:c"))),
+            ("l: [1.2.3.4]a@[x]", Ok(("l", "[1.2.3.4] a@[x]"))),
+            ("l: a\\,b", Ok(("l", "\"a,b\""))),
+            ("l: \"|cmd\"x", Ok(("l", "\"|cmd\" x"))),
+            ("l: | cmd a,b", Ok(("l", "|cmd a, b"))),
+            ("l: a,,b ,c", Ok(("l", "a, , b, c"))),
+            ("l: ,a", Ok(("l", ", a"))),
+            ("l: a ,", Ok(("l", "a, "))),
+            ("l: \\a \"x\\\"y\"", Ok(("l", "a \"x\\\"y\""))),
+            ("l: :include:/a,:include:/b", Ok(("l", ":include:/a, :include:/b"))),
+            ("l: a) b", Ok(("l", "a)b"))),
+            ("l: a( b", Ok(("l", "a ( b"))),
+            ("l: a..b .c d.", Ok(("l", "a..b.c d."))),
+            ("l: a (x (y) z) b", Ok(("l", "a (x (y) z) b"))),
             ("nocolon value", Err("need name:value pair")),
             (": emptykey", Err("need name:value pair")),
             ("novalue:", Err("need name:value pair")),

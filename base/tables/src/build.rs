@@ -5,7 +5,6 @@
 //! a new file is an existing one written in place, under an exclusive lock; its checksums keep readers from using half
 //! of it. Errors carry Postfix's text.
 
-use crate::aliases;
 use crate::fold::fold_if;
 use crate::index::Index;
 use crate::indexed::{self, Kind};
@@ -13,6 +12,7 @@ use crate::source;
 pub use crate::source::Format;
 use crate::table::OpenError;
 use crate::types::{self, TableType};
+use crate::{aliases, files};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -42,6 +42,8 @@ pub struct BuildOptions {
     pub duplicates: Duplicates,
     /// Take the read permissions from the source; else mode 0644 (-p).
     pub inherit_mode: bool,
+    /// Values name files; their content is stored (-F).
+    pub files: bool,
 }
 
 /// A table that can be built.
@@ -101,7 +103,8 @@ impl Builder {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && create => (),
             Err(error) => {
-                let text = format!("open database {}: {}", builder.path.display(), base_sys::system_text(&error));
+                let text =
+                    format!("open database {}: {}", builder.path.display(), base_sys::system_text(&error));
                 return Err(OpenError::new(text));
             }
         }
@@ -112,7 +115,16 @@ impl Builder {
     pub fn add_text(&mut self, text: &[u8], name: &str, warn: &dyn Fn(&str)) {
         let options = self.options;
         source::parse(text, name, options.format, warn, |entry| {
-            fold_if(options.fold, &entry.key, |key| self.add(key, &entry.value, warn));
+            let value = match options.files {
+                false => entry.value,
+                true => match files::read(&entry.value) {
+                    Ok(content) => files::encode(&content).into(),
+                    Err(reason) => {
+                        return warn(&format!("{name}, line {}: {reason}: skipping this entry", entry.line));
+                    }
+                },
+            };
+            fold_if(options.fold, &entry.key, |key| self.add(key, &value, warn));
         });
     }
 

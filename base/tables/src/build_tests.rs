@@ -13,6 +13,7 @@ const OPTIONS: BuildOptions = BuildOptions {
     with_nul: None,
     duplicates: Duplicates::Warn,
     inherit_mode: true,
+    files: false,
 };
 
 fn build(spec: &str, text: &str, options: BuildOptions) -> Vec<String> {
@@ -66,7 +67,9 @@ fn edits_existing_files() {
     let got: Vec<_> = ["a", "b", "c"].iter().map(|k| ask(table.as_ref(), k)).collect();
     assert_eq!(got, [Some("9".into()), None, Some("3".into())]);
     let missing = Builder::existing(&format!("{spec}x"), false, OPTIONS).err().unwrap();
-    assert!(missing.text.starts_with("open database ") && missing.text.ends_with(": No such file or directory"));
+    assert!(
+        missing.text.starts_with("open database ") && missing.text.ends_with(": No such file or directory")
+    );
 }
 
 #[test]
@@ -77,7 +80,9 @@ fn modes() {
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
     fs::write(&name, "a b\n").unwrap();
     let index = name.with_extension("db");
-    for (source, inherit, want) in [(0o600, true, 0o600), (0o755, true, 0o644), (0o640, true, 0o640), (0o600, false, 0o644)] {
+    for (source, inherit, want) in
+        [(0o600, true, 0o600), (0o755, true, 0o644), (0o640, true, 0o640), (0o600, false, 0o644)]
+    {
         fs::set_permissions(&name, fs::Permissions::from_mode(source)).unwrap();
         let _ = fs::remove_file(&index);
         build(&spec, "a b\n", BuildOptions { inherit_mode: inherit, ..OPTIONS });
@@ -147,7 +152,11 @@ fn postmap(spec: &str, text: &str, more: &[&str]) -> bool {
     fs::write(name, text).unwrap();
     let genuine = Path::new("/usr/lib/postfix/sbin/proxymap");
     let made = genuine.exists()
-        && Command::new("/usr/sbin/postmap").args(more).arg(spec).output().is_ok_and(|out| out.status.success());
+        && Command::new("/usr/sbin/postmap")
+            .args(more)
+            .arg(spec)
+            .output()
+            .is_ok_and(|out| out.status.success());
     assert!(made || std::env::var("CI").as_deref() != Ok("true"), "Debian's postmap cannot build {spec}");
     if !made {
         eprintln!("skipped: Debian's postmap is not installed or cannot build {spec}");
@@ -157,9 +166,16 @@ fn postmap(spec: &str, text: &str, more: &[&str]) -> bool {
 
 #[test]
 fn reads_files_made_by_postmap() {
-    for (kind, count, long) in
-        [("hash", 3, 10), ("btree", 3, 10), ("lmdb", 3, 10), ("hash", 5000, 60), ("btree", 5000, 60), ("lmdb", 5000, 60), ("hash", 200, 9000), ("btree", 200, 9000)]
-    {
+    for (kind, count, long) in [
+        ("hash", 3, 10),
+        ("btree", 3, 10),
+        ("lmdb", 3, 10),
+        ("hash", 5000, 60),
+        ("btree", 5000, 60),
+        ("lmdb", 5000, 60),
+        ("hash", 200, 9000),
+        ("btree", 200, 9000),
+    ] {
         for more in [&[][..], &["-n"][..]] {
             let dir = tempfile::tempdir().unwrap();
             let spec = format!("{kind}:{}", dir.path().join("t").display());
@@ -171,7 +187,11 @@ fn reads_files_made_by_postmap() {
             fs::remove_file(dir.path().join("t")).unwrap();
             let table = tables().open(&spec, Usage::LOOKUP);
             for i in 0..count {
-                assert_eq!(ask(table.as_ref(), &format!("KEY{i}@example.com")), Some(value(i)), "{spec} {i} {more:?}");
+                assert_eq!(
+                    ask(table.as_ref(), &format!("KEY{i}@example.com")),
+                    Some(value(i)),
+                    "{spec} {i} {more:?}"
+                );
             }
             assert_eq!(ask(table.as_ref(), "nosuch"), None);
             assert_eq!(table.entries().unwrap().unwrap().len(), count, "{spec} {more:?}");
@@ -191,7 +211,11 @@ fn damaged_foreign_files_are_errors_or_complete() {
         let whole = fs::read(name.with_extension("db")).unwrap();
         for cut in (0..whole.len()).step_by(997) {
             if let Ok(index) = crate::bdb::read(&whole[..cut]) {
-                assert!(cut % 4096 == 0, "{kind} cut at {cut} passes for a whole file with {} entries", index.len());
+                assert!(
+                    cut % 4096 == 0,
+                    "{kind} cut at {cut} passes for a whole file with {} entries",
+                    index.len()
+                );
             }
         }
         let mut state = 1u64;

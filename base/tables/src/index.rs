@@ -177,7 +177,8 @@ impl Index {
 
     fn push(&mut self, key: &[u8], value: &[u8]) -> Option<u64> {
         let at = u64::try_from(self.records.len()).ok().filter(|at| *at < OFFSET)?;
-        let lens = [u32::try_from(key.len()).ok()?.to_le_bytes(), u32::try_from(value.len()).ok()?.to_le_bytes()];
+        let lens =
+            [u32::try_from(key.len()).ok()?.to_le_bytes(), u32::try_from(value.len()).ok()?.to_le_bytes()];
         let crc = crc_of(&[lens.as_flattened(), key, value]);
         self.records.extend_from_slice(lens.as_flattened());
         self.records.extend_from_slice(&crc.to_le_bytes());
@@ -247,7 +248,12 @@ impl Index {
         }
         let mut slots = Vec::with_capacity(blocks.len() / 8);
         for block in blocks.chunks(BLOCK) {
-            slots.extend(checked_block(block)?.chunks_exact(8).filter_map(|s| s.try_into().ok()).map(u64::from_le_bytes));
+            slots.extend(
+                checked_block(block)?
+                    .chunks_exact(8)
+                    .filter_map(|s| s.try_into().ok())
+                    .map(u64::from_le_bytes),
+            );
         }
         slots.truncate(usize::try_from(header.slots).map_err(|_| Corrupt)?);
         Ok(Index { records, slots, entries: header.entries, with_nul: header.with_nul })
@@ -276,7 +282,9 @@ impl Header {
             slots: field(4)?,
             body_crc: u32::try_from(field(5)?).map_err(|_| Corrupt)?,
         };
-        let sane = header.slots > 0 && header.slots <= OFFSET && (HEADER as u64..=OFFSET).contains(&header.records_end);
+        let sane = header.slots > 0
+            && header.slots <= OFFSET
+            && (HEADER as u64..=OFFSET).contains(&header.records_end);
         if sane { Ok(header) } else { Err(Corrupt) }
     }
 
@@ -324,7 +332,9 @@ impl IndexFile {
 
     /// The value of `key`.
     pub fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        if self.whole.get().is_none() && self.asked.fetch_add(1, Ordering::Relaxed) < EAGER || self.size > MAX_WHOLE {
+        if self.whole.get().is_none() && self.asked.fetch_add(1, Ordering::Relaxed) < EAGER
+            || self.size > MAX_WHOLE
+        {
             return self.get_from_file(key);
         }
         Ok(self.whole()?.get(key).map(<[u8]>::to_vec))
@@ -371,7 +381,9 @@ impl IndexFile {
         let corrupt = || io::Error::other(Corrupt);
         let mut head = [0u8; RECORD];
         self.file.read_exact_at(&mut head, at)?;
-        let (Some(key_len), Some(value_len), Some(crc)) = (u32_at(&head, 0), u32_at(&head, 4), u32_at(&head, 8)) else {
+        let (Some(key_len), Some(value_len), Some(crc)) =
+            (u32_at(&head, 0), u32_at(&head, 4), u32_at(&head, 8))
+        else {
             return Err(corrupt());
         };
         let end = at + RECORD as u64 + u64::from(key_len) + u64::from(value_len);

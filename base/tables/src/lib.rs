@@ -13,6 +13,7 @@ mod aliases;
 mod bdb;
 pub mod build;
 mod exec;
+pub mod files;
 mod fold;
 mod index;
 mod indexed;

@@ -207,7 +207,9 @@ impl DomainForms {
     /// The parent keys of `domain`, nearest first. Addresses have no parents.
     pub fn of(self, domain: &str) -> impl Iterator<Item = &str> {
         let skip = usize::from(self == DomainForms::Parents);
-        let none = self == DomainForms::None || domain.starts_with('[') || domain.parse::<std::net::IpAddr>().is_ok();
+        let none = self == DomainForms::None
+            || domain.starts_with('[')
+            || domain.parse::<std::net::IpAddr>().is_ok();
         let domain = if none { "" } else { domain };
         domain
             .char_indices()

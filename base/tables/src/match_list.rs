@@ -54,7 +54,13 @@ enum Pattern {
 impl MatchList {
     /// Parses `text`, the value of `param`. With `parent_matches`, `example.com` also matches
     /// `sub.example.com`; else `.example.com` does.
-    pub fn open(tables: &Tables, param: &str, text: &str, kind: MatchKind, parent_matches: bool) -> MatchList {
+    pub fn open(
+        tables: &Tables,
+        param: &str,
+        text: &str,
+        kind: MatchKind,
+        parent_matches: bool,
+    ) -> MatchList {
         let mut parser = Parser { tables, kind, elements: Vec::new() };
         parser.list(text, false, 0);
         let warn = tables.options().warn.clone();
@@ -338,7 +344,10 @@ mod tests {
     #[test]
     fn bad_elements_are_errors_once_reached() {
         let cases = [
-            ("10.0.0.1/8", "non-null host address bits in \"10.0.0.1/8\", perhaps you should use \"10.0.0.0/8\" instead"),
+            (
+                "10.0.0.1/8",
+                "non-null host address bits in \"10.0.0.1/8\", perhaps you should use \"10.0.0.0/8\" instead",
+            ),
             ("1.2.3.4/33", "bad mask length in \"1.2.3.4/33\""),
         ];
         for (text, reason) in cases {

@@ -4,6 +4,7 @@
 //! warned about with file and line, in Postfix's words, and left out. A prefilter over all patterns says which
 //! rules can match at all; the others are not tried.
 
+use crate::TableError;
 use crate::lines::{self, is_space, lines, trim};
 use crate::prefilter::Prefilter;
 use crate::table::{Answer, OpenError, Table};
@@ -11,7 +12,6 @@ use crate::tables::{Usage, Warn};
 use crate::template::{Fault, Template};
 use crate::types::Open;
 use crate::watch::Watched;
-use crate::TableError;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,7 +75,12 @@ pub fn open<E: Engine>(open: &Open<'_>) -> Result<Arc<dyn Table>, OpenError> {
         Ok(Rules::<E>::parse(&text, &name, usage, &warn))
     };
     let rules = Watched::new(path, open.tables.options().check_every, Box::new(load))?;
-    Ok(Arc::new(RuleTable { spec: open.spec.to_owned(), name: open.name.to_owned(), fold: usage.fold_patterns, rules }))
+    Ok(Arc::new(RuleTable {
+        spec: open.spec.to_owned(),
+        name: open.name.to_owned(),
+        fold: usage.fold_patterns,
+        rules,
+    }))
 }
 
 /// The file to read, or the text of an inline table.
@@ -114,7 +119,9 @@ impl<E: Engine> Table for RuleTable<E> {
         let found = crate::fold::fold_if(self.fold, key, |key| self.rules.with(|rules| rules.find(key)));
         Some(match found {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err((line, reason))) => Err(error(format!("{} map {}, line {line}: {reason}", E::NAME, self.name))),
+            Ok(Err((line, reason))) => {
+                Err(error(format!("{} map {}, line {line}: {reason}", E::NAME, self.name)))
+            }
             Err(open) => Err(error(open.text)),
         })
     }
@@ -127,7 +134,8 @@ impl<E: Engine> Table for RuleTable<E> {
 impl<E: Engine> Rules<E> {
     /// Reads the rules of `text`.
     pub fn parse(text: &[u8], name: &str, usage: Usage, warn: &Warn) -> Rules<E> {
-        let mut parser = Parser { name, usage, warn, rules: Vec::new(), ifs: Vec::new(), filters: Vec::new() };
+        let mut parser =
+            Parser { name, usage, warn, rules: Vec::new(), ifs: Vec::new(), filters: Vec::new() };
         for line in lines(text) {
             if parser.rules.len() >= MAX_RULES {
                 parser.warn(line.number, "too many rules: ignoring the rest");
@@ -215,7 +223,10 @@ impl<E: Engine> Parser<'_, E> {
             Some(b) if is_space(*b) => {
                 let start = String::from_utf8_lossy(text.get(..30).unwrap_or(text)).into_owned();
                 let more = if text.len() > 30 { "..." } else { "" };
-                (self.warn)(&format!("{}: logical line must not start with whitespace: \"{start}{more}\"", self.name));
+                (self.warn)(&format!(
+                    "{}: logical line must not start with whitespace: \"{start}{more}\"",
+                    self.name
+                ));
             }
             Some(b) if b.is_ascii_alphanumeric() => match keyword(text) {
                 (b"if", rest) => self.if_line(line, rest),

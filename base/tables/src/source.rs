@@ -114,9 +114,19 @@ mod tests {
     #[test]
     fn map_lines() {
         use Format::{Map, TextHash};
-        check("# c\nkey1 value one\n  continued\nkey2\tvalue two  \n", Map, &[("key1", "value one  continued"), ("key2", "value two")], &[]);
+        check(
+            "# c\nkey1 value one\n  continued\nkey2\tvalue two  \n",
+            Map,
+            &[("key1", "value one  continued"), ("key2", "value two")],
+            &[],
+        );
         check("lonely\n", Map, &[], &["/t, line 1: expected format: key whitespace value"]);
-        check("lonely\n", TextHash, &[], &["/t, line 1: expected format: key whitespace value -- ignoring this line"]);
+        check(
+            "lonely\n",
+            TextHash,
+            &[],
+            &["/t, line 1: expected format: key whitespace value -- ignoring this line"],
+        );
         check(
             "t: v\n",
             Map,
@@ -126,8 +136,18 @@ mod tests {
         check("\"a b\"@x 2\n", Map, &[("\"a b\"@x", "2")], &[]);
         check("key\\ 4 x\n", Map, &[("key\\ 4", "x")], &[]);
         check("a\"b c\"d 7\n", Map, &[("a\"b c\"d", "7")], &[]);
-        check("\"unclosed x 6\n", Map, &[], &["/t, line 1: unbalanced '\"' in '\"unclosed x 6' -- ignoring this line"]);
-        check("  lead x\na b\n", Map, &[("a", "b")], &["/t: logical line must not start with whitespace: \"  lead x\""]);
+        check(
+            "\"unclosed x 6\n",
+            Map,
+            &[],
+            &["/t, line 1: unbalanced '\"' in '\"unclosed x 6' -- ignoring this line"],
+        );
+        check(
+            "  lead x\na b\n",
+            Map,
+            &[("a", "b")],
+            &["/t: logical line must not start with whitespace: \"  lead x\""],
+        );
     }
 
     proptest::proptest! {

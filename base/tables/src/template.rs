@@ -63,7 +63,8 @@ impl Template {
                 (rest.get(1..end).unwrap_or_default(), rest.get(end + 1..).unwrap_or_default())
             }
             _ => {
-                let end = rest.iter().position(|b| !b.is_ascii_alphanumeric() && *b != b'_').unwrap_or(rest.len());
+                let end =
+                    rest.iter().position(|b| !b.is_ascii_alphanumeric() && *b != b'_').unwrap_or(rest.len());
                 rest.split_at(end)
             }
         };

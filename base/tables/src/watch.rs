@@ -88,7 +88,8 @@ impl<T: Send + Sync + 'static> Watched<T> {
         if now < due {
             return;
         }
-        let won = inner.next_check.compare_exchange(due, now + inner.every, Ordering::Relaxed, Ordering::Relaxed);
+        let won =
+            inner.next_check.compare_exchange(due, now + inner.every, Ordering::Relaxed, Ordering::Relaxed);
         if won.is_ok() {
             self.renew(now);
         }
@@ -114,7 +115,8 @@ impl<T: Send + Sync + 'static> Watched<T> {
             return;
         }
         let background = inner.clone();
-        let spawned = std::thread::Builder::new().name("tables".to_owned()).spawn(move || background.reload());
+        let spawned =
+            std::thread::Builder::new().name("tables".to_owned()).spawn(move || background.reload());
         if spawned.is_err() {
             inner.reload();
         }

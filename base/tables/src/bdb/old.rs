@@ -94,7 +94,11 @@ impl<'a> Hash<'a> {
     }
 
     /// The entries of a page; gives the address of the overflow page behind it.
-    fn entries(&self, page: Bytes<'a>, each: &mut impl FnMut(&[u8], &[u8])) -> Result<Option<usize>, BdbError> {
+    fn entries(
+        &self,
+        page: Bytes<'a>,
+        each: &mut impl FnMut(&[u8], &[u8]),
+    ) -> Result<Option<usize>, BdbError> {
         let count = page.u16(0)?;
         let mut end = self.page_size;
         let mut at = 1;

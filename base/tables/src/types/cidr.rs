@@ -23,6 +23,13 @@ struct Rule {
     line: usize,
 }
 
+impl Rule {
+    /// A rule says nothing about addresses of the other family, not even with `!`.
+    fn holds(&self, address: IpAddr) -> bool {
+        address.is_ipv6() == self.network.is_v6() && self.network.contains(address) != self.negated
+    }
+}
+
 enum Action {
     Result(Vec<u8>),
     /// Where to go on when the condition does not hold.
@@ -60,7 +67,9 @@ impl Table for Cidr {
     }
 
     fn lookup_now(&self, key: &[u8]) -> Option<Answer> {
-        let Some(address) = std::str::from_utf8(key).ok().and_then(parse_address) else { return Some(Ok(None)) };
+        let Some(address) = std::str::from_utf8(key).ok().and_then(parse_address) else {
+            return Some(Ok(None));
+        };
         let found = self.rules.with(|rules| rules.find(address).map(<[u8]>::to_vec));
         Some(found.map_err(|e| crate::TableError { table: self.spec.clone(), reason: e.text }))
     }
@@ -118,7 +127,8 @@ impl Rules {
         } else if value.is_empty() {
             return Err("no lookup result".to_owned());
         }
-        let action = if is_if { Action::If(usize::MAX) } else { Action::Result(trim(value.as_bytes()).to_vec()) };
+        let action =
+            if is_if { Action::If(usize::MAX) } else { Action::Result(trim(value.as_bytes()).to_vec()) };
         self.rules.push(Rule { network, negated, action, line });
         Ok(())
     }
@@ -157,7 +167,7 @@ impl Rules {
         let mut at = 0;
         while let Some(rule) = self.rules.get(at) {
             at += 1;
-            let holds = rule.network.contains(address) != rule.negated;
+            let holds = rule.holds(address);
             match &rule.action {
                 Action::Result(value) if holds => return Some(value),
                 Action::If(end) if !holds => at = *end,
@@ -197,7 +207,7 @@ mod tests {
             ("10.1.2.3", Some("exact")),
             ("10.1.2.4", None),
             ("11.1.2.3", Some("not10")),
-            ("2001:db8::1", Some("not10")),
+            ("2001:db8::1", Some("v6")),
         ];
         for (address, want) in cases {
             assert_eq!(find(&rules, address).as_deref(), want, "{address}");
@@ -211,8 +221,12 @@ mod tests {
         let (rules, _) = parse(&text);
         assert!(rules.index.is_some());
         for (address, want) in [
-            ("10.1.2.3", Some("wide")), ("10.3.3.3", Some("one")), ("10.3.3.4", Some("all")),
-            ("10.200.77.1", Some("r77")), ("10.201.0.0", None), ("::1", None),
+            ("10.1.2.3", Some("wide")),
+            ("10.3.3.3", Some("one")),
+            ("10.3.3.4", Some("all")),
+            ("10.200.77.1", Some("r77")),
+            ("10.201.0.0", None),
+            ("::1", None),
         ] {
             assert_eq!(find(&rules, address).as_deref(), want, "{address}");
             assert_eq!(rules.walk(address.parse().unwrap()), rules.find(address.parse().unwrap()));

@@ -67,9 +67,11 @@ impl Engine for Pcre {
     }
 
     fn compile(pattern: &[u8], flags: Flags) -> Result<Pcre, String> {
-        let text = std::str::from_utf8(pattern).map_err(|_| "pattern is not UTF-8 text: skipping this rule")?;
+        let text =
+            std::str::from_utf8(pattern).map_err(|_| "pattern is not UTF-8 text: skipping this rule")?;
         let (before, after) = frame(flags);
-        let body = if flags.dollar_end && !flags.multi_line { with_strict_end(text) } else { text.to_owned() };
+        let body =
+            if flags.dollar_end && !flags.multi_line { with_strict_end(text) } else { text.to_owned() };
         let regex = RegexBuilder::new()
             .caseless(flags.ignore_case)
             .multi_line(flags.multi_line)

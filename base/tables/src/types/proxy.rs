@@ -24,7 +24,10 @@ fn open(open: &Open<'_>) -> Result<Arc<dyn Table>, OpenError> {
             "to approve this table for read-only access, list {} in main.cf:proxy_read_maps",
             open.spec
         ));
-        return Err(OpenError::new(format!("proxymap service is not configured for table \"{}\"", open.name)));
+        return Err(OpenError::new(format!(
+            "proxymap service is not configured for table \"{}\"",
+            open.name
+        )));
     }
     let table = open.tables.try_open(open.name, open.usage)?;
     Ok(Arc::new(Proxy { spec: open.spec.to_owned(), table }))

@@ -15,7 +15,9 @@ struct Static {
 fn open(open: &Open<'_>) -> Result<Arc<dyn Table>, OpenError> {
     let value = match open.name.starts_with('{') {
         false => open.name,
-        true => lines::braces(open.name).map_err(|e| OpenError::new(format!("bad static:name syntax: {e}")))?,
+        true => {
+            lines::braces(open.name).map_err(|e| OpenError::new(format!("bad static:name syntax: {e}")))?
+        }
     };
     Ok(Arc::new(Static { spec: open.spec.to_owned(), value: value.as_bytes().to_vec() }))
 }

@@ -1,8 +1,8 @@
 //! `unionmap:{type:name, …}`: every table is asked, the answers are joined with commas. DATABASE_README.
 
 use super::{Open, TableType};
-use crate::table::{Answer, Fut, OpenError, Table};
 use crate::TableError;
+use crate::table::{Answer, Fut, OpenError, Table};
 use std::sync::Arc;
 
 pub(super) const TYPE: TableType = TableType { name: "unionmap", open, suffix: None };
@@ -61,4 +61,3 @@ impl Table for Union {
         self.tables.iter().any(|t| t.is_pattern())
     }
 }
-

@@ -39,7 +39,11 @@ fn build(job: &Job<'_>, spec: &str) -> Result<(), Fatal> {
 /// Adds standard input to the tables named.
 pub fn add_all(job: &Job<'_>) -> Result<(), Fatal> {
     let mut text = Vec::new();
-    io::stdin().lock().take(MAX_TEXT).read_to_end(&mut text).map_err(|e| Fatal::new(format!("read stdin: {e}")))?;
+    io::stdin()
+        .lock()
+        .take(MAX_TEXT)
+        .read_to_end(&mut text)
+        .map_err(|e| Fatal::new(format!("read stdin: {e}")))?;
     for spec in job.specs()? {
         let (kind, source) = types::parse_spec(&spec).map_err(Fatal::new)?;
         refuse_proxy(kind.name)?;
@@ -80,7 +84,11 @@ pub fn delete(job: &Job<'_>, key: &str) -> Result<bool, Fatal> {
 
 /// The lines of standard input.
 pub fn stdin_keys() -> Result<Vec<Vec<u8>>, Fatal> {
-    io::stdin().lock().split(b'\n').collect::<Result<_, _>>().map_err(|e| Fatal::new(format!("read stdin: {e}")))
+    io::stdin()
+        .lock()
+        .split(b'\n')
+        .collect::<Result<_, _>>()
+        .map_err(|e| Fatal::new(format!("read stdin: {e}")))
 }
 
 fn refuse_proxy(kind: &str) -> Result<(), Fatal> {
@@ -108,6 +116,7 @@ fn options(job: &Job<'_>) -> BuildOptions {
         with_nul: job.options.with_nul,
         duplicates: job.options.duplicates,
         inherit_mode: job.options.inherit_mode,
+        files: job.options.files,
     }
 }
 

@@ -11,7 +11,8 @@ const MAX_DEPTH: usize = 100;
 
 /// All keys, in order.
 pub fn keys(text: &[u8], options: &Options) -> Vec<Vec<u8>> {
-    let mut reader = Reader { options, keys: Vec::new(), header: Vec::new(), kind: Kind::Other, boundaries: Vec::new() };
+    let mut reader =
+        Reader { options, keys: Vec::new(), header: Vec::new(), kind: Kind::Other, boundaries: Vec::new() };
     let mut in_headers = true;
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     for line in text.split(|b| *b == b'\n') {
@@ -72,7 +73,8 @@ impl Reader<'_> {
         self.body_key(line);
         let Some(rest) = line.strip_prefix(b"--").filter(|_| self.options.mime) else { return false };
         let Some(at) = self.boundaries.iter().rposition(|b| rest.starts_with(b)) else { return false };
-        let closes = rest.get(self.boundaries.get(at).map_or(0, Vec::len)..).is_some_and(|r| r.starts_with(b"--"));
+        let closes =
+            rest.get(self.boundaries.get(at).map_or(0, Vec::len)..).is_some_and(|r| r.starts_with(b"--"));
         self.boundaries.truncate(if closes { at } else { at + 1 });
         !closes
     }
@@ -134,12 +136,12 @@ mod tests {
     fn check(letters: &str, text: &str, want: &[&str]) {
         let args: Vec<OsString> = [letters, "-q", "-", "static:x"].iter().map(OsString::from).collect();
         let options = options::parse(Command::Postmap, &args).unwrap();
-        let got: Vec<_> = keys(text.as_bytes(), &options).iter().map(|k| String::from_utf8_lossy(k).into_owned()).collect();
+        let got: Vec<_> =
+            keys(text.as_bytes(), &options).iter().map(|k| String::from_utf8_lossy(k).into_owned()).collect();
         assert_eq!(got, want, "{letters} {text:?}");
     }
 
-    const PARTS: &str =
-        "h: y\n cont\nContent-Type: multipart/mixed; boundary=x\n\npre\n--x\nFoo: bar\n\nbody\n--x--\nafter\n";
+    const PARTS: &str = "h: y\n cont\nContent-Type: multipart/mixed; boundary=x\n\npre\n--x\nFoo: bar\n\nbody\n--x--\nafter\n";
 
     #[test]
     fn keys_of_messages() {
@@ -149,7 +151,11 @@ mod tests {
         check("-h", PARTS, &["h: y\n cont", "Content-Type: multipart/mixed; boundary=x"]);
         check("-hm", PARTS, &["h: y\n cont", "Content-Type: multipart/mixed; boundary=x", "Foo: bar"]);
         check("-bm", PARTS, &["", "pre", "--x", "", "body", "--x--", "after"]);
-        check("-hm", "Content-Type: message/rfc822\n\nSubject: in\n\ntext: no\n", &["Content-Type: message/rfc822", "Subject: in"]);
+        check(
+            "-hm",
+            "Content-Type: message/rfc822\n\nSubject: in\n\ntext: no\n",
+            &["Content-Type: message/rfc822", "Subject: in"],
+        );
         check("-b", "no header\n", &["no header"]);
     }
 }

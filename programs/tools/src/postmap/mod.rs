@@ -23,7 +23,8 @@ pub use newaliases::TOOL as NEWALIASES;
 /// The records.
 pub const POSTMAP: Tool = Tool { name: "postmap", run: run_postmap, about: "build and query lookup tables" };
 /// postalias.
-pub const POSTALIAS: Tool = Tool { name: "postalias", run: run_postalias, about: "build and query alias databases" };
+pub const POSTALIAS: Tool =
+    Tool { name: "postalias", run: run_postalias, about: "build and query alias databases" };
 
 /// What differs between the two commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,17 +70,19 @@ fn run(command: Command, args: &[OsString]) -> ExitCode {
 }
 
 /// Gives whether everything asked for was found.
-fn perform(command: Command, console: &Arc<Console>, config: &Config, options: &Options) -> Result<bool, Fatal> {
-    if options.verbose {
-        console.info(format_args!("name_mask: {}", config.str("inet_protocols").unwrap_or_default()));
-    }
+fn perform(
+    command: Command,
+    console: &Arc<Console>,
+    config: &Config,
+    options: &Options,
+) -> Result<bool, Fatal> {
     let work = Job { command, console, config, options, tables: tables(console, config) };
     match &options.work {
         Work::Build => edit::build_all(&work).map(|()| true),
         Work::Add => edit::add_all(&work).map(|()| true),
         Work::Delete(key) => edit::delete(&work, key),
         Work::Query(key) => query::query(&work, key),
-        Work::List => query::list(&work).map(|()| true),
+        Work::List => query::list(&work),
     }
 }
 

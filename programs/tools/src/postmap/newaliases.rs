@@ -58,13 +58,20 @@ fn config_dir(value: &OsStr) -> OsString {
 pub fn rebuild(config: &Config) -> ExitCode {
     let console = Arc::new(Console::new("postalias", Some(config)));
     let done = config.list("alias_database").map_err(Fatal::new).and_then(|names| {
-        let args: Vec<OsString> = std::iter::once("--".into()).chain(names.into_iter().map(OsString::from)).collect();
+        let args: Vec<OsString> =
+            std::iter::once("--".into()).chain(names.into_iter().map(OsString::from)).collect();
         if args.len() == 1 {
             return Ok(());
         }
         let options = options::parse(Command::Postalias, &args)?;
         let tables = tables(&console, config);
-        edit::build_all(&Job { command: Command::Postalias, console: &console, config, options: &options, tables })
+        edit::build_all(&Job {
+            command: Command::Postalias,
+            console: &console,
+            config,
+            options: &options,
+            tables,
+        })
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -142,7 +142,8 @@ mod tests {
     #[test]
     fn table() {
         use Command::{Postalias, Postmap};
-        const USAGE: &str = "usage: postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...";
+        const USAGE: &str =
+            "usage: postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...";
         check(Postmap, "hash:x", Ok(Work::Build));
         check(Postmap, "-i hash:x", Ok(Work::Add));
         check(Postmap, "-q a hash:x hash:y", Ok(Work::Query("a".into())));
@@ -153,6 +154,10 @@ mod tests {
         check(Postmap, "-q x -d y static:a", Err("specify only one of -s -q or -d"));
         check(Postmap, "-hq x static:b", Err("specify -b -h or -m only with \"-q -\""));
         check(Postmap, "-h static:b", Err("specify -b -h or -m only with \"-q -\""));
-        check(Postalias, "", Err("usage: postalias [-Nfinoprsuvw] [-c config_dir] [-d key] [-q key] [map_type:]file..."));
+        check(
+            Postalias,
+            "",
+            Err("usage: postalias [-Nfinoprsuvw] [-c config_dir] [-d key] [-q key] [map_type:]file..."),
+        );
     }
 }

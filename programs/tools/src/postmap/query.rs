@@ -2,7 +2,7 @@
 
 use super::{Command, Job, message};
 use crate::console::Fatal;
-use base_tables::{Table, TableError, Usage, block_on};
+use base_tables::{Table, TableError, Usage, block_on, files, types};
 use std::{
     io::{self, BufRead, BufWriter, Read, Write},
     sync::Arc,
@@ -38,18 +38,36 @@ pub fn query(job: &Job<'_>, key: &str) -> Result<bool, Fatal> {
     Ok(found)
 }
 
-/// Lists the tables named.
-pub fn list(job: &Job<'_>) -> Result<(), Fatal> {
+/// Lists the first table named, as the original does; gives whether there was one.
+pub fn list(job: &Job<'_>) -> Result<bool, Fatal> {
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
     let between = separator(job.command);
-    for table in open(job)? {
-        let unsupported = || Fatal::new(format!("table {}: sequence operation is not supported", table.spec()));
-        let entries = table.entries().ok_or_else(unsupported)?.map_err(|e| query_error(&e))?;
-        for (key, value) in entries {
-            write(&mut out, &[&key, between, &value, b"\n"])?;
-        }
+    let Some(table) = open(job)?.into_iter().next() else { return Ok(false) };
+    let unsupported = || Fatal::new(format!("table {}: sequence operation is not supported", table.spec()));
+    let entries = table.entries().ok_or_else(unsupported)?.map_err(|e| query_error(&e))?;
+    for (key, value) in entries {
+        let value = content(job, table.as_ref(), &key, value)?;
+        write(&mut out, &[&key, between, &value, b"\n"])?;
     }
-    flush(out)
+    flush(out)?;
+    Ok(true)
+}
+
+/// With -F, the files that a value stands for.
+fn content(job: &Job<'_>, table: &dyn Table, key: &[u8], value: Vec<u8>) -> Result<Vec<u8>, Fatal> {
+    if !job.options.files {
+        return Ok(value);
+    }
+    let Some(suffix) = types::parse_spec(table.spec()).ok().and_then(|(kind, _)| kind.suffix) else {
+        return files::read(&value).map_err(Fatal::new);
+    };
+    files::decode(&value).ok_or_else(|| {
+        let title = format!("{}{suffix}", table.spec());
+        let start = String::from_utf8_lossy(value.get(..30).unwrap_or(&value)).into_owned();
+        let key = String::from_utf8_lossy(key);
+        job.warn(&format!("table {title}: key {key}: malformed BASE64 value: {start}"));
+        Fatal::new(format!("table {title}: query error"))
+    })
 }
 
 fn separator(command: Command) -> &'static [u8] {
@@ -99,6 +117,7 @@ impl Search<'_> {
                 self.job.warn(&format!("table {spec}: key {key}: empty string result is not allowed"));
                 self.job.warn(&format!("table {spec} should return NO RESULT in case of NOT FOUND"));
             }
+            let value = content(self.job, table.as_ref(), key, value)?;
             return Ok(Some((value, table.as_ref())));
         }
         Ok(None)
@@ -115,7 +134,8 @@ impl Search<'_> {
         let (mut line, mut found) = (Vec::new(), false);
         loop {
             line.clear();
-            let len = input.read_until(b'\n', &mut line).map_err(|e| Fatal::new(format!("read stdin: {e}")))?;
+            let len =
+                input.read_until(b'\n', &mut line).map_err(|e| Fatal::new(format!("read stdin: {e}")))?;
             if len == 0 {
                 return Ok(found);
             }
@@ -136,4 +156,3 @@ impl Search<'_> {
         Ok(found)
     }
 }
-
