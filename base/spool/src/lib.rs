@@ -64,6 +64,7 @@
 //!
 //! 40 bytes for each live message (`slab`), a few hundred for each segment file, and what is being written.
 
+mod batch;
 mod compact;
 #[cfg(test)]
 mod crash_tests;

@@ -7,10 +7,11 @@
 
 use crate::{
     SpoolError,
+    batch::{Current, in_use},
     disk::{DiskFile, write_all},
     format::{FIRST_RECORD, SegmentHeader, encode_index},
     segments::Spare,
-    writer::{Current, Writer, in_use},
+    writer::Writer,
 };
 use std::sync::Arc;
 

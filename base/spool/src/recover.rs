@@ -7,6 +7,7 @@
 
 use crate::{
     Damage, Recovery, SpoolError,
+    batch::in_use,
     disk::{Disk, DiskFile, read_range},
     format::{FIRST_RECORD, Kind, Place, Placed, Record, Scan, SegmentHeader, decode_index, flag, scan},
     large, read,
@@ -14,7 +15,6 @@ use crate::{
     segments::Spare,
     shared::State,
     slab::Entry,
-    writer::in_use,
 };
 use base_calls::{Change, QueueId, codec};
 use std::{
