@@ -64,26 +64,38 @@ const SYSEXITS: &[(i32, (u8, u16, u16), &str)] = &[
 ];
 
 /// The verdict on a command that ended with `code`, not zero; `output` is what it wrote, `name` how it is shown.
+/// An enhanced status code at the start of the output counts for more than the exit code.
 pub fn exit_code(code: i32, output: &str, name: &str) -> Verdict {
     let table = SYSEXITS.iter().find(|(c, _, _)| *c == code);
+    let unknown = format!("unknown mail system error {code}");
     let (fallback, text) = match table {
         Some((_, (a, b, c), text)) => (Status::new(*a, *b, *c), (*text).to_owned()),
         None => (Status::new(5, 3, 0), format!("Command died with status {code}: \"{name}\"")),
     };
+    let short = table.map_or(unknown.as_str(), |(_, _, text)| text);
     match Status::split_prefix(output) {
         Some((status, rest)) if matches!(status.class(), 4 | 5) && table.is_some() => {
-            by_class(status, rest.to_owned())
+            of_command(status, rest.to_owned(), rest.trim_end())
         }
-        _ if output.is_empty() => by_class(fallback, text),
-        _ => by_class(fallback, format!("{text}. Command output: {output}")),
+        _ => of_command(fallback, with_output(text, output), short),
     }
 }
 
 /// The verdict on a command that a signal ended.
 pub fn killed(signal: i32, output: &str, name: &str) -> Verdict {
     let text = format!("Command died with signal {signal}: \"{name}\"");
-    let text = if output.is_empty() { text } else { format!("{text}. Command output: {output}") };
-    by_class(Status::new(4, 3, 0), text)
+    of_command(Status::new(4, 3, 0), with_output(text, output), &format!("unknown mail system error {signal}"))
+}
+
+fn with_output(text: String, output: &str) -> String {
+    if output.is_empty() { text } else { format!("{text}. Command output: {output}") }
+}
+
+/// `Diagnostic-Code: x-unix; …` in a notice.
+fn of_command(status: Status, reason: String, code: &str) -> Verdict {
+    let diagnostic = Some(("x-unix".to_owned(), code.to_owned()));
+    let d = Diagnosis { diagnostic, ..Diagnosis::new(status, reason) };
+    if status.class() == 4 { Verdict::Deferred(d) } else { Verdict::Failed(d) }
 }
 
 /// Deferred or failed, as the class says.

@@ -67,6 +67,8 @@ pub struct Slot {
     pub server: Server,
     /// The process, while there is one.
     pub running: Option<Running>,
+    /// In the background: it must not keep the terminal (or a pipe) of `postfix start`.
+    quiet: bool,
     backoff: Backoff,
     start_at: Option<Instant>,
 }
@@ -90,8 +92,8 @@ pub fn program(settings: &Settings, server: Server) -> PathBuf {
 
 impl Slot {
     /// One that is to be started now.
-    pub fn new(server: Server, now: Instant) -> Self {
-        Self { server, running: None, backoff: Backoff::default(), start_at: Some(now) }
+    pub fn new(server: Server, quiet: bool, now: Instant) -> Self {
+        Self { server, running: None, quiet, backoff: Backoff::default(), start_at: Some(now) }
     }
 
     /// When it is to be started, if it does not run.
@@ -126,6 +128,9 @@ impl Slot {
         let mut launch = Launch::new(&path);
         launch.command().arg("-c").arg(&settings.dir).stdin(std::process::Stdio::null());
         launch.command().env_clear().envs(kept_environment()).env(ENV_CONFIG, &settings.dir);
+        if self.quiet {
+            launch.silent();
+        }
         launch.pass_fd(ENV, theirs.into_fd()).tie_to_parent(Sig::Term);
         let child = launch.spawn().with_context(|| format!("cannot start {}", path.display()))?;
         self.running = Some(Running { pid: child.id(), channel, ready: false, started: now });

@@ -58,6 +58,11 @@ impl Report {
         Ok(Self(RefCell::new(stream)))
     }
 
+    /// Whether somebody waits, that is, whether this is the background process.
+    pub fn is_awaited(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// The server is up. Leaves the terminal when somebody was waiting.
     pub fn ready(&self) {
         if let Some(mut stream) = self.0.borrow_mut().take() {

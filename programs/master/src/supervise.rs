@@ -67,7 +67,8 @@ pub fn run(settings: Settings, signals: Signals, log: &Log, source: &Source, rep
         ),
     );
     let now = Instant::now();
-    let slots = [Slot::new(Server::Worker, now), Slot::new(Server::Courier, now)];
+    let quiet = report.is_awaited();
+    let slots = [Slot::new(Server::Worker, quiet, now), Slot::new(Server::Courier, quiet, now)];
     let mut master = Master {
         settings,
         sockets,

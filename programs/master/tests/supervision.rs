@@ -75,7 +75,7 @@ impl Instance {
         let this = std::env::current_exe().unwrap();
         for role in ["worker", "courier"] {
             let script = format!(
-                "#!/bin/sh\nHIKYAKU_STAND_IN={role} exec {} --exact stand_in --nocapture >/dev/null 2>&1\n",
+                "#!/bin/sh\nHIKYAKU_STAND_IN={role} exec {} --exact stand_in\n",
                 this.display()
             );
             let path = dir.path().join(format!("hikyaku-{role}"));
@@ -257,8 +257,9 @@ fn in_the_background() {
     let port = free_port();
     i.services(&format!("{port} inet n - n - - smtpd\n"));
     let mut c = i.command();
-    c.arg("-w").stderr(Stdio::null());
-    assert!(c.status().unwrap().success());
+    c.arg("-w").stdout(Stdio::piped());
+    // Returns only when nobody holds the pipes any more.
+    assert!(c.output().unwrap().status.success());
     assert!(reachable(port));
     let pid: u32 = i.text("q/pid/master.pid").trim().parse().unwrap();
     send_signal(pid, Sig::Term).unwrap();
