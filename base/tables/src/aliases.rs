@@ -180,6 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::type_complexity)]
     fn entries() {
         let cases: &[(&str, Result<(&str, &str), &str>)] = &[
             ("root:d e", Ok(("root", "d e"))),

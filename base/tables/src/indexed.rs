@@ -191,7 +191,7 @@ impl Table for Indexed {
         Some(answer.unwrap_or_else(|error| Err(self.error(error.text))))
     }
 
-    fn entries(&self) -> Option<Result<Vec<(Vec<u8>, Vec<u8>)>, TableError>> {
+    fn entries(&self) -> Option<crate::table::Entries> {
         let content = match self.content.get() {
             Ok(content) => content,
             Err(error) => return Some(Err(self.error(error.text))),

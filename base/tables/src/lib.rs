@@ -35,5 +35,5 @@ pub use exec::block_on;
 pub use maps::{AddressForms, DomainForms, Maps};
 pub use match_list::{MatchKind, MatchList};
 pub use network::Network;
-pub use table::{Answer, Fut, OpenError, Table, TableError};
+pub use table::{Answer, Entries, Fut, OpenError, Table, TableError};
 pub use tables::{Options, ProxyRead, Tables, Usage, Warn};

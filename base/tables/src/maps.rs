@@ -281,6 +281,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::type_complexity)]
     fn addresses() {
         let rewriting = AddressForms::rewriting(true);
         let access = AddressForms::access(DomainForms::DotParents);

@@ -36,6 +36,9 @@ impl OpenError {
 /// The answer to a lookup.
 pub type Answer = Result<Option<Vec<u8>>, TableError>;
 
+/// All entries of a table, key and value.
+pub type Entries = Result<Vec<(Vec<u8>, Vec<u8>)>, TableError>;
+
 /// A lookup table.
 pub trait Table: Send + Sync {
     /// The table as configured, `type:name`.
@@ -59,7 +62,7 @@ pub trait Table: Send + Sync {
     }
 
     /// All entries in the table's own order; `None` when the type cannot list them.
-    fn entries(&self) -> Option<Result<Vec<(Vec<u8>, Vec<u8>)>, TableError>> {
+    fn entries(&self) -> Option<Entries> {
         None
     }
 

@@ -38,9 +38,12 @@ enum Action {
 
 struct Rules {
     rules: Vec<Rule>,
-    /// For tables of plain rules only: family and prefix length, longest list of them short; prefix to rule.
-    index: Option<Vec<(bool, u8, HashMap<u128, usize>)>>,
+    /// For tables of plain rules only.
+    index: Option<Vec<Prefixes>>,
 }
+
+/// Address family and length of some rules, and which rule comes first for a prefix.
+type Prefixes = (bool, u8, HashMap<u128, usize>);
 
 struct Cidr {
     spec: String,
@@ -138,7 +141,7 @@ impl Rules {
         if self.rules.len() < 8 || self.rules.iter().any(|r| r.negated || matches!(r.action, Action::If(_))) {
             return;
         }
-        let mut lengths: Vec<(bool, u8, HashMap<u128, usize>)> = Vec::new();
+        let mut lengths: Vec<Prefixes> = Vec::new();
         for (number, rule) in self.rules.iter().enumerate() {
             let (v6, length) = (rule.network.is_v6(), rule.network.length());
             let at = lengths.iter().position(|(v, l, _)| (*v, *l) == (v6, length)).unwrap_or_else(|| {

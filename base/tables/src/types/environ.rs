@@ -35,7 +35,7 @@ impl Table for Environ {
         Some(Ok(fold_if(self.fold, key, variable)))
     }
 
-    fn entries(&self) -> Option<Result<Vec<(Vec<u8>, Vec<u8>)>, crate::TableError>> {
+    fn entries(&self) -> Option<crate::table::Entries> {
         Some(Ok(std::env::vars_os().map(|(k, v)| (k.into_vec(), v.into_vec())).collect()))
     }
 }

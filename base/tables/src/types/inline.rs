@@ -46,7 +46,7 @@ impl Table for Inline {
         Some(Ok(fold_if(self.fold, key, |key| self.values.get(key).cloned())))
     }
 
-    fn entries(&self) -> Option<Result<Vec<(Vec<u8>, Vec<u8>)>, crate::TableError>> {
+    fn entries(&self) -> Option<crate::table::Entries> {
         Some(Ok(self.values.iter().map(|(k, v)| (k.clone(), v.clone())).collect()))
     }
 }

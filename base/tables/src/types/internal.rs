@@ -23,7 +23,7 @@ impl Table for Internal {
         Some(Ok(None))
     }
 
-    fn entries(&self) -> Option<Result<Vec<(Vec<u8>, Vec<u8>)>, crate::TableError>> {
+    fn entries(&self) -> Option<crate::table::Entries> {
         Some(Ok(Vec::new()))
     }
 }

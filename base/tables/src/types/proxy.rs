@@ -50,7 +50,7 @@ impl Table for Proxy {
         self.table.is_pattern()
     }
 
-    fn entries(&self) -> Option<Result<Vec<(Vec<u8>, Vec<u8>)>, crate::TableError>> {
+    fn entries(&self) -> Option<crate::table::Entries> {
         self.table.entries()
     }
 }
