@@ -27,7 +27,7 @@ pub fn query(job: &Job<'_>, key: &str) -> Result<bool, Fatal> {
             search.stdin(&mut out)?
         }
         key => match search.find(key.as_bytes())? {
-            Some((value, _)) => {
+            Some(value) => {
                 write(&mut out, &[&value, b"\n"])?;
                 true
             }
@@ -104,8 +104,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The first value, and the table that has it.
-    fn find(&self, key: &[u8]) -> Result<Option<(Vec<u8>, &dyn Table)>, Fatal> {
+    /// The first value.
+    fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fatal> {
         for table in &self.tables {
             let answer = match table.lookup_now(key) {
                 Some(answer) => answer,
@@ -118,13 +118,13 @@ impl Search<'_> {
                 self.job.warn(&format!("table {spec} should return NO RESULT in case of NOT FOUND"));
             }
             let value = content(self.job, table.as_ref(), key, value)?;
-            return Ok(Some((value, table.as_ref())));
+            return Ok(Some(value));
         }
         Ok(None)
     }
 
     fn show(&self, out: &mut impl Write, key: &[u8]) -> Result<bool, Fatal> {
-        let Some((value, _)) = self.find(key)? else { return Ok(false) };
+        let Some(value) = self.find(key)? else { return Ok(false) };
         write(out, &[key, separator(self.job.command), &value, b"\n"])?;
         Ok(true)
     }
