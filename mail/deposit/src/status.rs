@@ -72,7 +72,10 @@ pub fn exit_code(code: i32, output: &str, name: &str) -> Verdict {
         Some((_, (a, b, c), text)) => (Status::new(*a, *b, *c), (*text).to_owned()),
         None => (Status::new(5, 3, 0), format!("Command died with status {code}: \"{name}\"")),
     };
-    let short = table.map_or(unknown.as_str(), |(_, _, text)| text);
+    let short = match output.trim_end() {
+        "" => table.map_or(unknown.as_str(), |(_, _, text)| text),
+        said => said,
+    };
     match Status::split_prefix(output) {
         Some((status, rest)) if matches!(status.class(), 4 | 5) && table.is_some() => {
             of_command(status, rest.to_owned(), rest.trim_end())
@@ -107,6 +110,18 @@ pub fn by_class(status: Status, text: String) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn diagnostic_codes() {
+        let check = |code, output, expect: &str| match exit_code(code, output, "/bin/x") {
+            Verdict::Failed(d) => assert_eq!(d.diagnostic, Some(("x-unix".into(), expect.into()))),
+            other => panic!("{other:?}"),
+        };
+        check(1, "", "unknown mail system error 1");
+        check(67, "", "user unknown");
+        check(67, "no such user here ", "no such user here");
+        check(69, "5.2.2 mailbox full ", "mailbox full");
+    }
 
     fn show(v: Verdict) -> String {
         match v {

@@ -33,9 +33,8 @@ fn run(args: &[OsString]) -> ExitCode {
     let parsed = match getopt::parse("+c:Dv", args) {
         Ok(p) => p,
         Err(e) => {
-            let say = Say::new("postfix", None);
-            say.terminal(&e);
-            return say.fatal(1, USAGE);
+            eprintln!("postfix: {e}");
+            return Say::under(SCRIPT, "postfix-script", None).fatal(1, USAGE);
         }
     };
     let dir = parsed.value('c').map(PathBuf::from);
@@ -43,7 +42,7 @@ fn run(args: &[OsString]) -> ExitCode {
         .or_else(|| std::env::var_os(ENV_CONFIG).map(PathBuf::from))
         .unwrap_or_else(|| "/etc/postfix".into());
     let [command] = parsed.operands.as_slice() else {
-        return Say::new("postfix", Config::load(&dir).ok().as_ref()).fatal(1, USAGE);
+        return Say::under(SCRIPT, "postfix-script", Config::load(&dir).ok().as_ref()).fatal(1, USAGE);
     };
     let command = command.to_string_lossy().into_owned();
     let verbose = parsed.options.iter().filter(|(c, _)| *c == 'v').count();

@@ -41,11 +41,6 @@ impl Say {
         self.log.info(&self.source, text);
     }
 
-    /// Only on the terminal.
-    pub fn terminal(&self, text: &str) {
-        eprintln!("{}: {text}", self.name);
-    }
-
     /// `fatal: text`, and the exit code to end with.
     pub fn fatal(&self, code: u8, text: &str) -> ExitCode {
         eprintln!("{}: fatal: {text}", self.name);

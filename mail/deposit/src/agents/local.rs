@@ -296,7 +296,7 @@ impl Local {
         if user.is_none() && bare != name {
             user = User::by_name(bare).map_err(|e| e.to_string())?;
         }
-        let Some(user) = user else { return self.nobody(address, local, domain) };
+        let Some(user) = user else { return self.nobody(address, local, domain, sender) };
         let transport = pick(&self.mailbox_transport_maps, &user.name, &self.mailbox_transport)?;
         if let Some(transport) = transport {
             return Ok(Step::Say { address: address.to_owned(), verdict: Verdict::HandOver(transport) });
@@ -312,7 +312,7 @@ impl Local {
     }
 
     /// No such user.
-    fn nobody(&self, address: &str, local: &str, domain: Option<&str>) -> Result<Step, String> {
+    fn nobody(&self, address: &str, local: &str, domain: Option<&str>, sender: &str) -> Result<Step, String> {
         let say = |verdict| Ok(Step::Say { address: address.to_owned(), verdict });
         if let Some(transport) =
             pick(&self.fallback_transport_maps, &local.to_lowercase(), &self.fallback_transport)?
@@ -322,7 +322,7 @@ impl Local {
         if !self.luser_relay.is_empty() {
             return Ok(Step::Forward(Forward {
                 address: address.to_owned(),
-                sender: String::new(),
+                sender: sender.to_owned(),
                 delivered_to: address.to_owned(),
                 recipients: vec![self.luser(local, domain)],
             }));

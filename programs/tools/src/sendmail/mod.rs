@@ -10,9 +10,12 @@ mod smtp;
 mod submit;
 
 use crate::{places, say::Say, tools};
+use base_calls::maildrop::Maildrop;
 use base_conf::Config;
 use base_sys::{User, privilege, system_text};
+use base_tables::{MatchKind, MatchList, Tables, block_on};
 use options::{Mode, Options};
+use proto_address::external;
 use std::{
     ffi::OsString,
     os::unix::process::CommandExt,
@@ -85,7 +88,13 @@ fn serve(args: &[OsString], config: &Config, dir: &Path, say: &Say) -> Result<Ex
     }
 }
 
-fn deliver(options: Options, config: &Config, dir: &Path, caller: &Caller, say: &Say) -> Result<ExitCode, Fatal> {
+fn deliver(
+    options: Options,
+    config: &Config,
+    dir: &Path,
+    caller: &Caller,
+    say: &Say,
+) -> Result<ExitCode, Fatal> {
     let envelope = submit::envelope(&options, caller)?;
     if envelope.recipients.is_empty() && !envelope.recipients_from_header {
         let (name, uid) = (&caller.name, caller.uid);
@@ -95,16 +104,40 @@ fn deliver(options: Options, config: &Config, dir: &Path, caller: &Caller, say: 
     }
     let wants_report = envelope.report_delivery || envelope.verify_only;
     let sender = envelope.sender.clone();
+    allowed(config, caller)?;
     let mut drop = submit::Drop::start(config, dir, caller, &envelope)?;
-    if !options.verify {
+    if options.verify {
+        drop.content(probe(&envelope).as_bytes())?;
+    } else {
         let mut reader = input::Input::new(std::io::stdin().lock(), options.dot_ends);
-        reader.copy(|bytes| drop.content(bytes)).map_err(|e| format!("{}({}): {e}", caller.name, caller.uid))?;
+        reader
+            .copy(|bytes| drop.content(bytes))
+            .map_err(|e| format!("{}({}): {e}", caller.name, caller.uid))?;
     }
     drop.finish(say)?;
     if wants_report {
         println!("Mail Delivery Status Report will be mailed to <{sender}>.");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `authorized_submit_users`. postdrop, which has the last word, asks again.
+fn allowed(config: &Config, caller: &Caller) -> Result<(), Fatal> {
+    const PARAMETER: &str = "authorized_submit_users";
+    let text = config.str(PARAMETER).map_err(|e| e.to_string())?;
+    let tables = Tables::new(Default::default());
+    let list = MatchList::open(&tables, PARAMETER, &text, MatchKind::String, false);
+    match block_on(list.matches(&caller.name)) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("User {}({}) is not allowed to submit mail", caller.name, caller.uid)),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// The header of a `-bv` message, which is delivered nowhere.
+fn probe(envelope: &Maildrop) -> String {
+    let to: Vec<String> = envelope.recipients.iter().map(|r| format!("\t{}", external(&r.address))).collect();
+    format!("From: {}\r\nSubject: probe\r\nTo:{}\r\n\r\n", external(&envelope.sender), to.join(",\r\n"))
 }
 
 /// Becomes another command of ours. Comes back only with an error.

@@ -126,7 +126,8 @@ pub fn parse(args: &[OsString], mut warn: impl FnMut(&str)) -> Result<Options, S
     if o.mode != Mode::Deliver && o.mode != Mode::Nothing && !parsed.operands.is_empty() {
         warn(&format!("ignoring recipients in this mode: {}", parsed.operands.len()));
     }
-    o.recipients = parsed.operands.iter().map(|r| String::from_utf8_lossy(r.as_bytes()).into_owned()).collect();
+    o.recipients =
+        parsed.operands.iter().map(|r| String::from_utf8_lossy(r.as_bytes()).into_owned()).collect();
     Ok(o)
 }
 

@@ -27,9 +27,11 @@ struct Session {
 /// Runs the session to its end.
 pub fn session(config: &Config, dir: &Path, caller: &Caller, say: &Say) -> Result<ExitCode, Fatal> {
     let setting = |name: &str| config.str(name).map_err(|e| e.to_string());
-    let (host, banner, limit) = (setting("myhostname")?, setting("smtpd_banner")?, setting("message_size_limit")?);
+    let (host, banner, limit) =
+        (setting("myhostname")?, setting("smtpd_banner")?, setting("message_size_limit")?);
     let (mut input, mut out) = (io::stdin().lock(), io::stdout().lock());
-    let mut reply = |text: &str| write!(out, "{text}\r\n").and_then(|()| out.flush()).map_err(|e| e.to_string());
+    let mut reply =
+        |text: &str| write!(out, "{text}\r\n").and_then(|()| out.flush()).map_err(|e| e.to_string());
     reply(&format!("220 {banner}"))?;
     let mut s = Session::default();
     loop {
@@ -52,7 +54,9 @@ pub fn session(config: &Config, dir: &Path, caller: &Caller, say: &Say) -> Resul
 
 fn read_line(input: &mut impl BufRead) -> Result<Option<String>, Fatal> {
     let mut line = Vec::new();
-    let n = io::Read::take(&mut *input, MAX_LINE as u64).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
+    let n = io::Read::take(&mut *input, MAX_LINE as u64)
+        .read_until(b'\n', &mut line)
+        .map_err(|e| e.to_string())?;
     if n == 0 {
         return Ok(None);
     }
@@ -64,9 +68,12 @@ fn answer(s: &mut Session, verb: &str, rest: &str, host: &str, limit: &str) -> S
     match verb {
         "HELO" | "EHLO" if rest.is_empty() => format!("501 Syntax: {verb} hostname"),
         "HELO" => greet(s, format!("250 {host}")),
-        "EHLO" => greet(s, format!(
-            "250-{host}\r\n250-PIPELINING\r\n250-SIZE {limit}\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250 SMTPUTF8"
-        )),
+        "EHLO" => greet(
+            s,
+            format!(
+                "250-{host}\r\n250-PIPELINING\r\n250-SIZE {limit}\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250 SMTPUTF8"
+            ),
+        ),
         "RSET" => {
             (s.sender, s.recipients) = (None, Vec::new());
             "250 2.0.0 Ok".into()
@@ -130,11 +137,21 @@ fn path(rest: &str, word: &str) -> Option<String> {
 }
 
 /// Takes the content to its dot and hands it over. What goes wrong is said after the dot.
-fn data(s: &mut Session, input: &mut impl BufRead, config: &Config, dir: &Path, caller: &Caller, say: &Say) -> String {
+fn data(
+    s: &mut Session,
+    input: &mut impl BufRead,
+    config: &Config,
+    dir: &Path,
+    caller: &Caller,
+    say: &Say,
+) -> String {
     let recipients = std::mem::take(&mut s.recipients);
     let envelope = Maildrop {
         sender: s.sender.take().unwrap_or_default(),
-        recipients: recipients.into_iter().map(|address| Recipient { address, ..Recipient::default() }).collect(),
+        recipients: recipients
+            .into_iter()
+            .map(|address| Recipient { address, ..Recipient::default() })
+            .collect(),
         ..Maildrop::default()
     };
     let started = submit::Drop::start(config, dir, caller, &envelope);

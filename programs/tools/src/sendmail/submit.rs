@@ -33,8 +33,9 @@ pub fn envelope(o: &Options, caller: &Caller) -> Result<Maildrop, Fatal> {
         .collect();
     let smtputf8 = !sender.is_ascii() || recipients.iter().any(|r| !r.address.is_ascii());
     Ok(Maildrop {
+        // No name for nobody.
+        full_name: if sender.is_empty() { String::new() } else { full_name(o, caller) },
         sender,
-        full_name: full_name(o, caller),
         recipients,
         envid: o.envid.clone(),
         ret: o.ret,
@@ -106,7 +107,8 @@ impl Drop {
         if dir != Path::new("/etc/postfix") {
             command.arg("-c").arg(dir);
         }
-        let mut child = command.spawn().map_err(|e| format!("execute {}: {}", path.display(), system_text(&e)))?;
+        let mut child =
+            command.spawn().map_err(|e| format!("execute {}: {}", path.display(), system_text(&e)))?;
         let stdin = child.stdin.take().ok_or("no pipe to postdrop")?;
         let limit = config.int("message_size_limit").ok().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         let who = format!("{}({})", caller.name, caller.uid);
@@ -181,14 +183,17 @@ mod tests {
         let base = Options { full_name: Some("N".into()), ..Options::default() };
         assert_eq!(shown(&Options { recipients: to(&["alice"]), ..base.clone() }), "bob [N] alice");
         let o = Options { sender: Some(String::new()), recipients: to(&["a, b@c", "<d@e>"]), ..base.clone() };
-        assert_eq!(shown(&o), " [N] a ; b@c ; d@e");
+        assert_eq!(shown(&o), " [] a ; b@c ; d@e");
         let o = Options { sender: Some("<\"a b\"@c>".into()), recipients: to(&[""]), ..base };
         assert_eq!(shown(&o), "a b@c [N] ");
     }
 
     #[test]
     fn gecos() {
-        assert_eq!(full_name(&Options { full_name: Some("a\nb".into()), ..Options::default() }, &caller()), "a b");
+        assert_eq!(
+            full_name(&Options { full_name: Some("a\nb".into()), ..Options::default() }, &caller()),
+            "a b"
+        );
         if std::env::var("NAME").is_err() {
             assert_eq!(full_name(&Options::default(), &caller()), "Bob Bob Test");
         }
