@@ -18,6 +18,7 @@ use crate::{
 use base_calls::{Content, Deliver, Delivery, DeliveryReport, Diagnosis, Fut, Target, Timestamp};
 use base_conf::{Config, Error, Service};
 use base_dns::Resolver;
+use proto_address::split_domain;
 use proto_dsn::Status;
 use proto_smtp::{
     Keyword,
@@ -74,7 +75,7 @@ impl Client {
         let _busy = self.pool.begin(&delivery.nexthop);
         let mut reporter = Reporter::new(&self.identity, &delivery);
         let mut work = Work {
-            left: delivery.targets.iter().collect(),
+            left: sorted(&delivery.targets),
             why: None,
             sessions: 0,
             utf8: needs_utf8(&delivery),
@@ -323,6 +324,18 @@ impl Work<'_, '_> {
             *said = Some(rejection.stage);
         }
     }
+}
+
+/// By domain, then local part, as Postfix's queue manager orders the recipients of a transaction.
+fn sorted(targets: &[Target]) -> Vec<&Target> {
+    let mut list: Vec<&Target> = targets.iter().collect();
+    if list.len() > 1 {
+        list.sort_by(|a, b| {
+            let ((a, at), (b, bt)) = (split_domain(&a.address), split_domain(&b.address));
+            (at, a).cmp(&(bt, b))
+        });
+    }
+    list
 }
 
 fn origin(peer: &Peer, conn_use: u32, ready: Option<Timestamp>) -> Origin {

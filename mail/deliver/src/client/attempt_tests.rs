@@ -66,7 +66,7 @@ async fn a_delivery() {
     );
     assert_eq!(
         plain(bench.log(), &[&peer]),
-        ["a@x", "b c@x"].map(|to| format!("to=<{to}>, relay=127.0.0.1[127.0.0.1]:25, {SENT}"))
+        ["a@x", "\"b c\"@x"].map(|to| format!("to=<{to}>, relay=127.0.0.1[127.0.0.1]:25, {SENT}"))
     );
 }
 
