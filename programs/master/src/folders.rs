@@ -6,6 +6,7 @@
 
 use crate::settings::Settings;
 use anyhow::{Context, Result};
+use base_log::Target;
 use base_sys::system_text;
 use std::{
     fs::{DirBuilder, File, OpenOptions, Permissions},
@@ -15,7 +16,10 @@ use std::{
 };
 
 /// O_DIRECTORY | O_NOFOLLOW on Linux.
-const ONLY_FOLDER: i32 = 0o200_000 | 0o400_000;
+const ONLY_FOLDER: i32 = 0o200_000 | NO_FOLLOW;
+/// O_NOFOLLOW and O_NONBLOCK.
+const NO_FOLLOW: i32 = 0o400_000;
+const NON_BLOCK: i32 = 0o4_000;
 
 #[derive(Clone, Copy)]
 enum Owner {
@@ -46,6 +50,19 @@ pub fn prepare(settings: &Settings) -> Result<()> {
         folder(settings, &settings.queue_directory.join(name), *owner, *group, *mode)?;
     }
     folder(settings, &settings.data_directory, Owner::Mail, Group::Mail, 0o700)
+}
+
+/// `maillog_file` must be writable for the worker too, which opens it anew after a rotation: it belongs to mail_owner. A
+/// link or anything but a regular file is left alone.
+pub fn give_log_file(settings: &Settings) -> io::Result<()> {
+    let (Target::File(path), Some(owners)) = (&settings.log_target, &settings.owners) else { return Ok(()) };
+    let file =
+        OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(NO_FOLLOW | NON_BLOCK).open(path)?;
+    let meta = file.metadata()?;
+    if meta.is_file() && meta.nlink() == 1 && meta.uid() != owners.user {
+        fchown(&file, Some(owners.user), None)?;
+    }
+    Ok(())
 }
 
 fn folder(settings: &Settings, path: &Path, owner: Owner, group: Group, mode: u32) -> Result<()> {

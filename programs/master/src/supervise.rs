@@ -48,6 +48,7 @@ struct Master<'a> {
 pub fn run(settings: Settings, signals: Signals, log: &Log, source: &Source, report: &Report) -> Result<()> {
     limits::set_umask(0o022);
     folders::prepare(&settings)?;
+    give_log_file(&settings, log, source);
     let _pid_file = PidFile::take(&settings.queue_directory)?;
     let _ = limits::raise_open_files(settings.open_files);
     for warning in &settings.warnings {
@@ -86,6 +87,12 @@ pub fn run(settings: Settings, signals: Signals, log: &Log, source: &Source, rep
     master.kill_all();
     log.flush();
     done
+}
+
+fn give_log_file(settings: &Settings, log: &Log, source: &Source) {
+    if let Err(e) = folders::give_log_file(settings) {
+        log.warning(source, format_args!("maillog_file: {}", base_sys::system_text(&e)));
+    }
 }
 
 impl Master<'_> {
@@ -173,6 +180,7 @@ impl Master<'_> {
             self.source,
             format_args!("reload -- version {}, configuration {}", settings.version, settings.dir.display()),
         );
+        give_log_file(&settings, self.log, self.source);
         self.log.reopen();
         if let Err(e) = folders::prepare(&settings) {
             self.log.warning(self.source, format_args!("{e:#}"));

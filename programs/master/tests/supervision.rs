@@ -276,6 +276,9 @@ fn folders_have_their_modes() {
         for (name, want) in [("maildrop", 0o1730), ("public", 0o2710), ("private", 0o700), ("pid", 0o755)] {
             assert_eq!(mode(&i.path("q").join(name)), want, "{name}");
         }
+        let nobody = base_sys::User::by_name("nobody").unwrap().unwrap();
+        let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(i.path("log")).unwrap());
+        assert_eq!(owner, nobody.uid, "the worker writes the log too");
     }
     let mut s = UnixStream::connect(i.path("q/private/control")).unwrap();
     s.write_all(b"x").unwrap();
