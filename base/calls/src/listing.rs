@@ -139,7 +139,7 @@ mod tests {
     fn sample() -> ListedMessage {
         ListedMessage {
             queue: QueueName::Hold,
-            id: "ABCDE10001".into(),
+            id: "ABCDE41".into(),
             arrival: Timestamp(1_700_000_000_000_000),
             size: 12_345,
             forced_expire: true,

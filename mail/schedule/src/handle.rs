@@ -156,10 +156,21 @@ impl Handle {
         Ok(())
     }
 
-    /// `postsuper -H`: tried as soon as possible.
+    /// `postsuper -H`: into the deferred queue, tried at its next scan or flush.
     pub async fn release(&self, id: QueueId) -> Result<(), SpoolError> {
-        self.inner.spool.change(id, vec![Change::Held(false)], true).await?;
-        self.take_up(id);
+        self.release_with(id, vec![Change::Held(false)]).await
+    }
+
+    async fn release_with(&self, id: QueueId, mut changes: Vec<Change>) -> Result<(), SpoolError> {
+        let now = Timestamp::now();
+        changes.push(Change::RetryAt(now));
+        self.inner.spool.change(id, changes, true).await?;
+        let mut state = self.inner.state();
+        match state.fate(id.slot) {
+            // Its attempt goes on to its end as if nothing had been.
+            Some(cell) => cell.set(Fate::Deliver),
+            None => state.backlog.push_deferred(id, now),
+        }
         Ok(())
     }
 
@@ -178,15 +189,10 @@ impl Handle {
 
     /// `postsuper -e`, and `-f` with `release`: returned to the sender at the next attempt.
     pub async fn expire(&self, id: QueueId, release: bool) -> Result<(), SpoolError> {
-        let mut changes = vec![Change::Expired(release)];
         if release {
-            changes.push(Change::Held(false));
+            return self.release_with(id, vec![Change::Expired(true), Change::Held(false)]).await;
         }
-        self.inner.spool.change(id, changes, true).await?;
-        if release {
-            self.take_up(id);
-        }
-        Ok(())
+        self.inner.spool.change(id, vec![Change::Expired(false)], true).await
     }
 
     /// Tells an attempt under way.

@@ -397,6 +397,9 @@ async fn hold_release_delete_requeue() {
     assert!(w.deliveries().is_empty());
     w.handle.release(held).await.unwrap();
     w.settle().await;
+    assert!(w.deliveries().is_empty(), "it waits for the next scan");
+    w.handle.flush();
+    w.settle().await;
     assert_eq!(w.state(held).await, "gone");
 
     let id = w.send("defer@a").await;

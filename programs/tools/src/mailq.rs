@@ -1,6 +1,6 @@
 //! mailq(1): `sendmail -bp`. Replaces itself with `postqueue -p`, which has the right to ask the server.
 
-use crate::{getopt, tools::Tool};
+use crate::{getopt, say::Say, tools::Tool};
 use base_conf::Config;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -14,13 +14,12 @@ pub const TOOL: Tool = Tool { name: "mailq", run, about: "list the mail queue" }
 const TEMPFAIL: u8 = 75;
 
 fn run(args: &[OsString]) -> ExitCode {
-    match parse(args).and_then(|args| Err(list(&args))) {
-        Ok(never) => never,
-        Err(text) => {
-            eprintln!("mailq: {text}");
-            ExitCode::from(TEMPFAIL)
-        }
-    }
+    let text = match parse(args) {
+        Ok(args) => list(&args),
+        Err(text) => text,
+    };
+    let cfg = Config::load(Path::new("/etc/postfix")).ok();
+    Say::under("mailq", "sendmail", cfg.as_ref()).fatal(TEMPFAIL, &text)
 }
 
 /// The arguments for postqueue. Options of sendmail that do not matter here are accepted.
@@ -28,7 +27,7 @@ fn parse(args: &[OsString]) -> Result<Vec<OsString>, String> {
     let spec = "A:B:C:F:GILN:O:R:UV:X:b:ce:f:h:iL:mno:p:q:r:stvx:";
     let parsed = getopt::parse(spec, args)?;
     if !parsed.operands.is_empty() {
-        return Err("fatal: display queue mode requires no recipient".into());
+        return Err("display queue mode requires no recipient".into());
     }
     let mut out = vec![OsString::from("-p")];
     if let Some(dir) = parsed.value('C') {
@@ -42,7 +41,7 @@ fn parse(args: &[OsString]) -> Result<Vec<OsString>, String> {
 fn list(args: &[OsString]) -> String {
     let program = find(args.iter().skip_while(|a| *a != "-c").nth(1).map(Path::new));
     let error = Command::new(&program).arg0("postqueue").args(args).exec();
-    format!("fatal: execute {}: {}", program.display(), base_sys::system_text(&error))
+    format!("execute {}: {}", program.display(), base_sys::system_text(&error))
 }
 
 /// The installed postqueue, which has its right to the server's sockets: in `command_directory` when
@@ -76,7 +75,7 @@ mod tests {
             ("", "-p"),
             ("-C /x -v", "-p -c /x -v"),
             ("-Ac", "-p"),
-            ("x", "fatal: display queue mode requires no recipient"),
+            ("x", "display queue mode requires no recipient"),
         ] {
             assert_eq!(show(args), want, "{args}");
         }

@@ -2,17 +2,18 @@
 
 use super::Line;
 use base_calls::QueueId;
+use proto_address::external;
 use std::fmt::Write;
 
 /// A message was taken up for delivery.
 pub struct Active<'a> {
     /// Queue id.
     pub id: QueueId,
-    /// Sender.
+    /// Sender, in internal form.
     pub from: &'a str,
     /// Size as Postfix counts it.
     pub size: u64,
-    /// Recipients that remain.
+    /// Recipients of the envelope, finished ones included.
     pub nrcpt: usize,
 }
 
@@ -22,7 +23,8 @@ impl Line for Active<'_> {
     }
 
     fn text(&self, out: &mut String) {
-        let Self { id, from, size, nrcpt } = self;
+        let Self { id, size, nrcpt, .. } = self;
+        let from = external(self.from);
         let _ = write!(out, "{id}: from=<{from}>, size={size}, nrcpt={nrcpt} (queue active)");
     }
 

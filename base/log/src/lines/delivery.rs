@@ -2,6 +2,7 @@
 
 use super::{Delays, Line};
 use base_calls::QueueId;
+use proto_address::external;
 use proto_dsn::Status;
 use std::fmt::Write;
 
@@ -43,7 +44,7 @@ impl DeliveryStatus {
 pub struct Delivery<'a> {
     /// Queue id.
     pub id: QueueId,
-    /// Recipient.
+    /// Recipient, in internal form; logged in external form (`info_log_addr_form`).
     pub to: &'a str,
     /// The address as given, shown when it differs from `to` and is not empty.
     pub orig_to: &'a str,
@@ -67,9 +68,9 @@ impl Line for Delivery<'_> {
     }
 
     fn text(&self, out: &mut String) {
-        let _ = write!(out, "{}: to=<{}>, ", self.id, self.to);
+        let _ = write!(out, "{}: to=<{}>, ", self.id, external(self.to));
         if !self.orig_to.is_empty() && self.orig_to != self.to {
-            let _ = write!(out, "orig_to=<{}>, ", self.orig_to);
+            let _ = write!(out, "orig_to=<{}>, ", external(self.orig_to));
         }
         let _ = write!(out, "relay={}, ", self.relay);
         if self.conn_use > 1 {
@@ -115,7 +116,7 @@ mod tests {
         };
         assert_eq!(
             text_of(&line),
-            "1234510000: to=<a@b>, orig_to=<c@b>, relay=mx[192.0.2.1]:25, conn_use=2, delay=0.05, delays=0.05/0/0/0, dsn=2.0.0, status=sent (250 ok)"
+            "1234540: to=<a@b>, orig_to=<c@b>, relay=mx[192.0.2.1]:25, conn_use=2, delay=0.05, delays=0.05/0/0/0, dsn=2.0.0, status=sent (250 ok)"
         );
     }
 }

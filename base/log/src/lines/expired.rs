@@ -2,13 +2,14 @@
 
 use super::Line;
 use base_calls::QueueId;
+use proto_address::external;
 use std::fmt::Write;
 
 /// A message was in the queue for too long.
 pub struct Expired<'a> {
     /// Queue id.
     pub id: QueueId,
-    /// Sender.
+    /// Sender, in internal form.
     pub from: &'a str,
     /// By the administrator (`postsuper -e`): `force-expired`.
     pub forced: bool,
@@ -21,7 +22,8 @@ impl Line for Expired<'_> {
 
     fn text(&self, out: &mut String) {
         let status = if self.forced { "force-expired" } else { "expired" };
-        let _ = write!(out, "{}: from=<{}>, status={status}, returned to sender", self.id, self.from);
+        let _ =
+            write!(out, "{}: from=<{}>, status={status}, returned to sender", self.id, external(self.from));
     }
 
     fn fields(&self, each: &mut dyn FnMut(&'static str, &str)) {

@@ -100,7 +100,7 @@ pub fn config(options: &Options) -> Result<Config, Fatal> {
 pub fn config_of(dir: Option<PathBuf>) -> Result<Config, Fatal> {
     let named = dir.or_else(|| std::env::var_os("MAIL_CONFIG").map(PathBuf::from));
     let dir = named.unwrap_or_else(|| DEFAULT_DIR.into());
-    if dir != Path::new(DEFAULT_DIR) && privilege::is_set_id() {
+    if dir != Path::new(DEFAULT_DIR) && privilege::is_set_id() && privilege::real_uid() != 0 {
         check_directory(&dir)?;
     }
     Config::load(&dir).map_err(|e| {

@@ -3,6 +3,8 @@
 use base_calls::listing::ListedMessage;
 use base_calls::{QueueName, Timestamp};
 use base_conf::Config;
+use proto_address::external;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -65,7 +67,7 @@ impl Printer {
             _ => "",
         };
         let id = format!("{}{mark}{}", m.id, if m.forced_expire { "#" } else { "" });
-        let (time, sender) = (local_time(m.arrival), plain(self.sender(m)));
+        let (time, sender) = (local_time(m.arrival), plain(&self.sender(m)));
         let mut text = match self.long_ids {
             true => format!("{id:<17} {:>8} {time} {sender}\n", m.size),
             false => format!("{id:<11}{:>8} {time}  {sender}\n", m.size),
@@ -78,14 +80,14 @@ impl Printer {
                 let _ = writeln!(text, "{:>REASON_WIDTH$}", format!("({})", plain(reason)));
             }
             last = reason.as_deref();
-            let _ = writeln!(text, "{:indent$}{}", "", plain(address));
+            let _ = writeln!(text, "{:indent$}{}", "", plain(&external(address)));
         }
         text.push('\n');
         text
     }
 
-    fn sender<'a>(&'a self, m: &'a ListedMessage) -> &'a str {
-        if m.sender.is_empty() { &self.null_sender } else { &m.sender }
+    fn sender<'a>(&'a self, m: &'a ListedMessage) -> Cow<'a, str> {
+        if m.sender.is_empty() { Cow::Borrowed(&self.null_sender) } else { external(&m.sender) }
     }
 
     fn object(&self, m: &ListedMessage) -> String {
@@ -96,11 +98,11 @@ impl Printer {
         quote(&m.id, &mut text);
         let _ = write!(text, ", \"arrival_time\": {}, \"message_size\": {}", m.arrival.secs(), m.size);
         let _ = write!(text, ", \"forced_expire\": {}, \"sender\": ", m.forced_expire);
-        quote(self.sender(m), &mut text);
+        quote(&self.sender(m), &mut text);
         text.push_str(", \"recipients\": [");
         for (i, (address, reason)) in m.recipients.iter().enumerate() {
             text.push_str(if i == 0 { "{\"address\": " } else { ", {\"address\": " });
-            quote(address, &mut text);
+            quote(&external(address), &mut text);
             if let Some(reason) = reason {
                 text.push_str(", \"delay_reason\": ");
                 quote(reason, &mut text);
@@ -178,7 +180,7 @@ mod tests {
         let held = ListedMessage {
             queue: QueueName::Hold,
             forced_expire: true,
-            sender: "s\u{7}@x".into(),
+            sender: "s@\u{7}x".into(),
             recipients: vec![],
             ..message()
         };
@@ -188,7 +190,7 @@ mod tests {
             "{SHORT_HEAD}\n\
              ABCDE1234      2233 {time}  MAILER-DAEMON\n\
              {:>78}\n{pad}a@x\n{pad}b@x\n{:>78}\n{pad}c@x\n{pad}waits@x\n\n\
-             ABCDE1234!#    2233 {time}  s?@x\n\n\
+             ABCDE1234!#    2233 {time}  s@?x\n\n\
              -- 4 Kbytes in 2 Requests.\n",
             "(refused)",
             "(other \"reason\")",
@@ -223,12 +225,12 @@ mod tests {
     #[test]
     fn json() {
         let m = ListedMessage {
-            recipients: vec![("a\u{1}\"@x".into(), None), ("b@x".into(), Some("why\t".into()))],
+            recipients: vec![("a b@x".into(), None), ("b@x".into(), Some("why\t\u{1}".into()))],
             ..message()
         };
         assert_eq!(
             printed("", true, &[m]),
-            "{\"queue_name\": \"deferred\", \"queue_id\": \"ABCDE1234\", \"arrival_time\": 1700000000, \"message_size\": 2233, \"forced_expire\": false, \"sender\": \"MAILER-DAEMON\", \"recipients\": [{\"address\": \"a\\u0001\\\"@x\"}, {\"address\": \"b@x\", \"delay_reason\": \"why\\t\"}]}\n"
+            "{\"queue_name\": \"deferred\", \"queue_id\": \"ABCDE1234\", \"arrival_time\": 1700000000, \"message_size\": 2233, \"forced_expire\": false, \"sender\": \"MAILER-DAEMON\", \"recipients\": [{\"address\": \"\\\"a b\\\"@x\"}, {\"address\": \"b@x\", \"delay_reason\": \"why\\t\\u0001\"}]}\n"
         );
     }
 }

@@ -171,14 +171,16 @@ async fn actions_on_one_and_on_all() {
 }
 
 #[tokio::test]
-async fn release_starts_an_attempt() {
+async fn released_mail_is_tried_at_the_next_flush() {
     let w = World::new().await;
     let id = w.store("a@x", true).await;
     assert_eq!(
         w.act(ControlAction::Release, Select::All(Vec::new())).await,
         [format!("{id} hold"), "End".into()]
     );
-    while w.list().await.first().is_none_or(|m| m.queue != QueueName::Deferred) {
+    assert_eq!(w.list().await[0].queue, QueueName::Deferred);
+    w.handle.flush();
+    while w.list().await.first().is_none_or(|m| m.recipients[0].1.is_none()) {
         tokio::task::yield_now().await;
     }
     let entry = w.list().await.remove(0);
