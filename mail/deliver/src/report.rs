@@ -9,7 +9,6 @@ use base_log::{
     Log, Source,
     lines::{Delays, Delivery as DeliveryLine, DeliveryStatus},
 };
-use proto_address::external;
 use proto_dsn::Status;
 use std::sync::Arc;
 
@@ -169,8 +168,8 @@ impl<'a> Reporter<'a> {
     ) {
         let line = DeliveryLine {
             id: self.delivery.message.id,
-            to: &external(to),
-            orig_to: &external(self.recipient(target).map_or("", |r| r.original.as_str())),
+            to,
+            orig_to: self.recipient(target).map_or("", |r| r.original.as_str()),
             relay: &origin.relay,
             conn_use: origin.conn_use,
             delays: self.delays(origin),

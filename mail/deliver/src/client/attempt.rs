@@ -18,7 +18,7 @@ use crate::{
 use base_calls::{Content, Deliver, Delivery, DeliveryReport, Diagnosis, Fut, Target, Timestamp};
 use base_conf::{Config, Error, Service};
 use base_dns::Resolver;
-use proto_address::split_domain;
+use proto_address::{external, split_domain};
 use proto_dsn::Status;
 use proto_smtp::{
     Keyword,
@@ -134,7 +134,10 @@ impl Client {
             }
             return Next::Stop;
         };
-        let targets = std::mem::take(&mut work.left).into_iter().cloned().collect();
+        let targets: Vec<Target> = std::mem::take(&mut work.left).into_iter().cloned().collect();
+        for target in &targets {
+            work.reporter.info(&format!("passing <{}> to transport={transport}", external(&target.address)));
+        }
         let nexthop = if nexthop.is_empty() { domain } else { nexthop };
         let other = Delivery {
             transport: transport.into(),

@@ -171,6 +171,9 @@ impl Session {
                 HelloStep::Ready(_) if own_name => return Err((texts::loops(hop), true)),
                 HelloStep::Ready(features) => {
                     self.features = features;
+                    if stage == Stage::Helo {
+                        return Ok(());
+                    }
                     return self.discard(cfg, log).await.map_err(|d| (d, true));
                 }
                 HelloStep::Refused(reply) => {
