@@ -70,10 +70,8 @@ fn to_sender(notice: &Notice) -> Option<Letter> {
     let asked =
         |i: u32| envelope.recipients.get(i as usize).is_none_or(|r| !r.notify.never && wants(r.notify));
     let about: Vec<_> = notice.recipients.iter().filter(|(i, _)| asked(*i)).cloned().collect();
-    let full = match notice.kind {
-        NoticeKind::Failed => envelope.ret != Some(Ret::Hdrs),
-        NoticeKind::Delayed | NoticeKind::Success => envelope.ret == Some(Ret::Full),
-    };
+    // RFC 3461 4.3: RET=FULL is about failures; other notices return the header.
+    let full = notice.kind == NoticeKind::Failed && envelope.ret != Some(Ret::Hdrs);
     let returned = if full { Returned::Full } else { Returned::Headers };
     let to = envelope.sender.clone();
     (!about.is_empty()).then(|| Letter {
@@ -155,7 +153,11 @@ mod tests {
         );
         assert_eq!(check("delay", &notice(Delayed, "bob@x", None, &[success])), [post(headers, 1)]);
         assert_eq!(check("", &notice(Delayed, "bob@x", None, &[unset])), [bob(headers, 1)]);
-        assert_eq!(check("bounce", &notice(Success, "bob@x", None, &[success, unset])), [bob(headers, 1)]);
+        assert_eq!(check("", &notice(Delayed, "bob@x", Some(Ret::Full), &[unset])), [bob(headers, 1)]);
+        assert_eq!(
+            check("bounce", &notice(Success, "bob@x", Some(Ret::Full), &[success, unset])),
+            [bob(headers, 1)]
+        );
         assert_eq!(check("2bounce", &notice(Failed, "double-bounce@m.example", None, &[unset])), []);
     }
 }

@@ -18,7 +18,7 @@ const DEFAULT_DIR: &str = "/etc/postfix";
 /// Standard error and the mail log.
 pub struct Console {
     name: &'static str,
-    log: Log,
+    log: Option<Log>,
     source: Source,
 }
 
@@ -56,7 +56,8 @@ impl Console {
 
     /// A warning for the mail log only, under another program's name.
     pub fn log_warning_as(&self, program: &str, text: impl Display) {
-        self.log.warning(&self.source.named(format!("{}/{program}", self.prefix())), text);
+        let source = self.source.named(format!("{}/{program}", self.prefix()));
+        self.log(|log, _| log.warning(&source, text));
     }
 
     fn prefix(&self) -> &str {
@@ -73,19 +74,30 @@ impl Console {
         };
         let syslog_name = get("syslog_name").filter(|n| !n.is_empty()).unwrap_or_else(|| "postfix".into());
         let source = Source::new(format!("{syslog_name}/{name}"), std::process::id());
-        Self { name, log: Log::open(&target, Format::Classic), source }
+        Self { name, log: Some(Log::open(&target, Format::Classic)), source }
+    }
+
+    /// A console for a command that does not log.
+    pub fn unlogged(name: &'static str) -> Self {
+        Self { name, log: None, source: Source::new(name, std::process::id()) }
+    }
+
+    fn log(&self, say: impl FnOnce(&Log, &Source)) {
+        if let Some(log) = &self.log {
+            say(log, &self.source);
+        }
     }
 
     /// Says something.
     pub fn info(&self, text: impl Display) {
         eprintln!("{}: {}", self.name, base_log::mask(&text.to_string()));
-        self.log.info(&self.source, text);
+        self.log(|log, source| log.info(source, text));
     }
 
     /// Warns.
     pub fn warning(&self, text: impl Display) {
         eprintln!("{}: warning: {}", self.name, base_log::mask(&text.to_string()));
-        self.log.warning(&self.source, text);
+        self.log(|log, source| log.warning(source, text));
     }
 
     /// Reports why the command ends, and gives its exit code.
@@ -94,15 +106,14 @@ impl Console {
             eprintln!("{}: {before}", self.name);
         }
         eprintln!("{}: fatal: {}", self.name, base_log::mask(&why.text));
-        self.log.fatal(&self.source, &why.text);
-        self.log.flush();
+        self.log(|log, source| log.fatal(source, &why.text));
         ExitCode::FAILURE
     }
 }
 
 impl Drop for Console {
     fn drop(&mut self) {
-        self.log.flush();
+        self.log(|log, _| log.flush());
     }
 }
 

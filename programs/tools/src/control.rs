@@ -28,9 +28,15 @@ impl Control {
         let path = queue_directory.join("private/control");
         let stream = match UnixStream::connect(&path) {
             Ok(stream) => stream,
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => return Ok(None),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                return Ok(None);
+            }
             Err(e) => {
-                return Err(Fatal::new(format!("connect to {}: {}", path.display(), base_sys::system_text(&e))));
+                return Err(Fatal::new(format!(
+                    "connect to {}: {}",
+                    path.display(),
+                    base_sys::system_text(&e)
+                )));
             }
         };
         let limits = stream.set_read_timeout(Some(PATIENCE)).and(stream.set_write_timeout(Some(PATIENCE)));

@@ -40,6 +40,8 @@ pub struct Message {
     pub id: String,
     /// The queue it is in.
     pub queue: QueueName,
+    /// The folder of Postfix's queue that it would be in, as `deferred/3`.
+    pub folder: String,
     /// Envelope.
     pub envelope: Envelope,
     /// What happened to it so far.
@@ -49,16 +51,12 @@ pub struct Message {
 }
 
 fn run(args: &[OsString]) -> ExitCode {
+    let console = Console::unlogged("postcat");
     let parsed = match getopt::parse("bc:dehoqrs:v", args) {
         Ok(parsed) => parsed,
-        Err(found) => return Console::new("postcat", None).fatal(&Fatal::usage(found, USAGE)),
+        Err(found) => return console.fatal(&Fatal::usage(found, USAGE)),
     };
-    let config = match load_config(parsed.value('c')) {
-        Ok(config) => config,
-        Err(why) => return Console::new("postcat", None).fatal(&why),
-    };
-    let console = Console::new("postcat", Some(&config));
-    match perform(&console, &config, &parsed) {
+    match load_config(parsed.value('c')).and_then(|config| perform(&console, &config, &parsed)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => console.fatal(&why),
     }
@@ -76,11 +74,26 @@ fn perform(console: &Console, config: &Config, parsed: &getopt::Parsed) -> Resul
             return Err(Fatal::new(format!("bad mail queue ID: {id}")));
         }
         let missing = || Fatal::new(format!("open queue file {id}: No such file or directory"));
-        let message = find(config, &id)?.ok_or_else(missing)?;
+        let mut message = find(config, &id)?.ok_or_else(missing)?;
+        message.folder = folder(config, message.queue, &message.id);
         let written = records::show(&message, &view, &mut out).and_then(|()| out.flush());
         written.map_err(|e| Fatal::new(format!("write error: {}", base_sys::system_text(&e))))?;
     }
     Ok(())
+}
+
+/// `hash_queue_names`, `hash_queue_depth`: subfolders are named by the microseconds in the id.
+fn folder(config: &Config, queue: QueueName, id: &str) -> String {
+    let mut folder = queue.as_str().to_owned();
+    let hashed = config.list("hash_queue_names").unwrap_or_default().iter().any(|n| n == queue.as_str());
+    let depth = config.int("hash_queue_depth").ok().and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
+    if let Some(parsed) = QueueId::parse(id).filter(|_| hashed) {
+        for digit in format!("{:05X}", parsed.micros).chars().take(depth) {
+            folder.push('/');
+            folder.push(digit);
+        }
+    }
+    folder
 }
 
 fn view(parsed: &getopt::Parsed) -> Result<View, Fatal> {
@@ -90,7 +103,11 @@ fn view(parsed: &getopt::Parsed) -> Result<View, Fatal> {
         None => 0,
     };
     Ok(View {
-        show: Show { envelope: all || parsed.has('e'), header: all || parsed.has('h'), body: all || parsed.has('b') },
+        show: Show {
+            envelope: all || parsed.has('e'),
+            header: all || parsed.has('h'),
+            body: all || parsed.has('b'),
+        },
         types: parsed.has('d'),
         offsets: parsed.has('o'),
         from,
@@ -111,7 +128,8 @@ fn foreign(console: &Console, operands: &[OsString]) -> Result<(), Fatal> {
             console.warning(format!("{}: input is not a valid queue file", name.display()));
         }
     }
-    if operands.is_empty() && io::stdin().lock().take(LOOK).read_to_end(&mut Vec::new()).is_ok_and(|n| n > 0) {
+    if operands.is_empty() && io::stdin().lock().take(LOOK).read_to_end(&mut Vec::new()).is_ok_and(|n| n > 0)
+    {
         console.warning("stdin: input is not a valid queue file");
     }
     Ok(())
@@ -136,7 +154,14 @@ fn ask(mut control: Control, id: &str) -> Result<Option<Message>, Fatal> {
                 let mut progress = Progress::new(m.envelope.recipients.len());
                 m.changes.iter().for_each(|c| progress.apply(c));
                 let (id, queue, envelope) = (m.id, m.queue, m.envelope);
-                *found = Some(Message { id, queue, envelope, progress, content: Vec::new() });
+                *found = Some(Message {
+                    id,
+                    queue,
+                    folder: String::new(),
+                    envelope,
+                    progress,
+                    content: Vec::new(),
+                });
             }
             (ControlReply::Content(bytes), Some(message)) => message.content.extend_from_slice(&bytes),
             _ => {}
@@ -161,7 +186,15 @@ fn read(dir: &std::path::Path, id: &str) -> Result<Option<Message>, Fatal> {
     };
     let content = content(&message.content).map_err(|e| failed(&e))?;
     let queue = queue_of(&progress);
-    Ok(Some(Message { id: QueueId::to_string(&found), queue, envelope: message.envelope.clone(), progress, content }))
+    let envelope = message.envelope.clone();
+    Ok(Some(Message {
+        id: QueueId::to_string(&found),
+        queue,
+        folder: String::new(),
+        envelope,
+        progress,
+        content,
+    }))
 }
 
 fn content(content: &base_calls::Content) -> io::Result<Vec<u8>> {

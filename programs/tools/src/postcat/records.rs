@@ -46,6 +46,9 @@ struct Record {
     len: usize,
 }
 
+/// Attributes that stand among those of the client.
+const SERVER: [&str; 2] = ["server_address", "server_port"];
+
 /// Length of the size record's data in a queue file.
 const SIZE_LEN: usize = 95;
 
@@ -59,7 +62,7 @@ fn attribute(name: &str, value: &str) -> Record {
 }
 
 fn marker(kind: u8, label: &str, message: &Message) -> Record {
-    let text = format!("*** {label} {}/{} ***", message.queue.as_str(), message.id).into_bytes();
+    let text = format!("*** {label} {}/{} ***", message.folder, message.id).into_bytes();
     Record { kind, part: Part::Envelope, text, len: 0 }
 }
 
@@ -174,7 +177,7 @@ fn envelope(message: &Message) -> Vec<Record> {
     if e.origin == Origin::Smtpd {
         client(e, &mut out);
     }
-    for (name, value) in &e.attributes {
+    for (name, value) in e.attributes.iter().filter(|(n, _)| !SERVER.contains(&n.as_str())) {
         out.push(attribute(name, value));
     }
     for (i, r) in e.recipients.iter().enumerate() {
@@ -211,6 +214,9 @@ fn client(e: &Envelope, out: &mut Vec<Record>) {
     out.push(attribute("reverse_client_name", &c.reverse_name));
     out.push(attribute("client_address", &c.addr));
     out.push(attribute("client_port", &port));
+    for (name, value) in e.attributes.iter().filter(|(n, _)| SERVER.contains(&n.as_str())) {
+        out.push(attribute(name, value));
+    }
     optional(out, "helo_name", &c.helo);
     out.push(attribute("protocol_name", &c.protocol));
     if !listed("client_address_type") {
@@ -223,7 +229,8 @@ fn client(e: &Envelope, out: &mut Vec<Record>) {
 
 fn recipient(r: &Recipient, state: Option<&RecipientState>, out: &mut Vec<Record>) {
     let n: Notify = r.notify;
-    let flags = u8::from(n.never) | u8::from(n.success) << 1 | u8::from(n.failure) << 2 | u8::from(n.delay) << 3;
+    let flags =
+        u8::from(n.never) | u8::from(n.success) << 1 | u8::from(n.failure) << 2 | u8::from(n.delay) << 3;
     if flags != 0 {
         out.push(attribute("notify_flags", &flags.to_string()));
     }
@@ -306,7 +313,14 @@ mod tests {
         let mut progress = Progress::new(2);
         progress.apply(&Change::Done(1));
         let content = b"Subject: one\r\nX-Long: aaaa\r\n\tbbbb\r\n\r\nline one\r\n.dot\r\n".to_vec();
-        Message { id: "4ABCDE".into(), queue: QueueName::Hold, envelope, progress, content }
+        Message {
+            id: "4ABCDE".into(),
+            queue: QueueName::Hold,
+            folder: "hold".into(),
+            envelope,
+            progress,
+            content,
+        }
     }
 
     fn check(options: &str, from: u64, expect: &str) {
@@ -362,6 +376,10 @@ mod tests {
       732 named_attribute: encoding=8bit
       747 *** MESSAGE FILE END hold/4ABCDE ***";
         check("eo", 0, &expect.replace("654", "677"));
-        check("eod", 747, "*** ENVELOPE RECORDS hold/4ABCDE ***\n      747  69 *** MESSAGE FILE END hold/4ABCDE ***");
+        check(
+            "eod",
+            747,
+            "*** ENVELOPE RECORDS hold/4ABCDE ***\n      747  69 *** MESSAGE FILE END hold/4ABCDE ***",
+        );
     }
 }

@@ -5,10 +5,7 @@ use crate::{
     getopt,
 };
 use base_calls::QueueName;
-use std::{
-    ffi::OsString,
-    io::BufRead,
-};
+use std::{ffi::OsString, io::BufRead};
 
 const USAGE: &str = "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] \
     [-f queue_id (expire and/or un-hold)] [-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge temporary files)] \
@@ -167,7 +164,10 @@ mod tests {
         let console = Console::new("postsuper", None);
         let options = check("-d - -d A1 -h ALL").unwrap();
         let orders = options.orders(&console, &mut &b"B2\n\nbad id\nC3"[..]).unwrap();
-        assert_eq!(orders.delete, Some(Order { all: false, ids: vec!["B2".into(), "C3".into(), "A1".into()] }));
+        assert_eq!(
+            orders.delete,
+            Some(Order { all: false, ids: vec!["B2".into(), "C3".into(), "A1".into()] })
+        );
         assert_eq!(orders.hold, Some(Order { all: true, ids: vec![] }));
         assert_eq!(orders.requeue, None);
     }
