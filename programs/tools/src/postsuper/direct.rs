@@ -144,17 +144,17 @@ mod tests {
         let mut act = |action, select: Select| {
             let mut ids = Vec::new();
             direct.act(action, &select, |id| ids.push(id.to_owned())).unwrap();
-            ids
+            ids.join(" ")
         };
         let all = |q: &[QueueName]| Select::All(q.to_vec());
-        assert_eq!(act(ControlAction::Hold, Select::Id(a.clone(), vec![])), [a.clone()]);
-        assert_eq!(act(ControlAction::Hold, all(&[])), [b.clone()]);
-        assert_eq!(act(ControlAction::Delete, all(&[QueueName::Deferred])), [""; 0]);
-        assert_eq!(act(ControlAction::Release, Select::Id(b.clone(), vec![])), [b.clone()]);
-        assert_eq!(act(ControlAction::Expire, Select::Id(b.clone(), vec![])), [b.clone()]);
-        assert_eq!(act(ControlAction::Expire, all(&[QueueName::Incoming])), [""; 0]);
-        assert_eq!(act(ControlAction::Delete, all(&[QueueName::Hold])), [a.clone()]);
-        assert_eq!(act(ControlAction::Delete, Select::Id(a, vec![])), [""; 0]);
+        assert_eq!(act(ControlAction::Hold, Select::Id(a.clone(), vec![])), a);
+        assert_eq!(act(ControlAction::Hold, all(&[])), b);
+        assert_eq!(act(ControlAction::Delete, all(&[QueueName::Deferred])), "");
+        assert_eq!(act(ControlAction::Release, Select::Id(b.clone(), vec![])), b);
+        assert_eq!(act(ControlAction::Expire, Select::Id(b.clone(), vec![])), b);
+        assert_eq!(act(ControlAction::Expire, all(&[QueueName::Incoming])), "");
+        assert_eq!(act(ControlAction::Delete, all(&[QueueName::Hold])), a);
+        assert_eq!(act(ControlAction::Delete, Select::Id(a, vec![])), "");
         direct.close();
         let spool = FileSpool::open(dir.path(), options()).unwrap();
         let left = spool.list(0, 10);
