@@ -17,7 +17,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [file, name, side, programs] = args.as_slice() else { bail!("usage: e2e FILE NAME theirs|ours PROGRAMS") };
+    let [file, name, side, programs] = args.as_slice() else {
+        bail!("usage: e2e FILE NAME theirs|ours PROGRAMS")
+    };
     if fs::read_link("/proc/1/ns/pid")? != fs::read_link("/proc/self/ns/pid")? || std::process::id() > 50 {
         bail!("refusing to run outside a process namespace of its own");
     }

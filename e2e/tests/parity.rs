@@ -20,7 +20,9 @@ fn missing() -> Option<&'static str> {
     match () {
         () if !root => Some("root"),
         () if !there("/usr/sbin/smtp-source") => Some("the package postfix"),
-        () if !there("/usr/sbin/ip") && !there("/sbin/ip") && !there("/bin/ip") => Some("the package iproute2"),
+        () if !there("/usr/sbin/ip") && !there("/sbin/ip") && !there("/bin/ip") => {
+            Some("the package iproute2")
+        }
         () => None,
     }
 }
@@ -32,7 +34,16 @@ fn programs() -> PathBuf {
 
 fn run(file: &Path, name: &str, side: &str) -> Result<Value, String> {
     let out = Command::new("unshare")
-        .args(["--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"])
+        .args([
+            "--mount",
+            "--net",
+            "--uts",
+            "--ipc",
+            "--pid",
+            "--fork",
+            "--kill-child=SIGKILL",
+            "--mount-proc",
+        ])
         .args(["--propagation", "private", "timeout", "-s", "KILL", "100"])
         .arg(env!("CARGO_BIN_EXE_e2e"))
         .args([file.as_os_str(), name.as_ref(), side.as_ref(), programs().as_os_str()])
@@ -52,7 +63,9 @@ fn difference(theirs: &[String], ours: &[String]) -> String {
     while i < theirs.len() || j < ours.len() {
         if theirs.get(i) == ours.get(j) {
             (i, j) = (i + 1, j + 1);
-        } else if let Some(k) = theirs.get(i).and_then(|t| ours[j..].iter().position(|o| o == t)).filter(|k| *k < 20) {
+        } else if let Some(k) =
+            theirs.get(i).and_then(|t| ours[j..].iter().position(|o| o == t)).filter(|k| *k < 20)
+        {
             ours[j..j + k].iter().for_each(|l| out.push_str(&format!("  + {l}\n")));
             j += k;
         } else {
@@ -108,10 +121,12 @@ fn same_as_postfix() {
     let (work, faults) = (Mutex::new(work), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| loop {
-                let Some((file, s)) = work.lock().unwrap().pop() else { break };
-                if let Err(text) = compare(&file, &s) {
-                    faults.lock().unwrap().push(format!("{}:\n{text}", s.name));
+            scope.spawn(|| {
+                loop {
+                    let Some((file, s)) = work.lock().unwrap().pop() else { break };
+                    if let Err(text) = compare(&file, &s) {
+                        faults.lock().unwrap().push(format!("{}:\n{text}", s.name));
+                    }
                 }
             });
         }

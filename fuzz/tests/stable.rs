@@ -18,7 +18,24 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 
 /// One to eight edits: bytes changed, inserted, removed, doubled, or pieces of another seed put in.
 fn mutate(seed: &[u8], other: &[u8], rng: &mut StdRng) -> Vec<u8> {
-    const TOKENS: &[&[u8]] = &[b"\r\n", b"\n", b"\r", b".", b"\r\n.\r\n", b"\0", b"\xff", b"\"", b"<", b">", b"$", b"${", b"}", b"\\", b"@", b" "];
+    const TOKENS: &[&[u8]] = &[
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b".",
+        b"\r\n.\r\n",
+        b"\0",
+        b"\xff",
+        b"\"",
+        b"<",
+        b">",
+        b"$",
+        b"${",
+        b"}",
+        b"\\",
+        b"@",
+        b" ",
+    ];
     let mut out = seed.to_vec();
     for _ in 0..rng.random_range(1..=8) {
         let at = rng.random_range(0..=out.len());
@@ -65,7 +82,8 @@ fn checks_hold_over_corpora_and_mutations() {
 fn sorted_and_with_a_libfuzzer_target_each() {
     assert!(TARGETS.windows(2).all(|w| w[0].name < w[1].name));
     for t in TARGETS {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("libfuzzer/fuzz_targets/{}.rs", t.name));
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("libfuzzer/fuzz_targets/{}.rs", t.name));
         assert!(file.exists(), "{} is missing", file.display());
     }
 }

@@ -26,7 +26,8 @@ struct Entry {
 
 /// Starts the server.
 pub fn start(lines: &[String]) -> Result<()> {
-    let entries: Vec<Entry> = lines.iter().filter(|l| !l.trim().is_empty()).map(|l| entry(l)).collect::<Result<_>>()?;
+    let entries: Vec<Entry> =
+        lines.iter().filter(|l| !l.trim().is_empty()).map(|l| entry(l)).collect::<Result<_>>()?;
     let socket = UdpSocket::bind("127.0.0.1:53")?;
     thread::spawn(move || {
         let mut buf = [0; 2048];
@@ -42,7 +43,8 @@ pub fn start(lines: &[String]) -> Result<()> {
 fn entry(line: &str) -> Result<Entry> {
     let mut words = line.splitn(3, char::is_whitespace).map(str::trim);
     let (name, kind, data) = (words.next(), words.next(), words.next());
-    let (name, kind, data) = name.zip(kind).zip(data).map(|((n, k), d)| (n, k, d)).with_context(|| line.to_owned())?;
+    let (name, kind, data) =
+        name.zip(kind).zip(data).map(|((n, k), d)| (n, k, d)).with_context(|| line.to_owned())?;
     let name = name.parse::<IpAddr>().map_or_else(|_| name.to_ascii_lowercase(), reverse);
     if data.starts_with('!') {
         return Ok(Entry { name, kind: kind.into(), data: None });

@@ -26,7 +26,9 @@ impl Logs {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
         let me = Self { lines: Arc::default(), count: Arc::default() };
         let (lines, count) = (Arc::clone(&me.lines), Arc::clone(&me.count));
-        let shape = Regex::new(r"^(?:<\d+>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d )?([^\s\[:]+)(?:\[\d+\])?: (?s:(.*))$")?;
+        let shape = Regex::new(
+            r"^(?:<\d+>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d )?([^\s\[:]+)(?:\[\d+\])?: (?s:(.*))$",
+        )?;
         thread::spawn(move || {
             let mut buf = vec![0; 65_536];
             while let Ok(n) = socket.recv(&mut buf) {

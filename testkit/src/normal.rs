@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 
 static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let rules = [
-        (r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), +\d+ [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}(?: \([A-Z]+\))?", "<DATE>"),
+        (
+            r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), +\d+ [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}(?: \([A-Z]+\))?",
+            "<DATE>",
+        ),
         (r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?: \d{4})?", "<CTIME>"),
         (r"\b20\d{12}\.", "<TS>."),
         (r#""arrival_time": \d+"#, r#""arrival_time": <EPOCH>"#),
@@ -34,7 +37,10 @@ static NOISE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// The queue ids that a run printed.
-pub fn queue_ids<'a>(smtp: impl Iterator<Item = &'a str>, logs: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub fn queue_ids<'a>(
+    smtp: impl Iterator<Item = &'a str>,
+    logs: impl Iterator<Item = &'a str>,
+) -> Vec<String> {
     let found = |r: &LazyLock<Option<Regex>>, line: &str| {
         r.as_ref().and_then(|r| Some(r.captures(line)?.get(1)?.as_str().to_owned()))
     };

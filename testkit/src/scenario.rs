@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn items_and_bodies() {
-        let all = parse("### a: b c\n@main\nx = 1\n\n@smtp src=1.2.3.4\nEHLO c\n\\@x\n\n### d\n@run mailq\n").unwrap();
+        let all = parse("### a: b c\n@main\nx = 1\n\n@smtp src=1.2.3.4\nEHLO c\n\\@x\n\n### d\n@run mailq\n")
+            .unwrap();
         assert_eq!(all.len(), 2);
         assert_eq!((all[0].name.as_str(), all[1].name.as_str()), ("a", "d"));
         assert_eq!(all[0].items[1].body, ["EHLO c", "@x"]);

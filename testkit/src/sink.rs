@@ -24,7 +24,8 @@ impl Sink {
         let listener = TcpListener::bind(address)?;
         let mut parsed = Vec::new();
         for rule in rules.iter().filter(|r| !r.trim().is_empty()) {
-            let (pattern, reply) = rule.split_once(" => ").ok_or_else(|| anyhow::anyhow!("bad rule {rule:?}"))?;
+            let (pattern, reply) =
+                rule.split_once(" => ").ok_or_else(|| anyhow::anyhow!("bad rule {rule:?}"))?;
             parsed.push((Regex::new(&format!("(?i){pattern}"))?, reply.to_owned()));
         }
         let rules = Arc::new(parsed);

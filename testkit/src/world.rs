@@ -4,7 +4,13 @@
 //! implementation its usual paths (/etc/postfix, /var/spool/postfix …) as private tmpfs, users alice, bob and carol, a name server, the
 //! log socket, and mounts our programs over Debian's for [`Side::Ours`]. Clients come from 192.0.2.x, next hops are 198.51.100.x.
 
-use crate::{Side, client, dns, logs::Logs, normal, scenario::{Scenario, options}, sink::Sink};
+use crate::{
+    Side, client, dns,
+    logs::Logs,
+    normal,
+    scenario::{Scenario, options},
+    sink::Sink,
+};
 use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
 use serde_json::{Value, json};
@@ -140,12 +146,14 @@ fn command(name: &str, args: &[&str]) -> Result<()> {
 
 fn tmpfs(at: &str) -> Result<()> {
     fs::create_dir_all(at)?;
-    mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).with_context(|| format!("tmpfs on {at}"))
+    mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
+        .with_context(|| format!("tmpfs on {at}"))
 }
 
 fn bind(from: &Path, to: &Path) -> Result<()> {
     let none: Option<&str> = None;
-    mount(Some(from), to, none, MsFlags::MS_BIND, none).with_context(|| format!("{} over {}", from.display(), to.display()))
+    mount(Some(from), to, none, MsFlags::MS_BIND, none)
+        .with_context(|| format!("{} over {}", from.display(), to.display()))
 }
 
 fn id_of(user: &str) -> (u32, u32) {
@@ -171,7 +179,9 @@ fn system(side: Side, programs: &Path) -> Result<()> {
     nix::unistd::sethostname("mail.example.com")?;
     let kept: Vec<(String, Vec<u8>)> = fs::read_dir("/etc/postfix")?
         .flatten()
-        .filter(|e| e.path().is_file() && !["main.cf", "master.cf"].contains(&&*e.file_name().to_string_lossy()))
+        .filter(|e| {
+            e.path().is_file() && !["main.cf", "master.cf"].contains(&&*e.file_name().to_string_lossy())
+        })
         .filter_map(|e| Some((e.file_name().to_string_lossy().into_owned(), fs::read(e.path()).ok()?)))
         .collect();
     tmpfs("/mnt")?;
@@ -289,11 +299,17 @@ fn merge(base: &str, own: &[String], key: impl Fn(&str) -> String) -> String {
 
 impl World {
     fn configure(&mut self, s: &Scenario) -> Result<Vec<String>> {
-        let main = merge(MAIN_CF, &s.bodies("main"), |l| l.split('=').next().unwrap_or_default().trim().to_owned());
-        let master = merge(MASTER_CF, &s.bodies("master"), |l| l.split_whitespace().take(2).collect::<Vec<_>>().join(" "));
+        let main =
+            merge(MAIN_CF, &s.bodies("main"), |l| l.split('=').next().unwrap_or_default().trim().to_owned());
+        let master = merge(MASTER_CF, &s.bodies("master"), |l| {
+            l.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+        });
         fs::write("/etc/postfix/main.cf", main)?;
         fs::write("/etc/postfix/master.cf", master)?;
-        let aliases = format!("postmaster: root\nroot: admin\nmailer-daemon: postmaster\n{}\n", s.bodies("aliases").join("\n"));
+        let aliases = format!(
+            "postmaster: root\nroot: admin\nmailer-daemon: postmaster\n{}\n",
+            s.bodies("aliases").join("\n")
+        );
         fs::write("/etc/postfix/aliases", aliases)?;
         let mut maps = Vec::new();
         for item in s.items.iter().filter(|i| ["file", "map"].contains(&i.kind.as_str())) {
@@ -301,7 +317,8 @@ impl World {
             let spec = plain.first().copied().unwrap_or_default();
             let path = if item.kind == "map" { spec.split_once(':').map_or(spec, |(_, p)| p) } else { spec };
             fs::write(path, item.body.join("\n") + "\n")?;
-            let mode = named.iter().find(|(k, _)| *k == "mode").and_then(|(_, m)| u32::from_str_radix(m, 8).ok());
+            let mode =
+                named.iter().find(|(k, _)| *k == "mode").and_then(|(_, m)| u32::from_str_radix(m, 8).ok());
             fs::set_permissions(path, fs::Permissions::from_mode(mode.unwrap_or(0o644)))?;
             if item.kind == "map" {
                 maps.push(spec.to_owned());
@@ -343,11 +360,22 @@ impl World {
 
     fn shell(&self, line: &str, input: &str) -> Result<(i32, Vec<String>)> {
         use std::io::Write;
-        let path = if self.side == Side::Ours { "/mnt/path:/usr/sbin:/usr/bin:/sbin:/bin" } else { "/usr/sbin:/usr/bin:/sbin:/bin" };
+        let path = if self.side == Side::Ours {
+            "/mnt/path:/usr/sbin:/usr/bin:/sbin:/bin"
+        } else {
+            "/usr/sbin:/usr/bin:/sbin:/bin"
+        };
         let mut child = Command::new("/bin/sh")
             .args(["-c", line])
             .env_clear()
-            .envs([("PATH", path), ("TZ", "UTC"), ("LANG", "C"), ("HOME", "/root"), ("LOGNAME", "root"), ("USER", "root")])
+            .envs([
+                ("PATH", path),
+                ("TZ", "UTC"),
+                ("LANG", "C"),
+                ("HOME", "/root"),
+                ("LOGNAME", "root"),
+                ("USER", "root"),
+            ])
             .current_dir("/mnt")
             .stdin(Stdio::piped())
             .stdout(fs::File::create("/mnt/sys/stdout")?)
@@ -382,7 +410,8 @@ impl World {
                 "smtp" => self.smtp.extend(client::play(&item.arg, &item.body)),
                 "run" => {
                     self.settle();
-                    let input = if item.body.is_empty() { String::new() } else { item.body.join("\n") + "\n" };
+                    let input =
+                        if item.body.is_empty() { String::new() } else { item.body.join("\n") + "\n" };
                     let (_, lines) = self.shell(&item.arg, &input)?;
                     self.cmd.push(format!("== {}", item.arg));
                     self.cmd.extend(lines);
@@ -414,7 +443,9 @@ impl World {
 
     fn moving(&self) -> bool {
         let listed = self.shell("postqueue -j", "").map(|(_, l)| l).unwrap_or_default();
-        let active = |l: &String| l.contains("\"queue_name\": \"active\"") || l.contains("\"queue_name\": \"incoming\"");
+        let active = |l: &String| {
+            l.contains("\"queue_name\": \"active\"") || l.contains("\"queue_name\": \"incoming\"")
+        };
         listed.iter().any(active)
     }
 
@@ -427,7 +458,9 @@ impl World {
         log.retain(|l| !l.ends_with("connect from localhost[127.0.0.1] commands=0"));
         log.sort();
         // How often a warning repeats is no contract.
-        log.dedup_by(|a, b| a == b && (a.contains(": warning: ") || a.ends_with("connect from localhost[127.0.0.1]")));
+        log.dedup_by(|a, b| {
+            a == b && (a.contains(": warning: ") || a.ends_with("connect from localhost[127.0.0.1]"))
+        });
         let mut mail = delivered();
         mail.extend(self.sinks.iter().flat_map(Sink::report));
         Ok(json!({"smtp": same(&self.smtp), "cmd": same(&self.cmd), "mail": same(&mail), "log": log}))
@@ -441,7 +474,12 @@ fn delivered() -> Vec<String> {
         walk(Path::new(dir), &mut found);
     }
     found.sort();
-    found.into_iter().flat_map(|(name, text)| std::iter::once(name).chain(text.lines().map(|l| format!("  {l}")).collect::<Vec<_>>())).collect()
+    found
+        .into_iter()
+        .flat_map(|(name, text)| {
+            std::iter::once(name).chain(text.lines().map(|l| format!("  {l}")).collect::<Vec<_>>())
+        })
+        .collect()
 }
 
 fn walk(dir: &Path, out: &mut Vec<(String, String)>) {

@@ -117,7 +117,9 @@ fn addresses_of(cfg: &Config, name: &str) -> Result<Vec<(IpAddr, u8)>, Error> {
     for item in cfg.list(name)? {
         let found = match item.to_ascii_lowercase().as_str() {
             "all" => cfg.machine().addresses.clone(),
-            "loopback-only" => cfg.machine().addresses.iter().copied().filter(|(a, _)| a.is_loopback()).collect(),
+            "loopback-only" => {
+                cfg.machine().addresses.iter().copied().filter(|(a, _)| a.is_loopback()).collect()
+            }
             _ => named(cfg, name, &item)?,
         };
         for pair in found.into_iter().filter(|(a, _)| if a.is_ipv4() { v4 } else { v6 }) {
@@ -140,7 +142,9 @@ fn named(cfg: &Config, param: &str, item: &str) -> Result<Vec<(IpAddr, u8)>, Err
             looked_up.map_err(missing)?.map(|a| a.ip()).collect()
         }
     };
-    let prefix = |a: IpAddr| cfg.machine().addresses.iter().find(|(m, _)| *m == a).map_or_else(|| width(a), |(_, p)| *p);
+    let prefix = |a: IpAddr| {
+        cfg.machine().addresses.iter().find(|(m, _)| *m == a).map_or_else(|| width(a), |(_, p)| *p)
+    };
     Ok(found.into_iter().map(|a| (a, prefix(a))).collect())
 }
 
@@ -192,8 +196,8 @@ mod tests {
 
     fn check(host: &str, text: &str, name: &str, expect: &str) {
         let main = MainCf::parse(text, Path::new("main.cf")).unwrap();
-        let addresses =
-            [("127.0.0.1", 8), ("192.0.2.17", 28), ("::1", 128), ("fd00::5", 64)].map(|(a, p)| (a.parse().unwrap(), p));
+        let addresses = [("127.0.0.1", 8), ("192.0.2.17", 28), ("::1", 128), ("fd00::5", 64)]
+            .map(|(a, p)| (a.parse().unwrap(), p));
         let machine = Machine { hostname: host.into(), addresses: addresses.to_vec() };
         let cfg = Config::new(Path::new("/etc/postfix"), main, machine);
         assert_eq!(cfg.str(name).unwrap(), expect, "{text}");
@@ -212,8 +216,18 @@ mod tests {
     #[test]
     fn networks() {
         check("h", "", "mynetworks", "127.0.0.0/8 192.0.2.16/28 [::1]/128 [fd00::]/64");
-        check("h", "compatibility_level = 3.6", "mynetworks", "127.0.0.1/32 192.0.2.17/32 [::1]/128 [fd00::5]/128");
-        check("h", "mynetworks_style = class", "mynetworks", "127.0.0.0/8 192.0.2.0/24 [::1]/128 [fd00::]/64");
+        check(
+            "h",
+            "compatibility_level = 3.6",
+            "mynetworks",
+            "127.0.0.1/32 192.0.2.17/32 [::1]/128 [fd00::5]/128",
+        );
+        check(
+            "h",
+            "mynetworks_style = class",
+            "mynetworks",
+            "127.0.0.0/8 192.0.2.0/24 [::1]/128 [fd00::]/64",
+        );
         check("h", "inet_protocols = ipv4\ninet_interfaces = loopback-only", "mynetworks", "127.0.0.0/8");
         check("h", "inet_interfaces = 192.0.2.17", "mynetworks", "192.0.2.16/28");
     }

@@ -140,7 +140,8 @@ impl Config {
     /// A time.
     pub fn time(&self, name: &str) -> Result<Duration, Error> {
         let param = param(name);
-        value::time(name, &self.str(name)?, param.unit(), param.min, param.max).map_err(|e| self.blame(name, e.text))
+        value::time(name, &self.str(name)?, param.unit(), param.min, param.max)
+            .map_err(|e| self.blame(name, e.text))
     }
 
     /// A list: split at commas and white space, `{...}` kept together with its braces.
@@ -167,7 +168,9 @@ impl Config {
     /// Names the place where `name` is defined.
     fn blame(&self, name: &str, reason: String) -> Error {
         match self.base.main.get(name) {
-            Some(entry) if !self.overrides.contains_key(name) => Error::at(&self.base.main.file, entry.line, reason),
+            Some(entry) if !self.overrides.contains_key(name) => {
+                Error::at(&self.base.main.file, entry.line, reason)
+            }
             _ => Error::new(reason),
         }
     }
@@ -216,11 +219,20 @@ mod tests {
              ipc_timeout = 5x\nmessage_size_limit = 99999999999\nsmtp_destination_concurrency_limit = 7\nbulk_destination_rate_delay = 2m\nmine = 4",
         );
         for (got, expect) in [
-            (show(cfg.int("hopcount_limit")), "/etc/postfix/main.cf, line 1: bad numerical configuration: hopcount_limit = x"),
-            (show(cfg.bool("soft_bounce")), "/etc/postfix/main.cf, line 2: bad boolean configuration: soft_bounce = maybe"),
+            (
+                show(cfg.int("hopcount_limit")),
+                "/etc/postfix/main.cf, line 1: bad numerical configuration: hopcount_limit = x",
+            ),
+            (
+                show(cfg.bool("soft_bounce")),
+                "/etc/postfix/main.cf, line 2: bad boolean configuration: soft_bounce = maybe",
+            ),
             (show(cfg.time("queue_run_delay")), "5s"),
             (show(cfg.time("maximal_queue_lifetime")), "432000s"),
-            (show(cfg.time("ipc_timeout")), "/etc/postfix/main.cf, line 5: parameter ipc_timeout: bad time value or unit: 5x"),
+            (
+                show(cfg.time("ipc_timeout")),
+                "/etc/postfix/main.cf, line 5: parameter ipc_timeout: bad time value or unit: 5x",
+            ),
             (show(cfg.list("mydestination")), r#"["host.example.com", "{a b}", "localhost"]"#),
             (show(cfg.int("message_size_limit")), "99999999999"),
             (show(cfg.transport_int("smtp", "destination_concurrency_limit")), "7"),
@@ -242,7 +254,8 @@ mod tests {
     #[test]
     fn views() {
         let cfg = Config::from_text("smtpd_banner = $service_name $mail_name");
-        let view = cfg.service("submission", &[("mail_name".into(), "Other".into()), ("stress".into(), "yes".into())]);
+        let view = cfg
+            .service("submission", &[("mail_name".into(), "Other".into()), ("stress".into(), "yes".into())]);
         assert_eq!(view.str("smtpd_banner").unwrap(), "submission Other");
         assert_eq!(view.process("smtpd").str("process_name").unwrap(), "smtpd");
         assert_eq!(view.time("smtpd_timeout").unwrap().as_secs(), 10);
@@ -254,7 +267,10 @@ mod tests {
     fn check_finds_what_does_not_expand() {
         assert_eq!(Config::from_text("a = $b\nb = c\ndefault_rbl_reply = ${x").check(), Ok(()));
         let error = Config::from_text("a = b\nrelayhost = ${broken").check().unwrap_err();
-        assert_eq!(error.to_string(), "/etc/postfix/main.cf, line 2: truncated macro reference: \"${broken\"");
+        assert_eq!(
+            error.to_string(),
+            "/etc/postfix/main.cf, line 2: truncated macro reference: \"${broken\""
+        );
     }
 
     #[test]
@@ -264,7 +280,10 @@ mod tests {
         assert!(old.bool("append_dot_mydomain").unwrap());
         assert!(!new.bool("append_dot_mydomain").unwrap());
         assert_eq!(new.str("smtp_tls_security_level").unwrap(), "");
-        assert_eq!(Config::from_text("compatibility_level = 3.11").str("smtp_tls_security_level").unwrap(), "may");
+        assert_eq!(
+            Config::from_text("compatibility_level = 3.11").str("smtp_tls_security_level").unwrap(),
+            "may"
+        );
     }
 
     #[test]

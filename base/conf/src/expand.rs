@@ -95,7 +95,8 @@ impl Expander<'_> {
             Some(b'(') => ('(', ')'),
             _ => return self.plain(whole, after),
         };
-        let end = closing(after, open, close).ok_or_else(|| format!("truncated macro reference: \"{whole}\""))?;
+        let end =
+            closing(after, open, close).ok_or_else(|| format!("truncated macro reference: \"{whole}\""))?;
         let inside = after.get(1..end).unwrap_or_default();
         self.reference(whole, inside)?;
         Ok(after.get(end + 1..).unwrap_or_default())
@@ -125,7 +126,9 @@ impl Expander<'_> {
         let after = skip_space(rest);
         match after.as_bytes().first() {
             None => self.value(name),
-            Some(b'?' | b':') if rest.len() == after.len() || braced_branch(after) => self.conditional(name, inside, after),
+            Some(b'?' | b':') if rest.len() == after.len() || braced_branch(after) => {
+                self.conditional(name, inside, after)
+            }
             _ => Err(format!("attribute name syntax error at: \"...{}>>>{rest}\"", last_char(name))),
         }
     }
@@ -143,7 +146,8 @@ impl Expander<'_> {
 
     /// `{a} == {b} ? {x} : {y}`.
     fn comparison(&mut self, inside: &str) -> Result<(), String> {
-        let (left, rest) = braced(inside).ok_or_else(|| format!("truncated macro reference: \"${{{inside}\""))?;
+        let (left, rest) =
+            braced(inside).ok_or_else(|| format!("truncated macro reference: \"${{{inside}\""))?;
         let rest = skip_space(rest);
         let operator = Operator::take(rest).ok_or_else(|| {
             let at = inside.len() - rest.len();

@@ -10,7 +10,8 @@ pub fn check_main_cf(input: &[u8]) {
     let Ok(second) = MainCf::parse(&first.print(), Path::new("main.cf")) else {
         panic!("printed main.cf does not read: {:?}", first.print());
     };
-    let pairs = |cf: &MainCf| cf.entries.iter().map(|e| (e.name.clone(), e.value.clone())).collect::<Vec<_>>();
+    let pairs =
+        |cf: &MainCf| cf.entries.iter().map(|e| (e.name.clone(), e.value.clone())).collect::<Vec<_>>();
     assert_eq!(pairs(&first), pairs(&second));
     let names: Vec<String> = first.names().map(str::to_owned).collect();
     let cfg = Config::new(Path::new("/etc/postfix"), first, Machine::example());
@@ -36,7 +37,9 @@ pub fn check_master_cf(input: &[u8]) {
     let Ok(second) = MasterCf::parse(&first.print()) else {
         panic!("printed master.cf does not read: {:?}", first.print());
     };
-    let plain = |cf: &MasterCf| cf.services.iter().map(|s| (s.words.clone(), s.overrides.clone())).collect::<Vec<_>>();
+    let plain = |cf: &MasterCf| {
+        cf.services.iter().map(|s| (s.words.clone(), s.overrides.clone())).collect::<Vec<_>>()
+    };
     assert_eq!(plain(&first), plain(&second));
 }
 
@@ -55,8 +58,42 @@ mod tests {
     use proptest::prelude::*;
 
     const WORDS: &[&str] = &[
-        "a", "b", " ", "\n", "=", "$", "{", "}", "?", ":", "==", "<level", "#", ",", "smtp", "inet", "unix", "n", "-", "60?", "-o",
-        "x=y", "-v", "$a", "${b}", "${a?", "(", ")", "\t", "\r", "é", "\u{b}", "\\", "/", "smtp inet n - n - - smtpd", "a = ",
+        "a",
+        "b",
+        " ",
+        "\n",
+        "=",
+        "$",
+        "{",
+        "}",
+        "?",
+        ":",
+        "==",
+        "<level",
+        "#",
+        ",",
+        "smtp",
+        "inet",
+        "unix",
+        "n",
+        "-",
+        "60?",
+        "-o",
+        "x=y",
+        "-v",
+        "$a",
+        "${b}",
+        "${a?",
+        "(",
+        ")",
+        "\t",
+        "\r",
+        "é",
+        "\u{b}",
+        "\\",
+        "/",
+        "smtp inet n - n - - smtpd",
+        "a = ",
     ];
 
     proptest! {

@@ -53,7 +53,10 @@ mod tests {
             ("", &[]),
             (" ,, ", &[]),
             ("inline:{a=b, c=d} x", &["inline:{a=b, c=d}", "x"]),
-            ("check_client_access { pcre:{ {/x y/ OK} } }, permit", &["check_client_access", "{ pcre:{ {/x y/ OK} } }", "permit"]),
+            (
+                "check_client_access { pcre:{ {/x y/ OK} } }, permit",
+                &["check_client_access", "{ pcre:{ {/x y/ OK} } }", "permit"],
+            ),
             ("{unclosed a", &["{unclosed a"]),
             ("a} b", &["a}", "b"]),
         ] {

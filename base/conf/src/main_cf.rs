@@ -55,7 +55,9 @@ pub fn logical_lines(text: &str) -> Vec<Logical> {
             continue;
         }
         match out.last_mut() {
-            Some(last) if line.starts_with(is_space) && !last.text.starts_with(is_space) => last.text.push_str(line),
+            Some(last) if line.starts_with(is_space) && !last.text.starts_with(is_space) => {
+                last.text.push_str(line)
+            }
             _ => out.push(Logical { text: line.to_owned(), line: number }),
         }
     }
@@ -169,7 +171,10 @@ mod tests {
     fn table() {
         check("a = b", "1:a=b");
         check("a=b\n", "1:a=b");
-        check("# c\n\na =\n   b\n\n  # c\n  c  d \nx = y", "3:a=   b  c  d|8:x=y".replace("=   b", "=b").as_str());
+        check(
+            "# c\n\na =\n   b\n\n  # c\n  c  d \nx = y",
+            "3:a=   b  c  d|8:x=y".replace("=   b", "=b").as_str(),
+        );
         check("a = b # no comment", "1:a=b # no comment");
         check("a = b=c", "1:a=b=c");
         check("a =", "1:a=");

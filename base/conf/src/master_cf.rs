@@ -125,7 +125,8 @@ impl MasterCf {
                 ));
                 continue;
             }
-            let service = parse_entry(&text, line, &mut out.warnings).map_err(|r| Error::at(file, line, r))?;
+            let service =
+                parse_entry(&text, line, &mut out.warnings).map_err(|r| Error::at(file, line, r))?;
             match out.services.iter_mut().find(|s| s.name == service.name && s.kind == service.kind) {
                 Some(earlier) => *earlier = service,
                 None => out.services.push(service),
@@ -186,7 +187,8 @@ fn parse_entry(text: &str, line: u32, warnings: &mut Vec<String>) -> Result<Serv
             words.push(item.to_owned());
         }
     }
-    let [name, kind, private, unprivileged, chroot, wakeup, maxproc, command, rest @ ..] = words.as_slice() else {
+    let [name, kind, private, unprivileged, chroot, wakeup, maxproc, command, rest @ ..] = words.as_slice()
+    else {
         return Err("bad field count".into());
     };
     let bad = |field: &str, value: &str| format!("invalid {field} field \"{value}\" in \"{text}\"");
@@ -284,19 +286,31 @@ mod tests {
     fn check(text: &str, expect: &str) {
         let shown = match MasterCf::parse(text) {
             Err(e) => e.to_string(),
-            Ok(cf) => cf.services.iter().map(show).chain(cf.warnings.iter().map(|w| format!("! {w}"))).collect::<Vec<_>>().join("|"),
+            Ok(cf) => cf
+                .services
+                .iter()
+                .map(show)
+                .chain(cf.warnings.iter().map(|w| format!("! {w}")))
+                .collect::<Vec<_>>()
+                .join("|"),
         };
         assert_eq!(shown, expect, "{text}");
     }
 
     fn show(s: &Service) -> String {
         let yn = |b| if b { 'y' } else { 'n' };
-        let wakeup = s.wakeup.map_or("-".into(), |w| format!("{}{}", w.secs, if w.only_if_used { "?" } else { "" }));
+        let wakeup =
+            s.wakeup.map_or("-".into(), |w| format!("{}{}", w.secs, if w.only_if_used { "?" } else { "" }));
         let max = s.maxproc.map_or("-".into(), |m| m.to_string());
         let flags = format!("{}{}{}", yn(s.private), yn(s.unprivileged), yn(s.chroot));
         format!(
             "{} {} {flags} {wakeup} {max} {} v{} {:?} {:?}",
-            s.name, s.kind.name(), s.command, s.verbose, s.overrides, s.args
+            s.name,
+            s.kind.name(),
+            s.command,
+            s.verbose,
+            s.overrides,
+            s.args
         )
     }
 
@@ -314,16 +328,34 @@ mod tests {
             "p unix - n n - - pipe -ox=1 flags=R user=u argv=/bin/x -o { a b } -v",
             r#"p unix ynn - - pipe v0 [("x", "1")] ["flags=R", "user=u", "argv=/bin/x", "-o", "a b", "-v"]"#,
         );
-        check("a unix - - - - - x\na unix - - - - - y\na inet n - - - - z", "a unix yyn - - y v0 [] []|a inet nyn - - z v0 [] []");
+        check(
+            "a unix - - - - - x\na unix - - - - - y\na inet n - - - - z",
+            "a unix yyn - - y v0 [] []|a inet nyn - - z v0 [] []",
+        );
         check("smtp inet n", "master.cf, line 1: bad field count");
-        check("\nsmtp foo n - y - - smtpd", "master.cf, line 2: invalid type field \"foo\" in \"smtp foo n - y - - smtpd\"");
-        check("s inet x - y - - d", "master.cf, line 1: invalid private field \"x\" in \"s inet x - y - - d\"");
-        check("s inet n - y x - d", "master.cf, line 1: invalid wakeup field \"x\" in \"s inet n - y x - d\"");
-        check("s inet n - y - x d", "master.cf, line 1: invalid process_limit field \"x\" in \"s inet n - y - x d\"");
+        check(
+            "\nsmtp foo n - y - - smtpd",
+            "master.cf, line 2: invalid type field \"foo\" in \"smtp foo n - y - - smtpd\"",
+        );
+        check(
+            "s inet x - y - - d",
+            "master.cf, line 1: invalid private field \"x\" in \"s inet x - y - - d\"",
+        );
+        check(
+            "s inet n - y x - d",
+            "master.cf, line 1: invalid wakeup field \"x\" in \"s inet n - y x - d\"",
+        );
+        check(
+            "s inet n - y - x d",
+            "master.cf, line 1: invalid process_limit field \"x\" in \"s inet n - y - x d\"",
+        );
         check("s inet n - y - - d -o", "master.cf, line 1: missing parameter override after \"-o\"");
         check("s inet n - y - - d -o x", "master.cf, line 1: missing '=' after attribute name: \"x\"");
         check(" s", "! master.cf: logical line must not start with whitespace: \" s\"");
-        check("s inet n - y - - d -o { a = b", "s inet nyy - - d v0 [(\"a\", \"b\")] []|! master.cf: missing '}' in \"{ a = b\"");
+        check(
+            "s inet n - y - - d -o { a = b",
+            "s inet nyy - - d v0 [(\"a\", \"b\")] []|! master.cf: missing '}' in \"{ a = b\"",
+        );
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub fn time(name: &str, text: &str, unit: char, min: i64, max: i64) -> Result<Du
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, rest) = text.split_at(digits);
     let mut rest = rest.chars();
-    let seconds = unit_seconds(rest.next().unwrap_or(unit)).filter(|_| rest.next().is_none()).ok_or_else(bad)?;
+    let seconds =
+        unit_seconds(rest.next().unwrap_or(unit)).filter(|_| rest.next().is_none()).ok_or_else(bad)?;
     let total = number.parse::<i64>().ok().and_then(|n| n.checked_mul(seconds)).ok_or_else(bad)?;
     if i32::try_from(total).is_err() {
         return Err(bad());
@@ -109,7 +110,10 @@ mod tests {
             ("-1s", "parameter x: bad time value or unit: -1s"),
             ("99999999999999d", "parameter x: bad time value or unit: 99999999999999d"),
         ] {
-            assert_eq!(time("x", text, 'm', 1, 0).map_or_else(|e| e.text, |d| d.as_secs().to_string()), expect);
+            assert_eq!(
+                time("x", text, 'm', 1, 0).map_or_else(|e| e.text, |d| d.as_secs().to_string()),
+                expect
+            );
         }
     }
 

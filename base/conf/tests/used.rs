@@ -11,7 +11,8 @@ use std::{
 };
 
 /// Names that the configuration code itself acts on, or that only default to another name.
-const BY_CONF: &[&str] = &["compatibility_level", "config_directory", "process_id", "process_name", "service_name", "stress"];
+const BY_CONF: &[&str] =
+    &["compatibility_level", "config_directory", "process_id", "process_name", "service_name", "stress"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -93,7 +93,8 @@ mod tests {
     async fn unix_sockets() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        let listener = Listener::from_fd(std::os::unix::net::UnixListener::bind(&path).unwrap().into()).unwrap();
+        let listener =
+            Listener::from_fd(std::os::unix::net::UnixListener::bind(&path).unwrap().into()).unwrap();
         let (a, b) = tokio::join!(connect_unix(&path, Duration::from_secs(5)), listener.accept());
         assert!(a.is_ok());
         assert_eq!(b.unwrap().1, PeerAddr::Unix);

@@ -36,7 +36,11 @@ impl Endpoint {
     /// Parses an endpoint. `default_port` is used where the text has none.
     pub fn parse(text: &str, default_port: Option<&str>) -> Result<Self, BadEndpoint> {
         if let Some(path) = text.strip_prefix("unix:").or_else(|| text.strip_prefix("local:")) {
-            return if path.is_empty() { Err(BadEndpoint::Malformed(text.into())) } else { Ok(Self::Unix(path.into())) };
+            return if path.is_empty() {
+                Err(BadEndpoint::Malformed(text.into()))
+            } else {
+                Ok(Self::Unix(path.into()))
+            };
         }
         let plain = text.strip_prefix("inet:").unwrap_or(text);
         let (host, port) = split_host_port(plain).ok_or_else(|| BadEndpoint::Malformed(text.into()))?;

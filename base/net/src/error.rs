@@ -23,9 +23,11 @@ impl From<io::Error> for NetError {
     fn from(e: io::Error) -> Self {
         use io::ErrorKind as K;
         match e.kind() {
-            K::UnexpectedEof | K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::NotConnected => {
-                Self::Closed
-            }
+            K::UnexpectedEof
+            | K::ConnectionReset
+            | K::ConnectionAborted
+            | K::BrokenPipe
+            | K::NotConnected => Self::Closed,
             K::TimedOut => Self::TimedOut,
             _ => Self::Io(e),
         }
@@ -50,9 +52,12 @@ mod tests {
 
     #[test]
     fn words_of_the_c_library() {
-        for (errno, want) in
-            [(111, "Connection refused"), (110, "Connection timed out"), (101, "Network is unreachable"), (2, "No such file or directory")]
-        {
+        for (errno, want) in [
+            (111, "Connection refused"),
+            (110, "Connection timed out"),
+            (101, "Network is unreachable"),
+            (2, "No such file or directory"),
+        ] {
             assert_eq!(os_text(&io::Error::from_raw_os_error(errno)), want);
         }
         assert_eq!(os_text(&io::ErrorKind::TimedOut.into()), "Connection timed out");

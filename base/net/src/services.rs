@@ -24,7 +24,8 @@ impl Services {
             let line = line.split('#').next().unwrap_or_default();
             let mut words = line.split_whitespace();
             let (Some(name), Some(port)) = (words.next(), words.next()) else { continue };
-            let Some((Ok(port), "tcp")) = port.split_once('/').map(|(n, proto)| (n.parse::<u16>(), proto)) else {
+            let Some((Ok(port), "tcp")) = port.split_once('/').map(|(n, proto)| (n.parse::<u16>(), proto))
+            else {
                 continue;
             };
             for name in std::iter::once(name).chain(words) {

@@ -10,13 +10,7 @@
 use crate::{BoxIo, Io, NetError, Socket, timing::Timing};
 use memchr::memchr;
 use std::{
-    future::poll_fn,
-    io::IoSlice,
-    mem::MaybeUninit,
-    num::NonZeroU32,
-    pin::Pin,
-    task::Poll,
-    time::Duration,
+    future::poll_fn, io::IoSlice, mem::MaybeUninit, num::NonZeroU32, pin::Pin, task::Poll, time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
@@ -288,8 +282,11 @@ impl<S: Io> LineStream<S> {
     }
 
     async fn write_parts(&mut self, first: &[u8], rest: &[&[u8]]) -> Result<(), NetError> {
-        let mut slices: Vec<IoSlice<'_>> =
-            std::iter::once(first).chain(rest.iter().copied()).filter(|p| !p.is_empty()).map(IoSlice::new).collect();
+        let mut slices: Vec<IoSlice<'_>> = std::iter::once(first)
+            .chain(rest.iter().copied())
+            .filter(|p| !p.is_empty())
+            .map(IoSlice::new)
+            .collect();
         let mut left: &mut [IoSlice<'_>] = &mut slices;
         while !left.is_empty() {
             let due = self.timing.due(Instant::now());

@@ -1,3 +1,5 @@
+//! Lines, limits and deadlines of LineStream.
+
 use super::*;
 use tokio::io::{DuplexStream, duplex};
 
@@ -27,10 +29,13 @@ async fn lines(input: &[u8], step: usize, limit: usize, excess: Excess) -> Vec<(
 #[tokio::test(start_paused = true)]
 async fn lines_split_anywhere() {
     use Ending::{CrLf, Cut, Lf};
-    let input = b"HELO a\r\nbare\n\r\r\n\nabcdefgh\r\nabcdefghi\r\nabcdefghijklmnopqrstuvwxyz\nlast\r\nno end";
-    let common = [("HELO a", CrLf), ("bare", Lf), ("", CrLf), ("", Lf), ("abcdefgh", CrLf), ("abcdefgh", Cut)];
+    let input =
+        b"HELO a\r\nbare\n\r\r\n\nabcdefgh\r\nabcdefghi\r\nabcdefghijklmnopqrstuvwxyz\nlast\r\nno end";
+    let common =
+        [("HELO a", CrLf), ("bare", Lf), ("", CrLf), ("", Lf), ("abcdefgh", CrLf), ("abcdefgh", Cut)];
     let skip = [("abcdefgh", Cut), ("last", CrLf)];
-    let keep = [("i", CrLf), ("abcdefgh", Cut), ("ijklmnop", Cut), ("qrstuvwx", Cut), ("yz", Lf), ("last", CrLf)];
+    let keep =
+        [("i", CrLf), ("abcdefgh", Cut), ("ijklmnop", Cut), ("qrstuvwx", Cut), ("yz", Lf), ("last", CrLf)];
     let own = |l: &[(&str, Ending)]| l.iter().map(|(t, e)| ((*t).to_owned(), *e)).collect::<Vec<_>>();
     for step in 1..=input.len() {
         let want = own(&[&common[..], &skip[..]].concat());

@@ -27,6 +27,7 @@ mod source;
 mod table;
 mod tables;
 mod template;
+mod translate;
 pub mod types;
 mod watch;
 

@@ -14,7 +14,7 @@ use crate::types::Open;
 use crate::watch::Watched;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The most rules of a table.
 const MAX_RULES: usize = 1_000_000;
@@ -36,6 +36,8 @@ pub trait Engine: Send + Sync + Sized + 'static {
     fn compile(pattern: &[u8], flags: Self::Flags) -> Result<Self, String>;
     /// The pattern in the syntax of the regex crate, matching at least what this one matches.
     fn for_prefilter(pattern: &[u8], flags: Self::Flags) -> Option<String>;
+    /// Is the translation tried before the pattern, because that is slow?
+    const SLOW: bool;
     /// The number of groups.
     fn groups(&self) -> usize;
     /// Does it match?
@@ -48,7 +50,22 @@ struct Rule<E> {
     line: usize,
     negated: bool,
     engine: E,
+    /// For slow engines: the translation, compiled when it is first needed.
+    quick: Option<Quick>,
     action: Action,
+}
+
+struct Quick {
+    translated: String,
+    compiled: OnceLock<Option<regex::bytes::Regex>>,
+}
+
+impl Quick {
+    /// True when the pattern cannot match.
+    fn says_no(&self, key: &[u8]) -> bool {
+        let compile = || regex::bytes::Regex::new(&self.translated).ok();
+        self.compiled.get_or_init(compile).as_ref().is_some_and(|regex| !regex.is_match(key))
+    }
 }
 
 enum Action {
@@ -60,6 +77,8 @@ enum Action {
 /// The rules of one table.
 pub struct Rules<E> {
     rules: Vec<Rule<E>>,
+    /// Where `if` blocks start and end.
+    ifs: Vec<(usize, usize)>,
     prefilter: Prefilter,
 }
 
@@ -150,26 +169,30 @@ impl<E: Engine> Rules<E> {
             let line = rule.line;
             parser.warn(line, "IF has no matching ENDIF");
         }
-        Rules { prefilter: Prefilter::new(parser.filters), rules: parser.rules }
+        let (prefilter, rules) = (Prefilter::new(&parser.filters), parser.rules);
+        let ifs = rules.iter().enumerate().filter_map(|(open, rule)| match rule.action {
+            Action::If(end) => Some((open, end)),
+            Action::Result(_) => None,
+        });
+        Rules { ifs: ifs.collect(), prefilter, rules }
     }
 
     /// The result of the first rule that holds; the error comes with the line of its rule.
     pub fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, (usize, String)> {
-        let mut candidates = self.prefilter.candidates(key);
+        let candidates = self.prefilter.candidates(key);
         let mut at = 0;
-        while let Some(rule) = self.rules.get(at) {
-            let number = at;
-            at += 1;
-            if !rule.negated && !candidates.can_match(number) {
-                if let Action::If(end) = rule.action {
-                    at = end;
-                }
+        while let Some(number) = candidates.next(at) {
+            let Some(rule) = self.rules.get(number) else { break };
+            // The body of an `if` that is no candidate itself is passed over with it.
+            if let Some(end) = self.skipped(at, number) {
+                at = end;
                 continue;
             }
+            at = number + 1;
             let failed = |reason| (rule.line, reason);
             match &rule.action {
                 Action::If(end) => {
-                    if rule.engine.is_match(key).map_err(failed)? == rule.negated {
+                    if rule.is_match(key).map_err(failed)? == rule.negated {
                         at = *end;
                     }
                 }
@@ -182,12 +205,30 @@ impl<E: Engine> Rules<E> {
         }
         Ok(None)
     }
+
+    /// Between `at` and the candidate `number` stand rules that cannot match; the first `if` among them that
+    /// encloses the candidate rules it out: where to go on.
+    fn skipped(&self, at: usize, number: usize) -> Option<usize> {
+        let start = self.ifs.partition_point(|(open, _)| *open < at);
+        let passed = self.ifs.get(start..)?.iter().take_while(|(open, _)| *open < number);
+        passed.map(|(_, end)| *end).find(|end| *end > number)
+    }
 }
 
 impl<E: Engine> Rule<E> {
+    fn is_match(&self, key: &[u8]) -> Result<bool, String> {
+        match &self.quick {
+            Some(quick) if quick.says_no(key) => Ok(false),
+            _ => self.engine.is_match(key),
+        }
+    }
+
     fn result(&self, template: &Template, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         if let Some(fixed) = template.fixed() {
-            return Ok((self.engine.is_match(key)? != self.negated).then(|| fixed.to_vec()));
+            return Ok((self.is_match(key)? != self.negated).then(|| fixed.to_vec()));
+        }
+        if self.quick.as_ref().is_some_and(|quick| quick.says_no(key)) {
+            return Ok(None);
         }
         let Some(groups) = self.engine.captures(key)? else { return Ok(None) };
         Ok(Some(template.expand(|n| key.get(groups.get(n)?.clone()?))))
@@ -313,11 +354,11 @@ impl<E: Engine> Parser<'_, E> {
     }
 
     fn push(&mut self, line: usize, read: &Read<'_, E::Flags>, engine: E, action: Action) {
-        self.filters.push(match read.negated {
-            true => None,
-            false => E::for_prefilter(read.pattern, read.flags),
-        });
-        self.rules.push(Rule { line, negated: read.negated, engine, action });
+        let translated = E::for_prefilter(read.pattern, read.flags);
+        let quick = translated.clone().filter(|_| E::SLOW);
+        let quick = quick.map(|translated| Quick { translated, compiled: OnceLock::new() });
+        self.filters.push(translated.filter(|_| !read.negated));
+        self.rules.push(Rule { line, negated: read.negated, engine, quick, action });
     }
 
     fn pattern<'a>(&self, line: usize, text: &'a [u8]) -> Option<Read<'a, E::Flags>> {

@@ -8,9 +8,9 @@
 pub mod agents;
 mod client;
 mod courier;
-mod report;
 #[cfg(test)]
 mod peer;
+mod report;
 #[cfg(test)]
 mod testing;
 mod transports;

@@ -2,8 +2,8 @@
 
 use crate::{Deps, Transports, agent};
 use base_calls::{
-    Content, Deliver, Delivery, Envelope, Fut, QueueId, Queued, Recipient, Resolution, RewriteContext, Route, RouteError,
-    Submission, Submit, SubmitError, SubmitOptions, Target, Timestamp,
+    Content, Deliver, Delivery, Envelope, Fut, QueueId, Queued, Recipient, Resolution, RewriteContext, Route,
+    RouteError, Submission, Submit, SubmitError, SubmitOptions, Target, Timestamp,
 };
 use base_conf::{Config, MasterCf};
 use base_log::{Captured, Log};
@@ -27,10 +27,7 @@ impl Route for Nothing {
         Box::pin(async { Err(RouteError { status: Status::new(4, 3, 0), text: "no route".into() }) })
     }
 
-    fn unlisted<'a>(
-        &'a self,
-        _: &'a str,
-    ) -> Fut<'a, Result<Option<base_calls::AddressClass>, RouteError>> {
+    fn unlisted<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Option<base_calls::AddressClass>, RouteError>> {
         Box::pin(async { Ok(None) })
     }
 }
@@ -88,8 +85,12 @@ pub(crate) fn delivery(nexthop: &str, to: &[&str]) -> Delivery {
 
 pub(crate) fn delivery_of(nexthop: &str, to: &[&str], content: &str) -> Delivery {
     let recipients = to.iter().map(|a| Recipient { address: (*a).into(), ..Recipient::default() }).collect();
-    let envelope =
-        Envelope { sender: "s@example.com".into(), recipients, size: content.len() as u64, ..Envelope::default() };
+    let envelope = Envelope {
+        sender: "s@example.com".into(),
+        recipients,
+        size: content.len() as u64,
+        ..Envelope::default()
+    };
     let content = Content::Memory(content.as_bytes().to_vec().into());
     let message = Queued { id: id(), envelope, content, accepted: Timestamp::now() };
     let targets = to.iter().zip(0..).map(|(a, index)| Target { index, address: (*a).into() }).collect();

@@ -87,7 +87,11 @@ pub fn exit_code(code: i32, output: &str, name: &str) -> Verdict {
 /// The verdict on a command that a signal ended.
 pub fn killed(signal: i32, output: &str, name: &str) -> Verdict {
     let text = format!("Command died with signal {signal}: \"{name}\"");
-    of_command(Status::new(4, 3, 0), with_output(text, output), &format!("unknown mail system error {signal}"))
+    of_command(
+        Status::new(4, 3, 0),
+        with_output(text, output),
+        &format!("unknown mail system error {signal}"),
+    )
 }
 
 fn with_output(text: String, output: &str) -> String {

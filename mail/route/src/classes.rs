@@ -76,7 +76,11 @@ impl Classes {
         }
         for other in others {
             if !other.is_empty() && matches!(other.matches(domain).await, Ok(true)) {
-                warn.warn(&format!("do not list domain {domain} in BOTH {} and {}", list.title(), other.title()));
+                warn.warn(&format!(
+                    "do not list domain {domain} in BOTH {} and {}",
+                    list.title(),
+                    other.title()
+                ));
                 return;
             }
         }

@@ -115,7 +115,10 @@ fn own_addresses(cfg: &Config) -> Result<Vec<IpAddr>, Error> {
 fn spec(cfg: &Config, name: &str) -> Result<Spec, Error> {
     let spec = Spec::parse(&cfg.str(name)?);
     if spec.transport.is_empty() {
-        let text = format!("file {}: parameter {name}: null transport is not allowed", cfg.dir().join("main.cf").display());
+        let text = format!(
+            "file {}: parameter {name}: null transport is not allowed",
+            cfg.dir().join("main.cf").display()
+        );
         return Err(Error::new(text));
     }
     Ok(spec)

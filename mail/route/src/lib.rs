@@ -44,7 +44,11 @@ impl Router {
         Self {
             classes: Classes::new(c, &tables),
             transport_maps: Maps::open(&tables, "transport_maps", &c.transport_maps),
-            sender_relayhost: Maps::open(&tables, "sender_dependent_relayhost_maps", &c.sender_relayhost_maps),
+            sender_relayhost: Maps::open(
+                &tables,
+                "sender_dependent_relayhost_maps",
+                &c.sender_relayhost_maps,
+            ),
             sender_transport: Maps::open(
                 &tables,
                 "sender_dependent_default_transport_maps",

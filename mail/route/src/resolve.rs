@@ -25,7 +25,11 @@ struct Peeled<'a> {
 }
 
 impl Router {
-    pub(crate) async fn resolve_address(&self, sender: &str, recipient: &str) -> Result<Resolution, RouteError> {
+    pub(crate) async fn resolve_address(
+        &self,
+        sender: &str,
+        recipient: &str,
+    ) -> Result<Resolution, RouteError> {
         let Some(peeled) = self.peel(recipient).await? else { return Ok(invalid(recipient)) };
         let routed = peeled.local.contains(['@', '%', '!']);
         let bad_user = peeled.local.starts_with('-') && !self.config.allow_min_user;
@@ -53,7 +57,9 @@ impl Router {
         for _ in 0..MAX_HOPS {
             let (local, domain) = split(rewrite::without_final_dot(address.trim_end_matches(' ')));
             let Some(domain) = self.domain_to_use(domain) else { return Ok(None) };
-            if let Some(d) = &domain && !valid_domain(d) {
+            if let Some(d) = &domain
+                && !valid_domain(d)
+            {
                 return Ok(None);
             }
             let class = match &domain {
@@ -61,7 +67,8 @@ impl Router {
                 None => AddressClass::Local,
             };
             if class != AddressClass::Local {
-                let (local, domain) = (local.to_owned().into(), domain.unwrap_or_default().into_owned().into());
+                let (local, domain) =
+                    (local.to_owned().into(), domain.unwrap_or_default().into_owned().into());
                 return Ok(Some(Peeled { local, domain, class }));
             }
             if let Some(inner) = self.routed_local(local, domain.as_deref()) {
@@ -80,7 +87,9 @@ impl Router {
         match domain {
             None => Some(None),
             Some("") => self.config.resolve_null_domain.then_some(None),
-            Some(d) if valid_ipv4(d) => self.config.resolve_numeric_domain.then(|| Some(format!("[{d}]").into())),
+            Some(d) if valid_ipv4(d) => {
+                self.config.resolve_numeric_domain.then(|| Some(format!("[{d}]").into()))
+            }
             Some(d) if d.starts_with('[') && !d.contains(']') => Some(Some(format!("{d}]").into())),
             Some(d) => Some(Some(d.into())),
         }
@@ -140,18 +149,26 @@ impl Router {
     }
 
     async fn relayhost(&self, sender: &str) -> Result<Option<String>, RouteError> {
-        if let Some(host) = self.by_sender(&self.sender_relayhost, sender, &self.config.null_relayhost_key).await? {
+        if let Some(host) =
+            self.by_sender(&self.sender_relayhost, sender, &self.config.null_relayhost_key).await?
+        {
             return Ok(Some(host));
         }
         Ok(Some(self.config.relayhost.clone()).filter(|r| !r.is_empty()))
     }
 
     /// A sender-dependent table; `DUNNO` counts as not listed.
-    async fn by_sender(&self, maps: &Maps, sender: &str, null_key: &str) -> Result<Option<String>, RouteError> {
+    async fn by_sender(
+        &self,
+        maps: &Maps,
+        sender: &str,
+        null_key: &str,
+    ) -> Result<Option<String>, RouteError> {
         if maps.is_empty() {
             return Ok(None);
         }
-        let forms = AddressForms { full: true, without_extension: true, at_domain: true, ..AddressForms::FULL };
+        let forms =
+            AddressForms { full: true, without_extension: true, at_domain: true, ..AddressForms::FULL };
         let key = if sender.is_empty() { null_key } else { sender };
         let found = match sender.is_empty() {
             true => maps.find(key).await.map(|v| v.map(|v| (v, None))),
@@ -167,7 +184,8 @@ impl Router {
         if maps.is_empty() {
             return Ok(spec);
         }
-        let parents = if self.config.transport_parents { DomainForms::Parents } else { DomainForms::DotParents };
+        let parents =
+            if self.config.transport_parents { DomainForms::Parents } else { DomainForms::DotParents };
         let forms = AddressForms::transport(parents);
         let found = maps.find_address(address, &self.config.recipient_delimiter, forms).await;
         let found = match found.map_err(|_| self.lookup_failure(maps))? {

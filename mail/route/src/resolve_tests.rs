@@ -111,7 +111,10 @@ fn classes_and_forms() {
             ("x@[127.0.0.1]y", "bad"),
             ("user@relay.example", "relay|relay.example|user@relay.example|relay"),
             ("user@sub.relay.example", "relay|sub.relay.example|user@sub.relay.example|relay"),
-            ("user@valias.example", "error|5.1.1 User unknown in virtual alias table|user@valias.example|alias"),
+            (
+                "user@valias.example",
+                "error|5.1.1 User unknown in virtual alias table|user@valias.example|alias",
+            ),
             ("user@vmbox.example", "virtual|vmbox.example|user@vmbox.example|mailbox"),
             ("@example.com", "local|mail.example.com|MAILER-DAEMON@example.com|local"),
             ("a%b@example.org", "smtp|example.org|a%b@example.org|default routed"),
@@ -145,7 +148,9 @@ fn options() {
             ("u@[198.51.100.77]", "error|nolocal|u@[198.51.100.77]|local"),
         ],
     );
-    let f = fixture("swap_bangpath = no\nallow_percent_hack = no\nlocal_transport = local\nshow_user_unknown_table_name = no");
+    let f = fixture(
+        "swap_bangpath = no\nallow_percent_hack = no\nlocal_transport = local\nshow_user_unknown_table_name = no",
+    );
     f.check(
         "a@b.c",
         &[
@@ -174,7 +179,10 @@ fn transport_maps() {
             ("user@[8.8.8.8]", "smtp|[rh]:99|user@[8.8.8.8]|default"),
             ("user@localhost", "local|xx|user@localhost|local"),
             ("user@relay.example", "relay|[rh]:99|user@relay.example|relay"),
-            ("user@valias.example", "error|5.1.1 User unknown in virtual alias table|user@valias.example|alias"),
+            (
+                "user@valias.example",
+                "error|5.1.1 User unknown in virtual alias table|user@valias.example|alias",
+            ),
             ("user@vmbox.example", "virtual|vmbox.example|user@vmbox.example|mailbox"),
             ("user@t.example", "smtp|[1.1.1.1]|user@t.example|default"),
             ("sp@t.example", "smtp|[2.2.2.2]|sp@t.example|default"),
@@ -192,7 +200,10 @@ fn transport_maps() {
         &[
             ("", "smtp|star|MAILER-DAEMON@mail.example.com|local"),
             ("user@relay.example", "smtp|star|user@relay.example|relay"),
-            ("user@valias.example", "error|5.1.1 User unknown in virtual alias table|user@valias.example|alias"),
+            (
+                "user@valias.example",
+                "error|5.1.1 User unknown in virtual alias table|user@valias.example|alias",
+            ),
         ],
     );
 }
@@ -225,7 +236,9 @@ fn sender_dependent() {
     let warnings = f.warnings.lock().unwrap();
     assert_eq!(
         *warnings,
-        ["file /etc/postfix/main.cf: parameter sender_dependent_default_transport_maps: null transport is not allowed"]
+        [
+            "file /etc/postfix/main.cf: parameter sender_dependent_default_transport_maps: null transport is not allowed"
+        ]
     );
 }
 
@@ -237,7 +250,10 @@ fn failing_tables() {
     let f = fixture("virtual_mailbox_domains = fail:y");
     assert_eq!(f.resolve("a@b.c", "user@example.org"), "4.3.0 address resolver failure");
     let warnings = f.warnings.lock().unwrap();
-    assert_eq!(*warnings, ["virtual_mailbox_domains: fail:y: table lookup problem", "virtual_mailbox_domains lookup failure"]);
+    assert_eq!(
+        *warnings,
+        ["virtual_mailbox_domains: fail:y: table lookup problem", "virtual_mailbox_domains lookup failure"]
+    );
     drop(warnings);
     assert_eq!(f.resolve("a@b.c", "user@example.com"), "local|mail.example.com|user@example.com|local");
 }
@@ -303,5 +319,8 @@ fn unlisted_recipients() {
 fn a_transport_must_have_a_name() {
     let cfg = Config::from_text("default_transport = :x");
     let error = RouteConfig::from_config(&cfg).unwrap_err();
-    assert_eq!(error.text, "file /etc/postfix/main.cf: parameter default_transport: null transport is not allowed");
+    assert_eq!(
+        error.text,
+        "file /etc/postfix/main.cf: parameter default_transport: null transport is not allowed"
+    );
 }

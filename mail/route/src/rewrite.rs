@@ -45,7 +45,9 @@ pub fn strip_route(address: &str) -> &str {
 
 /// `user@site` for `site!user` or `user%site`, if the rules allow and the address is one.
 pub fn turned_around(rules: &Rules, address: &str) -> Option<String> {
-    if rules.swap_bangpath && let Some((site, user)) = address.split_once('!') {
+    if rules.swap_bangpath
+        && let Some((site, user)) = address.split_once('!')
+    {
         return Some(format!("{user}@{site}"));
     }
     let (user, site) = address.rsplit_once('%').filter(|_| rules.percent_hack)?;
@@ -66,7 +68,8 @@ fn complete_domain(rules: &Rules, out: &mut String) {
         out.truncate(shorter);
         return;
     }
-    let bare = out.rsplit_once('@').is_some_and(|(_, d)| !d.is_empty() && !d.contains('.') && !d.starts_with('['));
+    let bare =
+        out.rsplit_once('@').is_some_and(|(_, d)| !d.is_empty() && !d.contains('.') && !d.starts_with('['));
     if bare && !rules.domain.is_empty() {
         out.push('.');
         out.push_str(&rules.domain);
@@ -135,7 +138,9 @@ mod tests {
 
     #[test]
     fn nothing_to_append() {
-        for (address, expect) in [("user", "user"), ("a!b", "b@a"), ("user@host.", "user@host"), ("@a:b", "b")] {
+        for (address, expect) in
+            [("user", "user"), ("a!b", "b@a"), ("user@host.", "user@host"), ("@a:b", "b")]
+        {
             assert_eq!(rewrite(&rules("", ""), address), expect, "{address}");
         }
         for (address, expect) in [("a!b", "a!b"), ("a%b", "a%b"), ("@a:b@c", "b@c")] {

@@ -48,7 +48,8 @@ impl Router {
             AddressClass::Local => &self.lists.local,
             AddressClass::Default => return Ok(None),
         };
-        let known = maps.is_empty() || self.lists_address(maps, address, class == AddressClass::Local).await?;
+        let known =
+            maps.is_empty() || self.lists_address(maps, address, class == AddressClass::Local).await?;
         Ok(if known { None } else { Some(class) })
     }
 
@@ -74,7 +75,9 @@ impl Router {
     }
 
     async fn lists_address(&self, maps: &Maps, address: &str, local: bool) -> Result<bool, RouteError> {
-        let found = maps.find_address(address, &self.config.recipient_delimiter, AddressForms::rewriting(local)).await;
+        let found = maps
+            .find_address(address, &self.config.recipient_delimiter, AddressForms::rewriting(local))
+            .await;
         Ok(found.map_err(|_| self.lookup_failure(maps))?.is_some())
     }
 }

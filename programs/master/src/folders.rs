@@ -56,8 +56,12 @@ pub fn prepare(settings: &Settings) -> Result<()> {
 /// link or anything but a regular file is left alone.
 pub fn give_log_file(settings: &Settings) -> io::Result<()> {
     let (Target::File(path), Some(owners)) = (&settings.log_target, &settings.owners) else { return Ok(()) };
-    let file =
-        OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(NO_FOLLOW | NON_BLOCK).open(path)?;
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(NO_FOLLOW | NON_BLOCK)
+        .open(path)?;
     let meta = file.metadata()?;
     if meta.is_file() && meta.nlink() == 1 && meta.uid() != owners.user {
         fchown(&file, Some(owners.user), None)?;

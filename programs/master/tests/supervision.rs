@@ -74,10 +74,8 @@ impl Instance {
         fs::write(dir.path().join("main.cf"), main).unwrap();
         let this = std::env::current_exe().unwrap();
         for role in ["worker", "courier"] {
-            let script = format!(
-                "#!/bin/sh\nHIKYAKU_STAND_IN={role} exec {} --exact stand_in\n",
-                this.display()
-            );
+            let script =
+                format!("#!/bin/sh\nHIKYAKU_STAND_IN={role} exec {} --exact stand_in\n", this.display());
             let path = dir.path().join(format!("hikyaku-{role}"));
             fs::write(&path, script).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();

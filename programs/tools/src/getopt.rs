@@ -67,7 +67,8 @@ fn cluster<'a>(
             out.options.push((c, None));
             continue;
         }
-        let value = if rest.is_empty() { args.next().cloned() } else { Some(OsString::from_vec(rest.to_vec())) };
+        let value =
+            if rest.is_empty() { args.next().cloned() } else { Some(OsString::from_vec(rest.to_vec())) };
         let value = value.ok_or_else(|| format!("option requires an argument -- '{c}'"))?;
         out.options.push((c, Some(value)));
         break;
@@ -87,7 +88,9 @@ mod tests {
                 let o: Vec<String> = p
                     .options
                     .iter()
-                    .map(|(c, v)| format!("{c}{}", v.as_ref().map_or(String::new(), |v| format!("={}", v.display()))))
+                    .map(|(c, v)| {
+                        format!("{c}{}", v.as_ref().map_or(String::new(), |v| format!("={}", v.display())))
+                    })
                     .collect();
                 let rest: Vec<String> = p.operands.iter().map(|s| s.display().to_string()).collect();
                 format!("{} | {}", o.join(" "), rest.join(" "))

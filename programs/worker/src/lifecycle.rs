@@ -1,6 +1,10 @@
 //! Start, reload, stop: obeying master.
 
-use crate::{Process, listeners::Listeners, stages::{Fixed, Stages}};
+use crate::{
+    Process,
+    listeners::Listeners,
+    stages::{Fixed, Stages},
+};
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use base_sys::handoff::{Channel, Order, Reply};
@@ -80,7 +84,11 @@ fn listen(channel: Arc<Channel>) -> io::Result<mpsc::Receiver<Order>> {
 }
 
 /// Builds the stages from the configuration as it is now: all of it, or nothing changes.
-async fn configure(process: &Process, running: &mut Option<Running>, listeners: &mut Listeners) -> Result<()> {
+async fn configure(
+    process: &Process,
+    running: &mut Option<Running>,
+    listeners: &mut Listeners,
+) -> Result<()> {
     match running {
         None => {
             let fixed = Fixed::open(process)?;

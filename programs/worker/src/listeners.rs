@@ -125,12 +125,19 @@ impl Listeners {
         let (Ok(handle), stages) = (fixed.handle().cloned(), Arc::clone(stages)) else { return };
         let task = match (key.address.as_str(), listener) {
             ("private/control", Listener::Unix(l)) => spawn(control::serve(l, Access::Private, handle)),
-            ("public/qmgr" | "public/flush", Listener::Unix(l)) => spawn(control::serve(l, Access::Public, handle)),
+            ("public/qmgr" | "public/flush", Listener::Unix(l)) => {
+                spawn(control::serve(l, Access::Public, handle))
+            }
             ("public/showq", Listener::Unix(l)) => spawn(showq::serve(l, handle)),
             ("public/pickup", listener) => spawn(pickup(listener, stages)),
             (_, listener) => {
                 let service = Arc::clone(self.services.entry(key.service.clone()).or_default());
-                let smtpd = Smtpd { service: key.service.clone(), sessions: service, all: Arc::clone(&self.all), stages };
+                let smtpd = Smtpd {
+                    service: key.service.clone(),
+                    sessions: service,
+                    all: Arc::clone(&self.all),
+                    stages,
+                };
                 spawn(smtpd.serve(listener, process.log.clone(), process.source.clone()))
             }
         };

@@ -45,7 +45,10 @@ fn run() -> Result<()> {
     let channel = Channel::inherited()?.context("this program is started by master")?;
     let config_dir = config_dir()?;
     let cfg = Config::load(&config_dir)?;
-    let log = Log::open(&Target::from_parameters(&cfg.str("maillog_file")?, &cfg.str("syslog_facility")?), Format::Classic);
+    let log = Log::open(
+        &Target::from_parameters(&cfg.str("maillog_file")?, &cfg.str("syslog_facility")?),
+        Format::Classic,
+    );
     let name = format!("{}/qmgr", cfg.str("syslog_name")?);
     let process = Process { config_dir, source: Source::new(name, std::process::id()), log };
     let result = limits::raise_open_files(OPEN_FILES).map(drop).map_err(Into::into);
@@ -71,7 +74,8 @@ fn drop_privileges(cfg: &Config) -> Result<()> {
     limits::set_umask(0o077);
     if privilege::is_root() {
         let name = cfg.str("mail_owner")?;
-        let user = base_sys::User::by_name(&name)?.with_context(|| format!("mail_owner: unknown user: {name}"))?;
+        let user =
+            base_sys::User::by_name(&name)?.with_context(|| format!("mail_owner: unknown user: {name}"))?;
         if user.uid != 0 {
             privilege::become_identity(&privilege::Identity::new(user.uid, user.gid))?;
         }

@@ -48,8 +48,10 @@ impl Fixed {
         let dir = base_spool::directory(&PathBuf::from(cfg.str("queue_directory")?));
         let (log, source) = (process.log.clone(), process.source.clone());
         let report = move |d: &Damage| log.error(&source, damage_text(d));
-        let options = base_spool::Options { on_damage: Some(Arc::new(report)), ..base_spool::Options::default() };
-        let spool = FileSpool::open(&dir, options).with_context(|| format!("cannot open the spool {}", dir.display()))?;
+        let options =
+            base_spool::Options { on_damage: Some(Arc::new(report)), ..base_spool::Options::default() };
+        let spool = FileSpool::open(&dir, options)
+            .with_context(|| format!("cannot open the spool {}", dir.display()))?;
         for damage in &spool.recovery().damage {
             process.log.error(&process.source, damage_text(damage));
         }
@@ -130,7 +132,8 @@ impl Stages {
         let master = MasterCf::load(&process.config_dir)?;
         let (log, source) = (process.log.clone(), process.source.clone());
         let warn = move |text: &str| log.warning(&source, text);
-        let tables = Tables::new(base_tables::Options { warn: Arc::new(warn), ..base_tables::Options::default() });
+        let tables =
+            Tables::new(base_tables::Options { warn: Arc::new(warn), ..base_tables::Options::default() });
         let rewrite = view(&cfg, &master, &cfg.str("rewrite_service_name")?, "trivial-rewrite");
         let router = Router::new(Arc::new(RouteConfig::from_config(&rewrite)?), Arc::clone(&tables));
         let mut b = Builder { cfg, master, fixed, tables, route: Arc::new(router), cleanups: HashMap::new() };
@@ -178,7 +181,10 @@ impl Builder<'_> {
     /// The cleanup service that a service's parameters name.
     fn cleanup(&self, cfg: &Config) -> Result<Arc<dyn Submit>> {
         let name = cfg.str("cleanup_service_name")?;
-        let found = self.cleanups.get(&name).with_context(|| format!("cleanup_service_name: no service \"{name}\" in master.cf"))?;
+        let found = self
+            .cleanups
+            .get(&name)
+            .with_context(|| format!("cleanup_service_name: no service \"{name}\" in master.cf"))?;
         Ok(Arc::new(found.clone()))
     }
 
@@ -186,7 +192,8 @@ impl Builder<'_> {
         let bounce_view = view(&self.cfg, &self.master, &self.cfg.str("bounce_service_name")?, "bounce");
         let bounce = BounceConfig::from_config(&bounce_view)?;
         let submit = self.cleanup(&bounce_view)?;
-        let notifier: Arc<dyn Notifier> = Arc::new(Bounce::new(Arc::new(bounce), submit, self.fixed.log.clone()));
+        let notifier: Arc<dyn Notifier> =
+            Arc::new(Bounce::new(Arc::new(bounce), submit, self.fixed.log.clone()));
         for cleanup in self.cleanups.values() {
             cleanup.set_notifier(Arc::clone(&notifier));
         }

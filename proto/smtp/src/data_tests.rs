@@ -1,3 +1,5 @@
+//! DATA framing: line ends, dots, splits at every byte.
+
 use super::*;
 use BareLf::{Allow, Normalize, Reject};
 

@@ -35,7 +35,10 @@ pub(super) const PARAMS: &[Param] = &[
     int("hash_queue_depth", "1").min(1),
     text("hash_queue_names", "deferred, defer"),
     yesno("helpful_warnings", "yes"),
-    text("import_environment", "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME"),
+    text(
+        "import_environment",
+        "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME",
+    ),
     time("in_flow_delay", "1s").max(10),
     text("inet_interfaces", "all").used(),
     text("inet_protocols", "all").used(),

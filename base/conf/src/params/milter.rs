@@ -17,7 +17,10 @@ pub(super) const PARAMS: &[Param] = &[
     text("milter_macro_daemon_name", "$myhostname"),
     text("milter_macro_defaults", ""),
     text("milter_macro_v", "$mail_name $mail_version"),
-    text("milter_mail_macros", "i {auth_type} {auth_authen} {auth_author} {mail_addr} {mail_host} {mail_mailer}"),
+    text(
+        "milter_mail_macros",
+        "i {auth_type} {auth_authen} {auth_author} {mail_addr} {mail_host} {mail_mailer}",
+    ),
     text("milter_protocol", "6"),
     text("milter_rcpt_macros", "i {rcpt_addr} {rcpt_host} {rcpt_mailer}"),
     text("milter_unknown_command_macros", ""),

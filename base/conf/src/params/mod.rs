@@ -195,7 +195,11 @@ pub fn parity_table() -> String {
     for (group, params) in GROUPS {
         out.push_str(&format!("\n### {group}\n\n| parameter | default | in use |\n|---|---|---|\n"));
         for p in *params {
-            let default = if p.default.is_empty() { String::new() } else { format!("`{}`", p.default.replace('|', "\\|")) };
+            let default = if p.default.is_empty() {
+                String::new()
+            } else {
+                format!("`{}`", p.default.replace('|', "\\|"))
+            };
             out.push_str(&format!("| {} | {default} | {} |\n", p.name, if p.used { "yes" } else { "" }));
         }
     }

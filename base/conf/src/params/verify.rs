@@ -19,7 +19,10 @@ pub(super) const PARAMS: &[Param] = &[
     text("address_verify_relay_transport", "$relay_transport"),
     text("address_verify_relayhost", "$relayhost"),
     text("address_verify_sender", "$double_bounce_sender"),
-    text("address_verify_sender_dependent_default_transport_maps", "$sender_dependent_default_transport_maps"),
+    text(
+        "address_verify_sender_dependent_default_transport_maps",
+        "$sender_dependent_default_transport_maps",
+    ),
     text("address_verify_sender_dependent_relayhost_maps", "$sender_dependent_relayhost_maps"),
     time("address_verify_sender_ttl", "0s"),
     text("address_verify_service_name", "verify"),

@@ -4,9 +4,9 @@
 //! A pattern that backtracks beyond its limit is an error of the lookup, not a "no".
 
 use super::{Open, TableType};
-use crate::prefilter::{Dialect, translate};
 use crate::rules::{self, Engine, Groups};
 use crate::table::{OpenError, Table};
+use crate::translate::{Dialect, translate};
 use pcre2::bytes::{Regex, RegexBuilder};
 use std::sync::Arc;
 
@@ -37,6 +37,7 @@ struct Flags {
 
 impl Engine for Pcre {
     const NAME: &'static str = "pcre";
+    const SLOW: bool = false;
     type Flags = Flags;
 
     fn default_flags() -> Flags {

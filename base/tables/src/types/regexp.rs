@@ -3,9 +3,9 @@
 //! Flags: `i` (case does not count; on), `m` (lines), `x` (extended syntax; on).
 
 use super::{Open, TableType};
-use crate::prefilter::{Dialect, translate};
 use crate::rules::{self, Engine, Groups};
 use crate::table::{OpenError, Table};
+use crate::translate::{Dialect, translate};
 use base_sys::regex::{PosixRegex, RegexFlags};
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ fn open(open: &Open<'_>) -> Result<Arc<dyn Table>, OpenError> {
 
 impl Engine for PosixRegex {
     const NAME: &'static str = "regexp";
+    const SLOW: bool = true;
     type Flags = RegexFlags;
 
     fn default_flags() -> RegexFlags {

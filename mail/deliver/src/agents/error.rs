@@ -10,7 +10,10 @@ use std::sync::Arc;
 pub const AGENT: Agent = Agent {
     command: "error",
     make: |service, cfg, deps| {
-        Ok(Arc::new(Fail { identity: Identity::new(service, cfg, &deps.log)?, retry: service.name == "retry" }))
+        Ok(Arc::new(Fail {
+            identity: Identity::new(service, cfg, &deps.log)?,
+            retry: service.name == "retry",
+        }))
     },
 };
 
@@ -61,7 +64,10 @@ mod tests {
                 "",
                 "error",
                 "4.7.1 temporary words",
-                &["warning: bounce_append: ignoring dsn code \"4.7.1\"", "dsn=5.0.0, status=bounced (temporary words)"],
+                &[
+                    "warning: bounce_append: ignoring dsn code \"4.7.1\"",
+                    "dsn=5.0.0, status=bounced (temporary words)",
+                ],
             ),
             ("", "retry", "4.2.1 later", &["dsn=4.2.1, status=deferred (later)"]),
             (
@@ -79,7 +85,13 @@ mod tests {
             assert_eq!(report.outcomes.len(), 1);
             let lines: Vec<String> = want
                 .iter()
-                .map(|w| if w.starts_with("warning") { (*w).into() } else { format!("to=<x@a.test>, relay=none, {w}") })
+                .map(|w| {
+                    if w.starts_with("warning") {
+                        (*w).into()
+                    } else {
+                        format!("to=<x@a.test>, relay=none, {w}")
+                    }
+                })
                 .collect();
             assert_eq!(bench.log(), lines, "{service} {nexthop}");
         }

@@ -25,8 +25,15 @@ pub struct Agent {
 }
 
 /// All agents, sorted by command.
-pub static AGENTS: &[&Agent] =
-    &[&discard::AGENT, &error::AGENT, &lmtp::AGENT, &local::AGENT, &pipe::AGENT, &smtp::AGENT, &r#virtual::AGENT];
+pub static AGENTS: &[&Agent] = &[
+    &discard::AGENT,
+    &error::AGENT,
+    &lmtp::AGENT,
+    &local::AGENT,
+    &pipe::AGENT,
+    &smtp::AGENT,
+    &r#virtual::AGENT,
+];
 
 /// The agent of a command.
 pub fn find(command: &str) -> Option<&'static Agent> {

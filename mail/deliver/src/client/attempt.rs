@@ -122,7 +122,8 @@ impl Client {
             NextHop::Domain { domain, .. } => domain.as_str(),
             _ => text,
         };
-        let (transport, nexthop) = self.cfg.best_mx_transport.split_once(':').unwrap_or((&self.cfg.best_mx_transport, ""));
+        let (transport, nexthop) =
+            self.cfg.best_mx_transport.split_once(':').unwrap_or((&self.cfg.best_mx_transport, ""));
         let agent = if transport.is_empty() { None } else { self.transports.get(transport) };
         let Some(agent) = agent else {
             let why = match transport {
@@ -214,8 +215,7 @@ impl Client {
         let lmtp = self.cfg.dialect == Dialect::Lmtp;
         let features = session.features.clone();
         let mail = transfer::mail_params(envelope, work.utf8);
-        let rcpts =
-            work.left.iter().map(|t| transfer::rcpt_params(t, work.reporter.recipient(t))).collect();
+        let rcpts = work.left.iter().map(|t| transfer::rcpt_params(t, work.reporter.recipient(t))).collect();
         let mut t = Transaction::new(&features, lmtp, self.cfg.quote, mail, rcpts);
         let content = &delivery.message.content;
         let end = transfer::run(&mut session, &self.cfg, &mut t, content, keep, work.reporter).await;
@@ -295,7 +295,8 @@ impl Work<'_, '_> {
         for (i, target) in std::mem::take(&mut self.left).into_iter().enumerate() {
             let why = match t.result(i) {
                 Some(Ok(reply)) => {
-                    let notice = || if t.passes_dsn() { None } else { Some(texts::relayed(peer, reply, action)) };
+                    let notice =
+                        || if t.passes_dsn() { None } else { Some(texts::relayed(peer, reply, action)) };
                     self.reporter.sent(target, origin, reply.success_status(), &reply.text, notice);
                     continue;
                 }

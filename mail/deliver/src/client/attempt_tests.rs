@@ -100,7 +100,9 @@ async fn refused_before_mail() {
     .await;
     both(
         &[("EHLO", "!close")],
-        &format!("dsn=4.4.2, status=deferred (lost connection with {host} while performing the EHLO handshake)"),
+        &format!(
+            "dsn=4.4.2, status=deferred (lost connection with {host} while performing the EHLO handshake)"
+        ),
     )
     .await;
     both(
@@ -114,12 +116,14 @@ async fn refused_before_mail() {
 #[tokio::test]
 async fn refused_later() {
     let said = |s: &str| format!("host 127.0.0.1[127.0.0.1] said: {s} command))");
-    let lost = |s: &str| format!("dsn=4.4.2, status=deferred (lost connection with 127.0.0.1[127.0.0.1] while {s})");
+    let lost =
+        |s: &str| format!("dsn=4.4.2, status=deferred (lost connection with 127.0.0.1[127.0.0.1] while {s})");
     let no_mail = said("550 5.7.1 no (in reply to MAIL FROM");
     both(&[("MAIL", "550 5.7.1 no")], &format!("dsn=5.7.1, status=bounced ({no_mail}")).await;
     both(&[("MAIL", "!close")], &lost("sending MAIL FROM")).await;
     let no_user = said("550 5.1.1 no user (in reply to RCPT TO");
-    check(&[("RCPT TO:<a", "550 5.1.1 no user")], &format!("dsn=5.1.1, status=bounced ({no_user}"), SENT).await;
+    check(&[("RCPT TO:<a", "550 5.1.1 no user")], &format!("dsn=5.1.1, status=bounced ({no_user}"), SENT)
+        .await;
     check(
         &[("RCPT TO:<a", "550 5.1.1 no user"), ("RCPT TO:<b", "!close")],
         &format!("dsn=5.1.1, status=bounced ({no_user}"),
@@ -134,7 +138,8 @@ async fn refused_later() {
     let bad = said("554 5.6.0 bad (in reply to end of DATA");
     both(&[(".", "554 5.6.0 bad")], &format!("dsn=5.6.0, status=bounced ({bad}")).await;
     both(&[(".", "!close")], &lost("sending end of data -- message may be sent more than once")).await;
-    both(&[(".", "250-2.6.0 one|250 2.6.0 two")], "dsn=2.6.0, status=sent (250-2.6.0 one 250 2.6.0 two)").await;
+    both(&[(".", "250-2.6.0 one|250 2.6.0 two")], "dsn=2.6.0, status=sent (250-2.6.0 one 250 2.6.0 two)")
+        .await;
     both(&[(".", "250")], "dsn=2.0.0, status=sent (250)").await;
 }
 
@@ -180,14 +185,23 @@ async fn fallback(rules: &[(&'static str, &'static str)], want: &[&str]) {
 
 #[tokio::test]
 async fn the_next_host() {
-    fallback(&[("BANNER", "450 4.7.0 go")], &["QID: host HOST refused to talk to me: 450 4.7.0 go", "a2", "b2"]).await;
-    fallback(&[("BANNER", "550 5.7.0 go")], &["QID: host HOST refused to talk to me: 550 5.7.0 go", "a2", "b2"]).await;
+    fallback(
+        &[("BANNER", "450 4.7.0 go")],
+        &["QID: host HOST refused to talk to me: 450 4.7.0 go", "a2", "b2"],
+    )
+    .await;
+    fallback(
+        &[("BANNER", "550 5.7.0 go")],
+        &["QID: host HOST refused to talk to me: 550 5.7.0 go", "a2", "b2"],
+    )
+    .await;
     fallback(
         &[("MAIL", "450 4.7.1 no")],
         &["QID: host HOST said: 450 4.7.1 no (in reply to MAIL FROM command)", "a2", "b2"],
     )
     .await;
-    fallback(&[("MAIL", "!close")], &["QID: lost connection with HOST while sending MAIL FROM", "a2", "b2"]).await;
+    fallback(&[("MAIL", "!close")], &["QID: lost connection with HOST while sending MAIL FROM", "a2", "b2"])
+        .await;
     let rcpt = "QID: host HOST said: 450 4.1.1 no (in reply to RCPT TO command)";
     fallback(&[("RCPT", "450 4.1.1 no")], &[rcpt, rcpt, "a2", "b2"]).await;
     fallback(&[("RCPT TO:<a", "450 4.1.1 no")], &[rcpt, "a2", "b1"]).await;
@@ -198,7 +212,11 @@ async fn the_next_host() {
     .await;
     fallback(
         &[(".", "!close")],
-        &["QID: lost connection with HOST while sending end of data -- message may be sent more than once", "a2", "b2"],
+        &[
+            "QID: lost connection with HOST while sending end of data -- message may be sent more than once",
+            "a2",
+            "b2",
+        ],
     )
     .await;
     fallback(
@@ -238,7 +256,9 @@ async fn limits_of_the_server() {
     bench.agent(SMTP).deliver(delivery(&peer.hop(), &["a@x"])).await;
     assert_eq!(
         plain(bench.log(), &[&peer]),
-        ["to=<a@x>, relay=127.0.0.1[127.0.0.1]:25, dsn=5.3.4, status=bounced (message size 23 exceeds size limit 10 of server 127.0.0.1[127.0.0.1])"]
+        [
+            "to=<a@x>, relay=127.0.0.1[127.0.0.1]:25, dsn=5.3.4, status=bounced (message size 23 exceeds size limit 10 of server 127.0.0.1[127.0.0.1])"
+        ]
     );
     let peer = Peer::start(&[]).await;
     let bench = Bench::new(SHORT);
@@ -247,7 +267,9 @@ async fn limits_of_the_server() {
     bench.agent(SMTP).deliver(d).await;
     assert_eq!(
         plain(bench.log(), &[&peer]),
-        ["to=<j\u{fc}@x>, relay=127.0.0.1[127.0.0.1]:25, dsn=5.6.7, status=bounced (SMTPUTF8 is required, but was not offered by host 127.0.0.1[127.0.0.1])"]
+        [
+            "to=<j\u{fc}@x>, relay=127.0.0.1[127.0.0.1]:25, dsn=5.6.7, status=bounced (SMTPUTF8 is required, but was not offered by host 127.0.0.1[127.0.0.1])"
+        ]
     );
 }
 
@@ -280,7 +302,10 @@ async fn sessions_are_reused() {
         agent.deliver(delivery(&peer.hop(), &["a@x"])).await;
     }
     let text = peer.transcript();
-    assert_eq!((text.matches("--").count(), text.matches("MAIL").count(), text.matches("EHLO").count()), (1, 3, 1));
+    assert_eq!(
+        (text.matches("--").count(), text.matches("MAIL").count(), text.matches("EHLO").count()),
+        (1, 3, 1)
+    );
     let log = bench.log();
     assert!(log[2].contains(", conn_use=3, "), "{log:?}");
 
@@ -314,7 +339,9 @@ async fn lmtp() {
     let peer = Peer::start(&[("RCPT TO:<a", "550 5.1.1 no user"), (".", "250 2.0.0 delivered")]).await;
     let bench = Bench::new(SHORT);
     let agent = bench.agent("lmtp unix - - n - - lmtp");
-    let report = agent.deliver(delivery(&format!("inet:127.0.0.1:{}", peer.addr.port()), &["a@x", "b@x", "c@x"])).await;
+    let report = agent
+        .deliver(delivery(&format!("inet:127.0.0.1:{}", peer.addr.port()), &["a@x", "b@x", "c@x"]))
+        .await;
     assert_eq!(kinds(&report), "failed sent sent");
     assert_eq!(
         peer.ended(1).await,

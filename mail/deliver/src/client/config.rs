@@ -147,7 +147,8 @@ impl ClientConfig {
     pub fn new(dialect: Dialect, _service: &Service, cfg: &Config, deps: &Deps) -> Result<Self, Error> {
         let r = Read { cfg, prefix: dialect.prefix() };
         let lmtp = dialect == Dialect::Lmtp;
-        let words = if lmtp { ["lhlo_name", "lhlo_timeout", "lhlo"] } else { ["helo_name", "helo_timeout", "ehlo"] };
+        let words =
+            if lmtp { ["lhlo_name", "lhlo_timeout", "lhlo"] } else { ["helo_name", "helo_timeout", "ehlo"] };
         let [name, hello_time, ehlo] = words;
         let discard_maps = r.name(&format!("discard_{ehlo}_keyword_address_maps"));
         let dns = dns_enabled(&r, cfg)?;
@@ -164,7 +165,8 @@ impl ClientConfig {
                 .ok_or_else(|| Error::new(format!("unknown service: {port}/tcp")))?,
             dns,
             hosts: host_lookup(&r, dns)?,
-            protocols: Protocols::parse(&cfg.str("inet_protocols")?).map_err(|e| Error::new(e.to_string()))?,
+            protocols: Protocols::parse(&cfg.str("inet_protocols")?)
+                .map_err(|e| Error::new(e.to_string()))?,
             preference: preference(&r)?,
             randomize: r.bool("randomize_addresses")?,
             ignore_mx_lookup_error: cfg.bool("ignore_mx_lookup_error")?,
@@ -182,7 +184,13 @@ impl ClientConfig {
             line_limit: r.count("line_length_limit")?,
             discard_maps: Maps::open(&deps.tables, &discard_maps, &cfg.str(&discard_maps)?),
             cache_on_demand: r.bool("connection_cache_on_demand")?,
-            cache_destinations: MatchList::open(&deps.tables, &cache, &cfg.str(&cache)?, MatchKind::Domain, false),
+            cache_destinations: MatchList::open(
+                &deps.tables,
+                &cache,
+                &cfg.str(&cache)?,
+                MatchKind::Domain,
+                false,
+            ),
             cache_time: r.time("connection_cache_time_limit")?,
             reuse_time: r.time("connection_reuse_time_limit")?,
             reuse_count: u32::try_from(r.count("connection_reuse_count_limit")?).unwrap_or(u32::MAX),
@@ -234,7 +242,14 @@ fn host_lookup(r: &Read<'_>, dns: bool) -> Result<Hosts, Error> {
     }
     let name = r.name("host_lookup");
     let words = r.cfg.list(&name)?;
-    match words.iter().map(|w| w.to_ascii_lowercase()).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    match words
+        .iter()
+        .map(|w| w.to_ascii_lowercase())
+        .collect::<Vec<_>>()
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()[..]
+    {
         ["dns"] => Ok(Hosts::Dns),
         ["native"] => Ok(Hosts::Native),
         ["dns", "native"] => Ok(Hosts::DnsThenNative),

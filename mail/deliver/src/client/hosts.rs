@@ -47,7 +47,12 @@ impl Names for Resolver {
         Resolver::mx(self, name).await.map(|a| a.records)
     }
 
-    async fn addresses(&self, name: &str, families: Protocols, hosts: Hosts) -> Result<Vec<IpAddr>, DnsError> {
+    async fn addresses(
+        &self,
+        name: &str,
+        families: Protocols,
+        hosts: Hosts,
+    ) -> Result<Vec<IpAddr>, DnsError> {
         self.host(name, families.v4, families.v6, hosts).await.map(|a| a.records)
     }
 }
@@ -92,7 +97,12 @@ fn unresolved(cfg: &ClientConfig, error: &DnsError, name: &str) -> NoHosts {
     NoHosts::Unresolved(Box::new(texts::dns(error, name, kind(cfg))))
 }
 
-async fn single(cfg: &ClientConfig, resolver: &impl Names, host: &str, port: u16) -> Result<Vec<Candidate>, NoHosts> {
+async fn single(
+    cfg: &ClientConfig,
+    resolver: &impl Names,
+    host: &str,
+    port: u16,
+) -> Result<Vec<Candidate>, NoHosts> {
     let found = addresses(cfg, resolver, host).await.map_err(|e| unresolved(cfg, &e, host))?;
     Ok(candidates(host, ordered(cfg, found), port))
 }
@@ -124,7 +134,9 @@ async fn exchangers(
 ) -> Result<Vec<Candidate>, NoHosts> {
     let records = match resolver.mx(domain).await {
         Ok(records) => records,
-        Err(e) if e.is_absent() || cfg.ignore_mx_lookup_error => return by_address(cfg, resolver, domain, port).await,
+        Err(e) if e.is_absent() || cfg.ignore_mx_lookup_error => {
+            return by_address(cfg, resolver, domain, port).await;
+        }
         Err(e) => return Err(NoHosts::Unresolved(Box::new(texts::dns(&e, domain, "MX")))),
     };
     if let [mx] = &records[..]

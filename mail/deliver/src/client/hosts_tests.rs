@@ -1,3 +1,5 @@
+//! Which hosts are tried, and in which order.
+
 use super::*;
 use crate::{client::Dialect, testing::Bench};
 
@@ -12,7 +14,9 @@ impl Zone {
             let Some((owner, rest)) = line.split_once(' ') else { continue };
             known |= owner == name;
             match rest.split_once(' ') {
-                Some((k, "!tempfail")) if owner == name && k == kind => return Err(DnsError::TempFail("x".into())),
+                Some((k, "!tempfail")) if owner == name && k == kind => {
+                    return Err(DnsError::TempFail("x".into()));
+                }
                 Some((k, data)) if owner == name && k == kind => found.push(data),
                 _ => {}
             }
@@ -150,7 +154,9 @@ async fn settings() {
 async fn equal_preference_is_shuffled() {
     let mut first = std::collections::HashSet::new();
     for _ in 0..200 {
-        first.insert(ask("smtp_randomize_addresses = yes", "a.test").await.split(' ').next().unwrap().to_owned());
+        first.insert(
+            ask("smtp_randomize_addresses = yes", "a.test").await.split(' ').next().unwrap().to_owned(),
+        );
     }
     assert_eq!(first.len(), 2, "the addresses of mx1.test in turn, never mx2.test: {first:?}");
 }

@@ -115,7 +115,12 @@ pub(crate) struct Session {
 
 impl Session {
     /// Connects and says hello. Log lines about the connection go out here.
-    pub async fn open(cfg: &ClientConfig, peer: Peer, hop: &str, log: &Reporter<'_>) -> Result<Self, NoSession> {
+    pub async fn open(
+        cfg: &ClientConfig,
+        peer: Peer,
+        hop: &str,
+        log: &Reporter<'_>,
+    ) -> Result<Self, NoSession> {
         let stream = match dial(cfg, &peer).await {
             Ok(s) => s,
             Err(e) => {
@@ -150,7 +155,12 @@ impl Session {
     }
 
     /// The handshake; an error says whether the connection still stands.
-    async fn greet(&mut self, cfg: &ClientConfig, hop: &str, log: &Reporter<'_>) -> Result<(), (Diagnosis, bool)> {
+    async fn greet(
+        &mut self,
+        cfg: &ClientConfig,
+        hop: &str,
+        log: &Reporter<'_>,
+    ) -> Result<(), (Diagnosis, bool)> {
         let mut hello = Hello::new(&cfg.hello);
         let mut own_name = false;
         loop {
@@ -163,7 +173,9 @@ impl Session {
                 .map_err(|how| (texts::broken(&self.peer, stage, how), false))?;
             lines.truncate(OFFERS);
             let step = hello.reply(reply, &lines);
-            if hello.server_name().eq_ignore_ascii_case(&cfg.myhostname) && !matches!(step, HelloStep::Refused(_)) {
+            if hello.server_name().eq_ignore_ascii_case(&cfg.myhostname)
+                && !matches!(step, HelloStep::Refused(_))
+            {
                 own_name |= self.own_name(cfg, stage, log);
             }
             match step {
@@ -282,7 +294,8 @@ fn warn_odd(peer: &Peer, text: &str, log: &Reporter<'_>) {
 async fn dial(cfg: &ClientConfig, peer: &Peer) -> std::io::Result<LineStream<BoxIo>> {
     let socket = match &peer.key {
         PeerKey::Inet(to) => {
-            let options = ConnectOptions { bind4: cfg.bind4, bind6: cfg.bind6, time_limit: cfg.limits.connect };
+            let options =
+                ConnectOptions { bind4: cfg.bind4, bind6: cfg.bind6, time_limit: cfg.limits.connect };
             connect(*to, &options).await?
         }
         PeerKey::Unix(path) => connect_unix(path, cfg.limits.connect).await?,

@@ -84,6 +84,11 @@ pub(crate) fn no_utf8(peer: &Peer) -> Diagnosis {
 pub(crate) fn relayed(peer: &Peer, reply: &ServerReply, action: &str) -> Diagnosis {
     Diagnosis {
         action: Some(action.into()),
-        ..from_server(peer, reply.success_status(), format!("delivery via {}: {}", peer.relay, reply.text), reply)
+        ..from_server(
+            peer,
+            reply.success_status(),
+            format!("delivery via {}: {}", peer.relay, reply.text),
+            reply,
+        )
     }
 }

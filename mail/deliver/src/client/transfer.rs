@@ -74,7 +74,12 @@ pub(crate) async fn run(
 }
 
 /// The content, the dot, and QUIT: a small message is one write.
-async fn send(session: &mut Session, cfg: &ClientConfig, content: Option<&Content>, keep: bool) -> Result<(), Broken> {
+async fn send(
+    session: &mut Session,
+    cfg: &ClientConfig,
+    content: Option<&Content>,
+    keep: bool,
+) -> Result<(), Broken> {
     session.stream.set_time_limit(cfg.limits.of(Stage::Body));
     let quit: &[u8] = if !keep && session.features.has(Keyword::Pipelining) { b"QUIT\r\n" } else { b"" };
     let mut writer = BodyWriter::new(cfg.line_limit);

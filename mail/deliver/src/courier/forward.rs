@@ -4,8 +4,8 @@
 //! DSN parameters go along, without SUCCESS when the expansion itself is reported (RFC 3461 5.2.7.3).
 
 use base_calls::{
-    Content, Envelope, Notify, Origin, QueueId, Queued, Recipient, Submit, SubmitError, SubmitOptions, Timestamp,
-    courier::Forward,
+    Content, Envelope, Notify, Origin, QueueId, Queued, Recipient, Submit, SubmitError, SubmitOptions,
+    Timestamp, courier::Forward,
 };
 use base_conf::{Config, Error};
 use proto_dsn::Status;
@@ -27,10 +27,16 @@ impl Forwarder {
     }
 
     /// Submits `message` to the members in `forward`; `alias` is the recipient that was expanded.
-    pub async fn submit(&self, message: &Queued, alias: &Recipient, forward: &Forward) -> Result<QueueId, SubmitError> {
+    pub async fn submit(
+        &self,
+        message: &Queued,
+        alias: &Recipient,
+        forward: &Forward,
+    ) -> Result<QueueId, SubmitError> {
         let owned = forward.sender != message.envelope.sender;
         let now = Timestamp::now();
-        let mut submission = self.submit.open(envelope(&message.envelope, forward, owned, now), SubmitOptions::INTERNAL)?;
+        let mut submission =
+            self.submit.open(envelope(&message.envelope, forward, owned, now), SubmitOptions::INTERNAL)?;
         for address in &forward.recipients {
             submission.recipient(member(address, alias, owned));
         }

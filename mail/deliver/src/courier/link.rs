@@ -68,7 +68,8 @@ impl Link {
             send(&mut stream, &frame, &inline, file.as_deref()).await?;
             receive(&mut stream).await
         };
-        let answer = timeout(limit, exchange).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let answer =
+            timeout(limit, exchange).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         self.keep(stream);
         Ok(CourierAnswer::parse(&answer)?)
     }

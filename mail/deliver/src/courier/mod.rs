@@ -116,7 +116,8 @@ impl Courier {
         {
             return self.hand_over(reporter, target, address, to).await;
         }
-        let expanded = !answer.forwards.is_empty() || answer.deposits.iter().any(|d| d.address != target.address);
+        let expanded =
+            !answer.forwards.is_empty() || answer.deposits.iter().any(|d| d.address != target.address);
         let mut worst = Worst::default();
         for deposit in answer.deposits {
             self.deposit(reporter, target, &origin, deposit, &mut worst).await;
@@ -129,13 +130,22 @@ impl Courier {
     }
 
     /// What the sender hears of a success, if anything.
-    fn notice(&self, reporter: &Reporter<'_>, target: &Target, expanded: bool, worst: &Worst) -> Option<Diagnosis> {
+    fn notice(
+        &self,
+        reporter: &Reporter<'_>,
+        target: &Target,
+        expanded: bool,
+        worst: &Worst,
+    ) -> Option<Diagnosis> {
         if !reporter.notify(target).success {
             return None;
         }
         let (status, text) = worst.sent.clone()?;
-        let (status, text, action) =
-            if expanded { (Status::new(2, 0, 0), "alias expanded".to_owned(), "expanded") } else { (status, text, self.action) };
+        let (status, text, action) = if expanded {
+            (Status::new(2, 0, 0), "alias expanded".to_owned(), "expanded")
+        } else {
+            (status, text, self.action)
+        };
         let reason = format!("delivery via {}: {text}", self.relay);
         Some(Diagnosis { action: Some(action.into()), ..Diagnosis::new(status, reason) })
     }
@@ -156,7 +166,9 @@ impl Courier {
             Verdict::Deferred(d) | Verdict::Failed(d) => {
                 worst.add(reporter.log_failure(target, &deposit.address, origin, d));
             }
-            Verdict::HandOver(to) => worst.add(self.other_agent(reporter, target, &deposit.address, &to).await),
+            Verdict::HandOver(to) => {
+                worst.add(self.other_agent(reporter, target, &deposit.address, &to).await)
+            }
         }
     }
 
@@ -190,7 +202,13 @@ impl Courier {
     }
 
     /// Another transport delivers to `address`.
-    async fn other_agent(&self, reporter: &Reporter<'_>, target: &Target, address: &str, to: &str) -> Outcome {
+    async fn other_agent(
+        &self,
+        reporter: &Reporter<'_>,
+        target: &Target,
+        address: &str,
+        to: &str,
+    ) -> Outcome {
         let (transport, nexthop) = to.split_once(':').unwrap_or((to, ""));
         let nexthop = match nexthop {
             "" => address.rsplit_once('@').map_or("", |(_, domain)| domain),

@@ -2,9 +2,11 @@
 
 use crate::testing::{Bench, delivery, delivery_of};
 use base_calls::{
-    Diagnosis, Envelope, Fut, Notify, Outcome, QueueId, Recipient, Submission, Submit, SubmitError, SubmitOptions,
-    Submitted, Timestamp,
-    courier::{ContentPlace, CourierAnswer, CourierRequest, Deposit, Forward, TargetAnswer, Verdict, frame_len},
+    Diagnosis, Envelope, Fut, Notify, Outcome, QueueId, Recipient, Submission, Submit, SubmitError,
+    SubmitOptions, Submitted, Timestamp,
+    courier::{
+        ContentPlace, CourierAnswer, CourierRequest, Deposit, Forward, TargetAnswer, Verdict, frame_len,
+    },
 };
 use proto_dsn::Status;
 use std::sync::{Arc, Mutex};
@@ -119,7 +121,9 @@ async fn deposits() {
         Notify { success: true, ..Notify::default() };
     let report = agent.deliver(d).await;
     let reason = "delivery via local: delivered to mailbox";
-    assert!(matches!(&report.outcomes[0].1, Outcome::Sent(Some(d)) if d.reason == reason && d.action.as_deref() == Some("delivered")));
+    assert!(
+        matches!(&report.outcomes[0].1, Outcome::Sent(Some(d)) if d.reason == reason && d.action.as_deref() == Some("delivered"))
+    );
     assert!(matches!(report.outcomes[1], (1, Outcome::Failed(_))));
     assert!(matches!(report.outcomes[2], (2, Outcome::Deferred(_))));
     agent.deliver(delivery("x", &["a@x"])).await;
@@ -134,7 +138,10 @@ async fn deposits() {
     );
     let asked = asked.lock().unwrap();
     let (request, content) = &asked[0];
-    assert_eq!((request.service.as_str(), request.targets.len(), request.envelope.recipients.len()), ("local", 3, 3));
+    assert_eq!(
+        (request.service.as_str(), request.targets.len(), request.envelope.recipients.len()),
+        ("local", 3, 3)
+    );
     assert_eq!(content, b"Subject: x\r\n\r\n.dot\r\nx\r\n");
     assert_eq!(asked[1].0.envelope.recipients.len(), 1);
 }
@@ -147,7 +154,8 @@ async fn large_content_travels_as_a_file() {
     let mut bench = Bench::new("");
     bench.deps.queue_directory = dir.path().into();
     let content = "x\r\n".repeat(1 << 19);
-    let report = bench.agent("virtual unix - n n - - virtual").deliver(delivery_of("x", &["a@x"], &content)).await;
+    let report =
+        bench.agent("virtual unix - n n - - virtual").deliver(delivery_of("x", &["a@x"], &content)).await;
     assert_eq!(report.outcomes, [(0, Outcome::Sent(None))]);
     assert_eq!(bench.log(), ["to=<a@x>, relay=virtual, dsn=2.0.0, status=sent (delivered to maildir)"]);
     let len = content.len() as u64;

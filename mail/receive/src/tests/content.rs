@@ -1,3 +1,5 @@
+//! Content of messages through the real driver.
+
 use super::world::{check, check_from};
 use base_calls::MessageAction;
 

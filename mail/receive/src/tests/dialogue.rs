@@ -1,3 +1,5 @@
+//! Dialogues through the real driver.
+
 use super::world::{World, check, check_from};
 use std::time::Duration;
 

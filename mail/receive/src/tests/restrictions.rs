@@ -1,3 +1,5 @@
+//! Restrictions as clients see them.
+
 use super::world::{check, check_from};
 
 fn rcpt(sender: &str, answers: &[(&str, &str)]) -> String {

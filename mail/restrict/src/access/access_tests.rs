@@ -1,3 +1,5 @@
+//! Access-table keys and actions.
+
 use super::*;
 use crate::{config::tests_codes, verdict::Kind};
 

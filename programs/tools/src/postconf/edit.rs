@@ -17,7 +17,8 @@ pub(super) fn run(o: &Options, change: Change) -> Done {
     let mut wanted: BTreeMap<String, String> = BTreeMap::new();
     let mut order = Vec::new();
     for arg in &o.names {
-        let (name, value) = if change == Change::Set { definition(arg)? } else { (plain_name(arg)?, String::new()) };
+        let (name, value) =
+            if change == Change::Set { definition(arg)? } else { (plain_name(arg)?, String::new()) };
         if wanted.insert(name.clone(), value).is_none() {
             order.push(name);
         }
@@ -25,7 +26,13 @@ pub(super) fn run(o: &Options, change: Change) -> Done {
     let path = config_dir(o).join("main.cf");
     let open = |e: std::io::Error| Fatal(format!("open {}: {}", path.display(), describe(&e)));
     let text = fs::read(&path).map_err(open)?;
-    let mut edited = Edited { wanted: &wanted, change, found: HashSet::new(), file: path.display().to_string(), out: Vec::new() };
+    let mut edited = Edited {
+        wanted: &wanted,
+        change,
+        found: HashSet::new(),
+        file: path.display().to_string(),
+        out: Vec::new(),
+    };
     edited.text(&text);
     let Edited { found, mut out, .. } = edited;
     if change == Change::Set {
@@ -130,7 +137,9 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Done {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temp = path.with_file_name(name);
-    let fail = |what: &str, at: &Path, e: &std::io::Error| Fatal(format!("{what} {}: {}", at.display(), describe(e)));
+    let fail = |what: &str, at: &Path, e: &std::io::Error| {
+        Fatal(format!("{what} {}: {}", at.display(), describe(e)))
+    };
     let old = fs::metadata(path).map_err(|e| fail("stat", path, &e))?;
     let mut file = fs::File::create(&temp).map_err(|e| fail("open", &temp, &e))?;
     let written = file
@@ -158,7 +167,13 @@ mod tests {
 
     fn check(change: Change, text: &str, args: &[(&str, &str)], expect: &str) {
         let wanted = args.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let mut e = Edited { wanted: &wanted, change, found: HashSet::new(), file: "main.cf".into(), out: Vec::new() };
+        let mut e = Edited {
+            wanted: &wanted,
+            change,
+            found: HashSet::new(),
+            file: "main.cf".into(),
+            out: Vec::new(),
+        };
         e.text(text.as_bytes());
         assert_eq!(String::from_utf8(e.out).unwrap(), expect);
     }

@@ -28,7 +28,8 @@ pub(super) fn run(o: &Options, change: Change) -> Done {
             out.push_str(&block.text);
             continue;
         };
-        let mut current = Edit { service, change, object: o.object, changed: false, removed: false, commented: false };
+        let mut current =
+            Edit { service, change, object: o.object, changed: false, removed: false, commented: false };
         for (r, done) in requests.iter().zip(&mut done) {
             *done |= current.apply(r)?;
         }
@@ -202,8 +203,14 @@ mod tests {
     use super::*;
 
     fn check(object: char, change: Change, line: &str, path: &str, value: &str, expect: &str) {
-        let mut e =
-            Edit { service: parse_line(line).unwrap(), change, object, changed: false, removed: false, commented: false };
+        let mut e = Edit {
+            service: parse_line(line).unwrap(),
+            change,
+            object,
+            changed: false,
+            removed: false,
+            commented: false,
+        };
         let request = Request { path: path.into(), value: value.into() };
         assert!(e.apply(&request).unwrap());
         let mut out = String::new();
@@ -215,7 +222,14 @@ mod tests {
     fn table() {
         let line = "smtp inet n - n - - smtpd -o a=b";
         let head = "smtp       inet  n       -       n       -       -       smtpd";
-        check('P', Change::Set, line, "smtp/inet/c", "d e", &format!("{head}\n    -o a=b\n    -o {{c=d e}}\n"));
+        check(
+            'P',
+            Change::Set,
+            line,
+            "smtp/inet/c",
+            "d e",
+            &format!("{head}\n    -o a=b\n    -o {{c=d e}}\n"),
+        );
         check('P', Change::Set, line, "smtp/inet/a", "x", &format!("{head}\n    -o a=x\n"));
         check('P', Change::Remove, line, "smtp/inet/a", "", &format!("{head}\n"));
         check('M', Change::Comment, line, "smtp/inet", "", &format!("#{line}\n"));

@@ -93,7 +93,9 @@ impl Known {
                 continue;
             }
             let value = cfg.main_cf().get(name).map(|e| e.value.as_str()).unwrap_or_default();
-            out.extend(plain_references(value).into_iter().filter(|n| !self.has(n) && params::find(n).is_none()));
+            out.extend(
+                plain_references(value).into_iter().filter(|n| !self.has(n) && params::find(n).is_none()),
+            );
         }
         out
     }
@@ -101,12 +103,14 @@ impl Known {
     fn check_service(&self, cfg: &Config, s: &Service, file: &str) {
         for (name, value) in &s.overrides {
             let elsewhere = s.overrides.iter().flat_map(|(_, v)| references(v)).any(|r| r == *name);
-            let used = elsewhere || self.has(name) || params::find(name).is_some() || is_referenced(cfg, name);
+            let used =
+                elsewhere || self.has(name) || params::find(name).is_some() || is_referenced(cfg, name);
             if !used {
                 warn(&format!("{file}: unused parameter: {name}={value}"));
             }
             for r in plain_references(value) {
-                let defined = self.has(&r) || params::find(&r).is_some() || s.overrides.iter().any(|(n, _)| *n == r);
+                let defined =
+                    self.has(&r) || params::find(&r).is_some() || s.overrides.iter().any(|(n, _)| *n == r);
                 if !defined && params::find(name).is_none_or(|p| p.kind != Kind::Raw) {
                     warn(&format!("{file}: undefined parameter: {r}"));
                 }
@@ -185,14 +189,21 @@ mod tests {
 
     #[test]
     fn names() {
-        assert_eq!(references("$a ${b?$c} ${{$d} == {x} ? {$(e)} : {}} $$f ${g"), ["a", "b", "c", "d", "e", "g"]);
+        assert_eq!(
+            references("$a ${b?$c} ${{$d} == {x} ? {$(e)} : {}} $$f ${g"),
+            ["a", "b", "c", "d", "e", "g"]
+        );
         assert_eq!(plain_references("$a ${b?$c} ${d:e}"), ["a", "c"]);
     }
 
     #[test]
     fn user_parameters() {
-        let cfg = Config::from_text("a = $b\nb = 1\nc = 2\nsmtpd_banner = $a\nsmtpd_restriction_classes = k\nk = reject");
-        let master = MasterCf::parse("bulk unix - - - - - smtp\np unix - - - - - pipe\nx inet - - - - - smtpd").unwrap();
+        let cfg = Config::from_text(
+            "a = $b\nb = 1\nc = 2\nsmtpd_banner = $a\nsmtpd_restriction_classes = k\nk = reject",
+        );
+        let master =
+            MasterCf::parse("bulk unix - - - - - smtp\np unix - - - - - pipe\nx inet - - - - - smtpd")
+                .unwrap();
         let known = Known::new(&cfg, &master);
         assert_eq!(known.user.iter().map(String::as_str).collect::<Vec<_>>(), ["a", "b", "k"]);
         assert!(known.has("bulk_destination_recipient_limit") && !known.has("bulk_time_limit"));

@@ -97,7 +97,9 @@ fn load_config(o: &Options) -> Result<Config, Fatal> {
 
 /// The built-in configuration, as `-d` shows it.
 fn default_config(o: &Options) -> Config {
-    Config::new(Path::new(DEFAULT_DIR), MainCf::default(), Machine::this()).process("postconf").with(o.overrides.iter().cloned())
+    Config::new(Path::new(DEFAULT_DIR), MainCf::default(), Machine::this())
+        .process("postconf")
+        .with(o.overrides.iter().cloned())
 }
 
 /// master.cf in Postfix's words when it cannot be read.

@@ -58,7 +58,9 @@ type Line = (String, String, bool);
 fn lines(o: &Options, s: &Service) -> Result<Vec<Line>, Fatal> {
     let id = format!("{}/{}", s.name, s.kind.name());
     Ok(match o.mode {
-        Mode::Fields => FIELDS.iter().enumerate().map(|(i, f)| (format!("{id}/{f}"), field(s, i), false)).collect(),
+        Mode::Fields => {
+            FIELDS.iter().enumerate().map(|(i, f)| (format!("{id}/{f}"), field(s, i), false)).collect()
+        }
         Mode::Overrides => {
             let mut out = Vec::new();
             for (name, value) in &s.overrides {
@@ -188,7 +190,11 @@ mod tests {
 
     #[test]
     fn entries() {
-        check("smtp inet n - y - - smtpd", false, "smtp       inet  n       -       y       -       -       smtpd");
+        check(
+            "smtp inet n - y - - smtpd",
+            false,
+            "smtp       inet  n       -       y       -       -       smtpd",
+        );
         check(
             "postlog unix-dgram n - n - 1 postlogd",
             false,
@@ -218,7 +224,9 @@ mod tests {
 
     #[test]
     fn patterns() {
-        assert!(matches("smtp", "smtp/inet") && matches("smtp/*", "smtp/inet") && matches("*/inet/x", "a/inet/x"));
+        assert!(
+            matches("smtp", "smtp/inet") && matches("smtp/*", "smtp/inet") && matches("*/inet/x", "a/inet/x")
+        );
         assert!(!matches("smtp/unix", "smtp/inet") && !matches("s", "smtp/inet"));
     }
 }

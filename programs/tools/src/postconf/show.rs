@@ -1,6 +1,8 @@
 //! Parameters of main.cf: bare, by name, `-n`, `-d`, with `-x -h -H -f -C -o`.
 
-use super::{Done, Fatal, Options, config_dir, default_config, fold, known::Known, load_config, load_master, warn};
+use super::{
+    Done, Fatal, Options, config_dir, default_config, fold, known::Known, load_config, load_master, warn,
+};
 use base_conf::{Config, MasterCf, expand, params};
 use std::io::Write;
 

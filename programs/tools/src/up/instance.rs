@@ -27,7 +27,8 @@ impl Instance {
             .ok_or_else(|| format!("group id {} has no name in the group database", user.gid))?;
         let me = Self { dir: dir.to_owned(), user: user.name.clone() };
         if !me.config_dir().join("main.cf").exists() {
-            me.make(port, &group.name).map_err(|e| format!("cannot make the instance folder {}: {e}", dir.display()))?;
+            me.make(port, &group.name)
+                .map_err(|e| format!("cannot make the instance folder {}: {e}", dir.display()))?;
         }
         Ok(me)
     }
@@ -42,7 +43,8 @@ impl Instance {
     }
 
     fn make(&self, port: u16, group: &str) -> io::Result<()> {
-        for (name, mode) in [("", 0o755), ("etc", 0o755), ("spool", 0o755), ("data", 0o700), ("mail", 0o755)] {
+        for (name, mode) in [("", 0o755), ("etc", 0o755), ("spool", 0o755), ("data", 0o700), ("mail", 0o755)]
+        {
             let mut builder = fs::DirBuilder::new();
             builder.recursive(true).mode(mode).create(self.dir.join(name))?;
         }
@@ -86,8 +88,10 @@ impl Instance {
         Config::load(&self.config_dir()).map_err(|e| e.to_string())?;
         let smtpd = master.services.iter().find(|s| s.kind == ServiceKind::Inet && s.command == "smtpd");
         let name = smtpd.map(|s| s.name.as_str()).ok_or("master.cf has no smtpd service of type inet")?;
-        let full = if name.contains(':') { name.to_owned() } else { format!("{}:{name}", Ipv4Addr::LOCALHOST) };
-        full.parse().map_err(|_| format!("cannot tell the address of the smtpd service {name:?} in master.cf"))
+        let full =
+            if name.contains(':') { name.to_owned() } else { format!("{}:{name}", Ipv4Addr::LOCALHOST) };
+        full.parse()
+            .map_err(|_| format!("cannot tell the address of the smtpd service {name:?} in master.cf"))
     }
 
     /// What `up` says when the server is ready.

@@ -19,7 +19,8 @@ use std::{
 };
 
 /// The registry's record.
-pub const TOOL: Tool = Tool { name: "up", run, about: "run a server of one's own in the foreground, on loopback" };
+pub const TOOL: Tool =
+    Tool { name: "up", run, about: "run a server of one's own in the foreground, on loopback" };
 
 const USAGE: &str = "usage: up [--dir DIR] [--port PORT]";
 

@@ -1,3 +1,5 @@
+//! Replies at every stage of a client transaction.
+
 use super::*;
 use crate::client::{ReplyReader, Taken};
 use crate::ehlo::Keywords;

@@ -1,3 +1,5 @@
+//! Transcripts through the pure server session.
+
 use super::*;
 use crate::server::{
     Limits,
