@@ -23,7 +23,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ),
     (
         "hikyaku-master",
-        &["tokio", "hickory-proto", "proto-smtp", "proto-message", "mail-receive", "base-tables"],
+        &["tokio", "hickory-proto", "proto-smtp", "mail-receive", "mail-cleanup", "base-tables"],
     ),
     ("hikyaku-submit", &["tokio", "hickory-proto", "proto-smtp", "regex", "base-tables", "mail-receive"]),
     ("hikyaku-worker", &["mail-deposit"]),
