@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 
 /// Messages that are submitted at once; they share a group commit.
 const PARALLEL: usize = 16;
+/// How soon files that could not be taken (disk full, a table down) are tried again.
+const RETRY: Duration = Duration::from_secs(3);
 
 /// Files looked at in one scan; the next one takes the rest.
 const MAX_FILES: usize = 10_000;
@@ -94,6 +96,8 @@ struct Inner {
     scanning: tokio::sync::Mutex<()>,
     /// A scan that was asked for has not begun yet.
     wanted: AtomicBool,
+    /// Files were left; another scan follows soon.
+    retrying: AtomicBool,
 }
 
 /// Why a file was not taken.
@@ -134,9 +138,9 @@ impl Pickup {
     /// Makes the service.
     pub fn new(config: Arc<PickupConfig>, submit: Arc<dyn Submit>, log: Log) -> Self {
         let source = log.session_source(config.log_name.as_str());
-        let (done, scanning, wanted) =
-            (Mutex::default(), tokio::sync::Mutex::default(), AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { config, submit, log, source, done, scanning, wanted }) }
+        let (done, scanning) = (Mutex::default(), tokio::sync::Mutex::default());
+        let (wanted, retrying) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { inner: Arc::new(Inner { config, submit, log, source, done, scanning, wanted, retrying }) }
     }
 
     /// Starts a scan on the runtime; when one is running, another follows it. Returns at once.
@@ -179,7 +183,23 @@ impl Pickup {
         while let Some(one) = running.join_next().await {
             total.add(Some(one));
         }
+        if total.left > 0 {
+            self.retry_soon();
+        }
         total
+    }
+
+    /// Asks for another scan in a while, once.
+    fn retry_soon(&self) {
+        if self.inner.retrying.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let this = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(RETRY).await;
+            this.inner.retrying.store(false, Ordering::Release);
+            this.wake();
+        });
     }
 }
 
