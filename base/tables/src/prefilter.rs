@@ -65,13 +65,14 @@ impl Prefilter {
             .build(&texts.list);
         match built {
             Ok(automaton) => Prefilter { automaton: Some(automaton), ..filter },
-            Err(_) => Prefilter {
-                automaton: None,
-                rules_of: Vec::new(),
-                others: Vec::new(),
-                always: (0..count).collect(),
-            },
+            Err(_) => Prefilter::always(rules.len()),
         }
+    }
+
+    /// Every rule is tried.
+    pub fn always(rules: usize) -> Prefilter {
+        let count = u32::try_from(rules).unwrap_or(u32::MAX);
+        Prefilter { automaton: None, rules_of: Vec::new(), others: Vec::new(), always: (0..count).collect() }
     }
 
     fn add(&mut self, text: u32, rule: u32) {
@@ -167,6 +168,9 @@ impl Candidates<'_> {
 
 /// The clauses of a translated pattern, the most telling one first.
 fn clauses_of(pattern: &str) -> Clauses {
+    // The automaton does not regard case; here letters must stay letters.
+    let exact = pattern.strip_prefix("(?i").map(|rest| format!("(?{rest}"));
+    let pattern = exact.as_deref().unwrap_or(pattern);
     let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern);
     let mut clauses = parsed.map(|hir| needed(&hir)).unwrap_or_default();
     clauses.retain(|clause| weight(clause) >= SHORTEST);
@@ -204,7 +208,7 @@ mod tests {
     use crate::translate::{Dialect, translate};
 
     fn rule(pattern: &str) -> Option<String> {
-        translate(pattern.as_bytes(), Dialect { pcre: false, ignore_case: false, multi_line: false })
+        translate(pattern.as_bytes(), Dialect { pcre: false, ignore_case: true, multi_line: false })
     }
 
     fn candidates(filter: &Prefilter, key: &str) -> Vec<usize> {

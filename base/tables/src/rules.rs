@@ -422,3 +422,77 @@ fn unescaped(text: &[u8], delimiter: u8) -> Option<usize> {
         here
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base_sys::regex::PosixRegex;
+
+    fn rules(text: &str) -> Rules<PosixRegex> {
+        let warn: Warn = Arc::new(|text: &str| panic!("{text}"));
+        Rules::parse(text.as_bytes(), "/t", Usage::LOOKUP, &warn)
+    }
+
+    const NESTED: &str = "if /outer/\n/first/ 1\nif /inner/\n/second/ 2\nendif\nif !/other/\n/third/ 3\nendif\n\
+                          /fourth/ 4\nendif\n/fifth/ 5\n!/sixth/ 6\n";
+
+    #[test]
+    fn blocks_with_and_without_the_prefilter() {
+        let filtered = rules(NESTED);
+        let mut plain = rules(NESTED);
+        plain.prefilter = Prefilter::always(plain.rules.len());
+        let words = ["outer", "first", "inner", "second", "other", "third", "fourth", "fifth", "sixth"];
+        for mask in 0u32..1 << words.len() {
+            let key: String =
+                words.iter().enumerate().filter(|(n, _)| mask >> n & 1 == 1).map(|(_, w)| *w).collect();
+            assert_eq!(filtered.find(key.as_bytes()), plain.find(key.as_bytes()), "{key}");
+        }
+        let cases = [
+            ("outer first", Some("1")),
+            ("first sixth", None),
+            ("outer inner second", Some("2")),
+            ("outer second sixth", None),
+            ("outer third", Some("3")),
+            ("outer other third fourth", Some("4")),
+            ("outer fifth", Some("5")),
+            ("nothing", Some("6")),
+        ];
+        for (key, want) in cases {
+            let got = filtered.find(key.as_bytes()).unwrap().map(|v| String::from_utf8(v).unwrap());
+            assert_eq!(got.as_deref(), want, "{key}");
+        }
+    }
+
+    #[test]
+    fn substitution_may_be_forbidden() {
+        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let sink = log.clone();
+        let warn: Warn = Arc::new(move |text: &str| sink.lock().unwrap().push(text.to_owned()));
+        let rules = Rules::<PosixRegex>::parse(b"/(a)/ $1\n/b/ c\n", "/t", Usage::ALIASES, &warn);
+        assert_eq!(rules.find(b"a"), Ok(None));
+        assert_eq!(rules.find(b"b"), Ok(Some(b"c".to_vec())));
+        assert_eq!(log.lock().unwrap().len(), 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text: Vec<u8>, key: Vec<u8>) {
+            let warn: Warn = Arc::new(|_: &str| ());
+            let _ = Rules::<PosixRegex>::parse(&text, "t", Usage::LOOKUP, &warn).find(&key);
+        }
+
+        #[test]
+        fn the_prefilter_changes_nothing(
+            lines in proptest::collection::vec(r"(if |!|)/[ab.^$*|()]{1,4}/( x|)|endif|/[abc]{2,4}/ y", 0..12),
+            key in "[abc]{0,6}",
+        ) {
+            let warn: Warn = Arc::new(|_: &str| ());
+            let text = lines.join("\n");
+            let filtered = Rules::<PosixRegex>::parse(text.as_bytes(), "t", Usage::LOOKUP, &warn);
+            let mut plain = Rules::<PosixRegex>::parse(text.as_bytes(), "t", Usage::LOOKUP, &warn);
+            plain.prefilter = Prefilter::always(plain.rules.len());
+            plain.rules.iter_mut().for_each(|rule| rule.quick = None);
+            assert_eq!(filtered.find(key.as_bytes()), plain.find(key.as_bytes()), "{text:?}");
+        }
+    }
+}
