@@ -128,7 +128,9 @@ impl Listeners {
             ("public/qmgr" | "public/flush", Listener::Unix(l)) => {
                 spawn(control::serve(l, Access::Public, handle))
             }
-            ("public/showq", Listener::Unix(l)) => spawn(showq::serve(l, handle)),
+            ("public/showq", Listener::Unix(l)) => {
+                spawn(showq::serve(l, handle, fixed.queue_directory.clone()))
+            }
             ("public/pickup", listener) => spawn(pickup(listener, stages)),
             (_, listener) => {
                 let service = Arc::clone(self.services.entry(key.service.clone()).or_default());

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let channel = Channel::inherited()?.context("this program is started by master")?;
+    base_sys::process::ignore_interrupt()?;
     let config_dir = config_dir()?;
     let cfg = Config::load(&config_dir)?;
     let log = Log::open(

@@ -8,6 +8,7 @@ use base_calls::QueueName;
 use base_calls::listing::ListedMessage;
 use base_spool::Summary;
 use mail_schedule::Handle;
+use std::path::{Path, PathBuf};
 use std::{io, sync::Arc};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -18,23 +19,28 @@ const CLIENTS: usize = 50;
 const PAGE: usize = 256;
 
 /// Serves listings until the listener fails or the task is dropped.
-pub async fn serve(listener: UnixListener, handle: Handle) -> io::Result<()> {
+pub async fn serve(listener: UnixListener, handle: Handle, queue_directory: PathBuf) -> io::Result<()> {
     let slots = Arc::new(Semaphore::new(CLIENTS));
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { return Ok(()) };
         let (stream, _) = crate::control::accept(&listener).await?;
-        let handle = handle.clone();
+        let (handle, queue_directory) = (handle.clone(), queue_directory.clone());
         tokio::spawn(async move {
             let _slot = slot;
             // A client that goes away early is no error.
-            let _ = list(stream, &handle).await;
+            let _ = list(stream, &handle, &queue_directory).await;
         });
     }
 }
 
 /// Sends the whole queue.
-async fn list(stream: UnixStream, handle: &Handle) -> io::Result<()> {
+async fn list(stream: UnixStream, handle: &Handle, queue_directory: &Path) -> io::Result<()> {
     let mut client = Framed::new(stream, 0);
+    for entry in base_spool::list_maildrop(queue_directory) {
+        let mut frame = Vec::new();
+        entry.put(&mut frame);
+        client.write_frames(&frame).await?;
+    }
     for queue in [QueueName::Incoming, QueueName::Active, QueueName::Deferred, QueueName::Hold] {
         let mut from = Some(0);
         while let Some(slot) = from {

@@ -27,6 +27,8 @@ pub struct Fixed {
     resolver: Resolver,
     arrivals: Arc<LateArrivals>,
     anvil: Anvil,
+    /// `queue_directory`.
+    pub queue_directory: PathBuf,
 }
 
 /// The scheduler's handle, for stages that are built before it starts.
@@ -45,7 +47,8 @@ impl Fixed {
     /// Opens the spool (recovering it) and reports what was damaged.
     pub fn open(process: &Process) -> Result<Self> {
         let cfg = Config::load(&process.config_dir)?;
-        let dir = base_spool::directory(&PathBuf::from(cfg.str("queue_directory")?));
+        let queue_directory = PathBuf::from(cfg.str("queue_directory")?);
+        let dir = base_spool::directory(&queue_directory);
         let (log, source) = (process.log.clone(), process.source.clone());
         let report = move |d: &Damage| log.error(&source, damage_text(d));
         let options =
@@ -61,6 +64,7 @@ impl Fixed {
             resolver: Resolver::new(base_dns::Options::default()),
             arrivals: Arc::default(),
             anvil: Anvil::new(),
+            queue_directory,
         })
     }
 

@@ -11,7 +11,7 @@ use crate::tools::Tool;
 use instance::Instance;
 use std::{
     ffi::OsString,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child, Command, ExitCode},
     thread::sleep,
@@ -57,7 +57,7 @@ fn up(dir: &std::path::Path, port: u16) -> Result<ExitCode, String> {
     let mut server = Command::new(programs.join("hikyaku-master"))
         .arg("-c")
         .arg(instance.config_dir())
-        .arg("-f")
+        .arg("-s")
         .spawn()
         .map_err(|e| format!("cannot start {}: {e}", programs.join("hikyaku-master").display()))?;
     if wait_ready(&mut server, listen) {
@@ -80,10 +80,19 @@ fn free(listen: SocketAddr) -> Result<(), String> {
 fn wait_ready(server: &mut Child, listen: SocketAddr) -> bool {
     let end = Instant::now() + Duration::from_secs(20);
     while Instant::now() < end && matches!(server.try_wait(), Ok(None)) {
-        if TcpStream::connect_timeout(&listen, Duration::from_secs(1)).is_ok() {
+        if is_listening(listen) {
             return true;
         }
         sleep(Duration::from_millis(50));
     }
     false
+}
+
+/// Whether somebody listens there, by the kernel's table: a connection would show in the log.
+fn is_listening(at: SocketAddr) -> bool {
+    let IpAddr::V4(ip) = at.ip() else { return std::net::TcpStream::connect(at).is_ok() };
+    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), at.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let mut rows = table.lines().map(|l| l.split_whitespace().skip(1).collect::<Vec<_>>());
+    rows.any(|f| f.first() == Some(&local.as_str()) && f.get(2) == Some(&"0A"))
 }

@@ -64,7 +64,7 @@ impl World {
         let bind = |name: &str| UnixListener::bind(dir.path().join(name)).expect("a socket");
         tokio::spawn(serve(bind("control"), Access::Private, handle.clone()));
         tokio::spawn(serve(bind("qmgr"), Access::Public, handle.clone()));
-        tokio::spawn(showq::serve(bind("showq"), handle.clone()));
+        tokio::spawn(showq::serve(bind("showq"), handle.clone(), dir.path().to_owned()));
         Self { spool, handle, dir }
     }
 
