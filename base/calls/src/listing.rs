@@ -96,7 +96,8 @@ impl ListedMessage {
     }
 }
 
-const QUEUES: [QueueName; 4] = [QueueName::Incoming, QueueName::Active, QueueName::Deferred, QueueName::Hold];
+const QUEUES: [QueueName; 5] =
+    [QueueName::Incoming, QueueName::Active, QueueName::Deferred, QueueName::Hold, QueueName::Maildrop];
 
 fn text(rest: &mut &[u8]) -> Result<String, Malformed> {
     let bytes = take_frame(rest, crate::wire::MAX_FRAME)?.ok_or(Malformed)?;

@@ -28,6 +28,8 @@ pub enum QueueName {
     Deferred,
     /// Held by the administrator or an access rule.
     Hold,
+    /// Handed in by `sendmail`, not yet taken up; only in listings.
+    Maildrop,
 }
 
 impl QueueName {
@@ -38,6 +40,7 @@ impl QueueName {
             Self::Active => "active",
             Self::Deferred => "deferred",
             Self::Hold => "hold",
+            Self::Maildrop => "maildrop",
         }
     }
 }

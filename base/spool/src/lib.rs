@@ -75,6 +75,7 @@ mod file;
 mod format;
 pub mod fuzz;
 mod large;
+mod maildrop;
 mod memory;
 mod read;
 mod reclaim;
@@ -91,6 +92,7 @@ mod writer;
 pub use draft::Draft;
 pub use error::SpoolError;
 pub use file::{Damage, FileSpool, OnDamage, Options, Recovery};
+pub use maildrop::list_maildrop;
 pub use memory::MemorySpool;
 
 use base_calls::{Change, Envelope, Fut, Progress, QueueId, Queued, Timestamp};

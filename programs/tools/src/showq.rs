@@ -19,9 +19,10 @@ fn run(args: &[OsString]) -> ExitCode {
         let dir = parsed.value('c').map_or(Path::new("/etc/postfix"), Path::new);
         let cfg = Config::load(dir).map_err(|e| e.to_string())?;
         let queue = cfg.str("queue_directory").map_err(|e| e.to_string())?;
-        let spool = open(&base_spool::directory(Path::new(&queue)))?;
-        list(spool.as_ref().map(|s| s as &dyn Spool), &mut BufWriter::new(io::stdout().lock()))
-            .map_err(|e| e.to_string())
+        let queue = Path::new(&queue);
+        let spool = open(&base_spool::directory(queue))?;
+        let mut out = BufWriter::new(io::stdout().lock());
+        list(queue, spool.as_ref().map(|s| s as &dyn Spool), &mut out).map_err(|e| e.to_string())
     }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
@@ -39,7 +40,12 @@ fn open(dir: &Path) -> Result<Option<FileSpool>, String> {
     }
 }
 
-fn list(spool: Option<&dyn Spool>, out: &mut impl Write) -> io::Result<()> {
+fn list(queue_directory: &Path, spool: Option<&dyn Spool>, out: &mut impl Write) -> io::Result<()> {
+    for entry in base_spool::list_maildrop(queue_directory) {
+        let mut frame = Vec::new();
+        entry.put(&mut frame);
+        out.write_all(&frame)?;
+    }
     let Some(spool) = spool else { return end(out) };
     for queue in [QueueName::Incoming, QueueName::Deferred, QueueName::Hold] {
         let mut from = Some(0);
