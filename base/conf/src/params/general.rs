@@ -32,8 +32,8 @@ pub(super) const PARAMS: &[Param] = &[
     yesno("enable_original_recipient", "yes").used(),
     text("export_environment", "TZ MAIL_CONFIG LANG"),
     int("extract_recipient_limit", "10240").hidden(),
-    int("hash_queue_depth", "1").min(1),
-    text("hash_queue_names", "deferred, defer"),
+    int("hash_queue_depth", "1").min(1).used(),
+    text("hash_queue_names", "deferred, defer").used(),
     yesno("helpful_warnings", "yes"),
     text(
         "import_environment",

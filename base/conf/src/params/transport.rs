@@ -30,18 +30,18 @@ pub(super) const PARAMS: &[Param] = &[
         "transport_destination_concurrency_failed_cohort_limit",
         "$default_destination_concurrency_failed_cohort_limit",
     )
-    .used(),
+    ,
     template("transport_destination_concurrency_limit", "$default_destination_concurrency_limit").used(),
     template(
         "transport_destination_concurrency_negative_feedback",
         "$default_destination_concurrency_negative_feedback",
     )
-    .used(),
+    ,
     template(
         "transport_destination_concurrency_positive_feedback",
         "$default_destination_concurrency_positive_feedback",
     )
-    .used(),
+    ,
     template("transport_destination_rate_delay", "$default_destination_rate_delay").used(),
     template("transport_destination_recipient_limit", "$default_destination_recipient_limit").used(),
     template("transport_extra_recipient_limit", "$default_extra_recipient_limit"),
