@@ -63,6 +63,9 @@ pub struct Recovery {
     pub damage: Vec<Damage>,
 }
 
+/// How often a view is taken again because the server recycled a segment meanwhile.
+const READ_ATTEMPTS: usize = 10;
+
 /// The queue on disk.
 pub struct FileSpool {
     shared: Arc<Shared>,
@@ -109,7 +112,13 @@ impl FileSpool {
     /// would return [`SpoolError::Closed`].
     pub fn open_read_only(dir: &Path) -> Result<Self, SpoolError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(dir.to_owned(), false)?);
-        let recovered = recover::recover(disk.as_ref(), false)?;
+        let mut recovered = recover::recover(disk.as_ref(), false)?;
+        for _ in 0..READ_ATTEMPTS {
+            if recover::is_current(&recovered.state.segments) {
+                break;
+            }
+            recovered = recover::recover(disk.as_ref(), false)?;
+        }
         let shared = Arc::new(Shared::new(disk, Options::default(), recovered.state, true));
         Ok(Self { shared, recovery: recovered.report, writer: Mutex::new(None), lock: Mutex::default() })
     }

@@ -12,7 +12,7 @@ use crate::{
     format::{FIRST_RECORD, Kind, Place, Placed, Record, Scan, SegmentHeader, decode_index, flag, scan},
     large, read,
     reclaim::{segment_path, write_index},
-    segments::Spare,
+    segments::{Segment, Segments, Spare},
     shared::State,
     slab::Entry,
 };
@@ -51,6 +51,15 @@ pub(crate) fn records_of(file: &dyn DiskFile, generation: u64) -> io::Result<Sca
     }
     let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
     Ok(scan(&read_range(file, 0, len)?, generation))
+}
+
+/// Whether no segment was recycled since it was read.
+pub(crate) fn is_current(segments: &Segments) -> bool {
+    let same = |s: &Segment| {
+        let block = read_range(s.file.as_ref(), 0, FIRST_RECORD as usize).unwrap_or_default();
+        SegmentHeader::of_block(&block).is_some_and(|h| h.generation == s.generation)
+    };
+    segments.used.values().all(same)
 }
 
 fn indexed(file: &dyn DiskFile, header: &SegmentHeader) -> Option<Scan> {

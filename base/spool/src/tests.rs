@@ -187,3 +187,27 @@ fn a_damaged_message_is_set_aside_and_the_rest_lives() {
     drop(spool);
     assert_eq!(open(dir.path()).stats().messages, 4);
 }
+
+#[test]
+fn a_view_beside_a_busy_writer_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Arc::new(open(dir.path()));
+    let kept: Vec<QueueId> = (0..20).map(|_| put(&spool, &[b'k'; 500]).unwrap()).collect();
+    let busy = {
+        let spool = spool.clone();
+        std::thread::spawn(move || {
+            for _ in 0..1500 {
+                let id = put(&spool, &[b'x'; 3000]).unwrap();
+                wait(spool.remove(id)).unwrap();
+            }
+        })
+    };
+    while !busy.is_finished() {
+        let view = FileSpool::open_read_only(dir.path()).unwrap();
+        for id in &kept {
+            assert_eq!(view.find(&id.to_string()), Some(*id));
+        }
+        assert!(view.stats().messages <= 30, "{:?}", view.stats());
+    }
+    busy.join().unwrap();
+}

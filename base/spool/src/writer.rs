@@ -46,6 +46,8 @@ pub(crate) struct Writer {
     buffer: Vec<u8>,
     pub(crate) refuse_until: Option<(Instant, SpoolError)>,
     retry_at: Option<Instant>,
+    /// Batches that failed since the last one that did not.
+    failures: u32,
     pub(crate) compaction: Option<Compaction>,
     /// When to look next whether segments are worth compacting.
     pub(crate) look_at: Option<Instant>,
@@ -64,6 +66,7 @@ impl Writer {
             buffer: Vec::new(),
             refuse_until: None,
             retry_at: None,
+            failures: 0,
             compaction: None,
             look_at: None,
             to_fold: Vec::new(),
@@ -267,6 +270,7 @@ impl Writer {
         match file.sync() {
             Ok(()) => {
                 current.batch = current.batch.saturating_add(1);
+                self.failures = 0;
                 Shared::count(&self.shared.syncs, 1);
                 self.finish();
             }
@@ -381,8 +385,11 @@ impl Writer {
         }
         again.extend(self.pending.drain(..));
         self.pending = again;
-        self.refuse_for_now(why);
-        self.retry_at = Some(Instant::now() + RETRY);
+        self.failures += 1;
+        if self.failures > 1 {
+            self.refuse_for_now(why);
+            self.retry_at = Some(Instant::now() + RETRY);
+        }
     }
 
     /// What is to be done about an operation of a failed batch.
