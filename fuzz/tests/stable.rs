@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 /// Mutated inputs for each target. `HIKYAKU_FUZZ_ROUNDS` sets another number.
 fn rounds() -> u32 {
-    std::env::var("HIKYAKU_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(4000)
+    std::env::var("HIKYAKU_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1500)
 }
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
