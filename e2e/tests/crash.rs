@@ -239,7 +239,8 @@ fn every_message_arrives_once() {
     let (nexthop, received) = sink();
     let mut server = Server::configure(nexthop);
     server.start();
-    let load = Load { acknowledged: Mutex::default(), next: AtomicUsize::new(0), stop: AtomicBool::new(false) };
+    let load =
+        Load { acknowledged: Mutex::default(), next: AtomicUsize::new(0), stop: AtomicBool::new(false) };
     thread::scope(|s| (0..SESSIONS).for_each(|_| drop(s.spawn(|| load.run(server.listen, total)))));
     let acknowledged = load.acknowledged.into_inner().unwrap();
     assert_eq!(acknowledged.len(), total, "refused without reason: {}", server.log());
@@ -255,7 +256,8 @@ fn nothing_acknowledged_is_lost_by_kill() {
     let (nexthop, received) = sink();
     let mut server = Server::configure(nexthop);
     server.start();
-    let load = Load { acknowledged: Mutex::default(), next: AtomicUsize::new(0), stop: AtomicBool::new(false) };
+    let load =
+        Load { acknowledged: Mutex::default(), next: AtomicUsize::new(0), stop: AtomicBool::new(false) };
     let listen = server.listen;
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
     thread::scope(|s| {
@@ -271,7 +273,13 @@ fn nothing_acknowledged_is_lost_by_kill() {
     let acknowledged = load.acknowledged.into_inner().unwrap();
     assert!(acknowledged.len() > 50, "hardly any load: {}", acknowledged.len());
     let missing = wait_for(&received, &acknowledged, Duration::from_secs(90));
-    assert!(missing.is_empty(), "{} of {} lost: {missing:?}\n{}", missing.len(), acknowledged.len(), server.log());
+    assert!(
+        missing.is_empty(),
+        "{} of {} lost: {missing:?}\n{}",
+        missing.len(),
+        acknowledged.len(),
+        server.log()
+    );
     let twice = received.lock().unwrap().values().filter(|n| **n > 1).count();
     assert!(twice <= kills * 200, "{twice} delivered twice: more than were in flight");
     println!("{} messages acknowledged, {kills} kills, {twice} came twice", acknowledged.len());

@@ -13,6 +13,7 @@
 //! @run COMMAND        a command; its output and exit status are recorded
 //! @sleep SECONDS
 //! @check smtp,mail,cmd,log   what is compared (default: all)
+//! @differs WHY        a known difference (docs/parity.md): reported, no failure
 //! ```
 
 use anyhow::{Result, bail};
@@ -44,8 +45,10 @@ impl Scenario {
     }
 }
 
-const KINDS: &[&str] =
-    &["aliases", "check", "dns", "file", "main", "map", "master", "run", "settle", "sink", "sleep", "smtp"];
+const KINDS: &[&str] = &[
+    "aliases", "check", "differs", "dns", "file", "main", "map", "master", "run", "settle", "sink", "sleep",
+    "smtp",
+];
 
 /// Parses a file of scenarios.
 pub fn parse(text: &str) -> Result<Vec<Scenario>> {
