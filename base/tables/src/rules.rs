@@ -14,6 +14,7 @@ use crate::types::Open;
 use crate::watch::Watched;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// The most rules of a table.
@@ -58,11 +59,19 @@ struct Rule<E> {
 struct Quick {
     translated: String,
     compiled: OnceLock<Option<regex::bytes::Regex>>,
+    asked: AtomicU32,
 }
+
+/// A rule that was tried this often is worth its translation.
+const OFTEN: u32 = 8;
 
 impl Quick {
     /// True when the pattern cannot match.
     fn says_no(&self, key: &[u8]) -> bool {
+        if self.asked.load(Ordering::Relaxed) < OFTEN {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
         let compile = || regex::bytes::Regex::new(&self.translated).ok();
         self.compiled.get_or_init(compile).as_ref().is_some_and(|regex| !regex.is_match(key))
     }
@@ -356,7 +365,8 @@ impl<E: Engine> Parser<'_, E> {
     fn push(&mut self, line: usize, read: &Read<'_, E::Flags>, engine: E, action: Action) {
         let translated = E::for_prefilter(read.pattern, read.flags);
         let quick = translated.clone().filter(|_| E::SLOW);
-        let quick = quick.map(|translated| Quick { translated, compiled: OnceLock::new() });
+        let quick =
+            quick.map(|translated| Quick { translated, compiled: OnceLock::new(), asked: AtomicU32::new(0) });
         self.filters.push(translated.filter(|_| !read.negated));
         self.rules.push(Rule { line, negated: read.negated, engine, quick, action });
     }
@@ -492,7 +502,9 @@ mod tests {
             let mut plain = Rules::<PosixRegex>::parse(text.as_bytes(), "t", Usage::LOOKUP, &warn);
             plain.prefilter = Prefilter::always(plain.rules.len());
             plain.rules.iter_mut().for_each(|rule| rule.quick = None);
-            assert_eq!(filtered.find(key.as_bytes()), plain.find(key.as_bytes()), "{text:?}");
+            for _ in 0..OFTEN + 2 {
+                assert_eq!(filtered.find(key.as_bytes()), plain.find(key.as_bytes()), "{text:?}");
+            }
         }
     }
 }

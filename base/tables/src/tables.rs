@@ -3,10 +3,12 @@
 //! [`Tables::open`] gives the same handle for the same `type:name` and usage, however often it is
 //! named; a reload makes a new `Tables`, and sessions that run keep the old handles.
 
-use crate::table::{OpenError, Table};
+use crate::TableError;
+use crate::table::{Answer, Fut, OpenError, Table};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 /// How a table is used; part of a handle's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,14 +97,37 @@ impl Tables {
         if let Some(table) = self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return table.clone();
         }
-        let table = self.try_open(spec, usage).unwrap_or_else(|error| self.failed(spec, error));
+        let table =
+            self.try_open(spec, usage).unwrap_or_else(|error| self.failed_for_now(spec, usage, error));
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(table).clone()
     }
 
-    /// A table whose every lookup is `error`.
+    /// Stands for a table that could not be opened: every lookup is `error` until it can.
     pub(crate) fn failed(&self, spec: &str, error: OpenError) -> Arc<dyn Table> {
         (self.options.error)(&error.text);
-        Arc::new(Failed { spec: spec.to_owned(), error, warn: self.options.warn.clone() })
+        Arc::new(Failed {
+            spec: spec.to_owned(),
+            error,
+            warn: self.options.warn.clone(),
+            retry: None,
+            opened: OnceLock::new(),
+        })
+    }
+
+    fn failed_for_now(&self, spec: &str, usage: Usage, error: OpenError) -> Arc<dyn Table> {
+        (self.options.error)(&error.text);
+        Arc::new(Failed {
+            spec: spec.to_owned(),
+            error,
+            warn: self.options.warn.clone(),
+            retry: Some(Retry {
+                tables: Tables { options: self.options.clone(), handles: Mutex::default() },
+                usage,
+                started: Instant::now(),
+                next: AtomicU64::new(0),
+            }),
+            opened: OnceLock::new(),
+        })
     }
 
     /// Opens a table of its own, or says why not (the tools end with that message).
@@ -116,6 +141,43 @@ struct Failed {
     spec: String,
     error: OpenError,
     warn: Warn,
+    retry: Option<Retry>,
+    opened: OnceLock<Arc<dyn Table>>,
+}
+
+/// How to try again, once a second at most.
+struct Retry {
+    tables: Tables,
+    usage: Usage,
+    started: Instant,
+    next: AtomicU64,
+}
+
+impl Retry {
+    fn open(&self, spec: &str) -> Option<Arc<dyn Table>> {
+        let now = u64::try_from(self.started.elapsed().as_millis()).ok()?;
+        let pause = u64::try_from(self.tables.options.check_every.as_millis()).ok()?.min(1000);
+        let due = self.next.load(Ordering::Relaxed);
+        let ours = now >= due
+            && self.next.compare_exchange(due, now + pause, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if ours { self.tables.try_open(spec, self.usage).ok() } else { None }
+    }
+}
+
+impl Failed {
+    fn table(&self) -> Option<&Arc<dyn Table>> {
+        if self.opened.get().is_none()
+            && let Some(table) = self.retry.as_ref()?.open(&self.spec)
+        {
+            return Some(self.opened.get_or_init(|| table));
+        }
+        self.opened.get()
+    }
+
+    fn unavailable(&self) -> TableError {
+        (self.warn)(&format!("{} is unavailable. {}", self.spec, self.error.text));
+        TableError { table: self.spec.clone(), reason: self.error.text.clone() }
+    }
 }
 
 impl Table for Failed {
@@ -123,12 +185,53 @@ impl Table for Failed {
         &self.spec
     }
 
-    fn lookup_now(&self, _key: &[u8]) -> Option<crate::table::Answer> {
-        (self.warn)(&format!("{} is unavailable. {}", self.spec, self.error.text));
-        Some(Err(crate::TableError { table: self.spec.clone(), reason: self.error.text.clone() }))
+    fn lookup_now(&self, key: &[u8]) -> Option<Answer> {
+        if let Some(table) = self.table() {
+            return table.lookup_now(key);
+        }
+        Some(Err(self.unavailable()))
+    }
+
+    fn lookup<'a>(&'a self, key: &'a [u8]) -> Fut<'a, Answer> {
+        match self.table() {
+            Some(table) => table.lookup(key),
+            None => Box::pin(std::future::ready(Err(self.unavailable()))),
+        }
+    }
+
+    fn is_pattern(&self) -> bool {
+        match self.opened.get() {
+            Some(table) => table.is_pattern(),
+            None => ["regexp:", "pcre:", "cidr:"].iter().any(|kind| self.spec.starts_with(kind)),
+        }
     }
 
     fn open_error(&self) -> Option<OpenError> {
-        Some(self.error.clone())
+        self.opened.get().is_none().then(|| self.error.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_comes_later_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t");
+        let tables = Tables::new(Options { check_every: Duration::ZERO, ..Options::default() });
+        let table = tables.open(&format!("texthash:{}", path.display()), Usage::LOOKUP);
+        assert!(table.lookup_now(b"a").unwrap().is_err());
+        assert!(table.open_error().is_some());
+        std::fs::write(&path, "a b\n").unwrap();
+        assert_eq!(table.lookup_now(b"a"), Some(Ok(Some(b"b".to_vec()))));
+        assert!(table.open_error().is_none());
+    }
+
+    #[test]
+    fn handles_are_shared() {
+        let tables = Tables::new(Options::default());
+        let (a, b) = (tables.open("static:x", Usage::LOOKUP), tables.open("static:x", Usage::LOOKUP));
+        assert!(Arc::ptr_eq(&a, &b));
     }
 }

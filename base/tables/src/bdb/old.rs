@@ -210,3 +210,112 @@ impl<'a> Btree<'a> {
         Ok(data.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+        bytes[at..at + value.len()].copy_from_slice(value);
+    }
+
+    fn collect(bytes: &[u8]) -> Result<Vec<String>, BdbError> {
+        let mut found = Vec::new();
+        each(bytes, |k, v| {
+            found.push(format!("{}={}", String::from_utf8_lossy(k), String::from_utf8_lossy(v)))
+        })?;
+        Ok(found)
+    }
+
+    /// A btree with one leaf, laid out by hand as db(3) of 4.4BSD documents it.
+    fn btree(big: bool, entries: &[(&str, &str)]) -> Vec<u8> {
+        const PAGE: usize = 512;
+        let u32b = |v: u32| if big { v.to_be_bytes() } else { v.to_le_bytes() };
+        let u16b = |v: usize| if big { (v as u16).to_be_bytes() } else { (v as u16).to_le_bytes() };
+        let mut file = vec![0; PAGE * 2];
+        for (n, word) in [BTREE, 3, PAGE as u32, 0, entries.len() as u32, 0].into_iter().enumerate() {
+            put(&mut file, n * 4, &u32b(word));
+        }
+        let page = &mut file[PAGE..];
+        put(page, 0, &u32b(1));
+        put(page, 12, &u32b(P_BLEAF));
+        let mut upper = PAGE;
+        for (n, (key, value)) in entries.iter().enumerate() {
+            upper -= (9 + key.len() + value.len()).next_multiple_of(4);
+            put(page, upper, &u32b(key.len() as u32));
+            put(page, upper + 4, &u32b(value.len() as u32));
+            put(page, upper + 9, format!("{key}{value}").as_bytes());
+            put(page, 20 + n * 2, &u16b(upper));
+        }
+        put(page, 16, &u16b(20 + entries.len() * 2));
+        put(page, 18, &u16b(upper));
+        file
+    }
+
+    /// A hash with two buckets, of one page each; the second goes on on an overflow page.
+    fn hash(lorder: u32) -> Vec<u8> {
+        const PAGE: usize = 256;
+        let big = lorder == 4321;
+        let u16b = |v: usize| if big { (v as u16).to_be_bytes() } else { (v as u16).to_le_bytes() };
+        // Header, bucket 0, bucket 1, overflow page 1 behind the second doubling.
+        let mut file = vec![0; PAGE * 5];
+        let header = [HASH, 2, lorder, 256, 8, 256, 256, 8, 1, 1, 1, 3, 1, 8, 1, 0x100];
+        // header pages is the 15th word (offset 56).
+        for (n, word) in header.into_iter().enumerate() {
+            put(&mut file, n * 4, &word.to_be_bytes());
+        }
+        (0..32).for_each(|n| put(&mut file, 64 + n * 4, &0u32.to_be_bytes()));
+        let mut page = |number: usize, entries: &[(&str, &str)], next: Option<usize>| {
+            let page = &mut file[number * PAGE..(number + 1) * PAGE];
+            let mut end = PAGE;
+            let mut words = Vec::new();
+            for (key, value) in entries {
+                end -= key.len();
+                put(page, end, key.as_bytes());
+                words.push(end);
+                end -= value.len();
+                put(page, end, value.as_bytes());
+                words.push(end);
+            }
+            words.extend(next.into_iter().flat_map(|address| [address, 0]));
+            put(page, 0, &u16b(words.len()));
+            words.iter().enumerate().for_each(|(n, word)| put(page, 2 + n * 2, &u16b(*word)));
+        };
+        page(1, &[("a", "one")], None);
+        // Address: split point 1, page 1, which is page 1 + 1 + 1 = 3 of the file.
+        page(2, &[("bb", "two")], Some(1 << 11 | 1));
+        page(3, &[("c", "three")], None);
+        file
+    }
+
+    #[test]
+    fn btree_files() {
+        for big in [false, true] {
+            let file = btree(big, &[("alpha", "1"), ("beta", "zwei"), ("c", "")]);
+            assert_eq!(collect(&file).unwrap(), ["alpha=1", "beta=zwei", "c="]);
+        }
+    }
+
+    #[test]
+    fn hash_files() {
+        for lorder in [1234, 4321] {
+            assert_eq!(collect(&hash(lorder)).unwrap(), ["a=one", "bb=two", "c=three"], "{lorder}");
+        }
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        assert_eq!(collect(b"nothing of the kind, but long enough"), Err(BdbError::Format));
+        let file = btree(false, &[("alpha", "1")]);
+        let mut bad = file.clone();
+        put(&mut bad, 512 + 20, &0xfff0u16.to_le_bytes());
+        assert_eq!(collect(&bad), Err(BdbError::Damaged));
+        for at in 0..1024 {
+            for bit in 0..8 {
+                let mut bad = file.clone();
+                bad[at] ^= 1 << bit;
+                let _ = collect(&bad);
+            }
+        }
+    }
+}
