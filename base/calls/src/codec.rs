@@ -289,10 +289,21 @@ pub fn encode_diagnosis(d: &Diagnosis, out: &mut Vec<u8>) {
     if let Some(a) = &d.action {
         w.always(6, a.as_bytes());
     }
+    if let Some(a) = &d.address {
+        w.always(7, a.as_bytes());
+    }
+    for one in &d.more {
+        w.nested(8, |w| encode_diagnosis(&Diagnosis { more: Vec::new(), ..one.clone() }, w.0));
+    }
 }
 
 /// Decodes a diagnosis.
 pub fn decode_diagnosis(input: &[u8]) -> Result<Diagnosis, Malformed> {
+    decode_one_diagnosis(input, true)
+}
+
+/// `outer`: it may have others in it.
+fn decode_one_diagnosis(input: &[u8], outer: bool) -> Result<Diagnosis, Malformed> {
     let mut d = Diagnosis::default();
     let mut kind = String::new();
     fields(input, |tag, v| {
@@ -303,6 +314,8 @@ pub fn decode_diagnosis(input: &[u8]) -> Result<Diagnosis, Malformed> {
             4 => kind = text(v)?,
             5 => d.diagnostic = Some((std::mem::take(&mut kind), text(v)?)),
             6 => d.action = Some(text(v)?),
+            7 => d.address = Some(text(v)?),
+            8 if outer => d.more.push(decode_one_diagnosis(v, false)?),
             _ => {}
         }
         Ok(())

@@ -25,6 +25,15 @@ pub struct Delivery {
     pub targets: Vec<Target>,
     /// When the scheduler took the message up (delays: `b` ends here).
     pub activated: Timestamp,
+    /// The envelope sender of this delivery where it is not the message's: VERP, with one target.
+    pub verp_sender: Option<Arc<str>>,
+}
+
+impl Delivery {
+    /// The envelope sender.
+    pub fn sender(&self) -> &str {
+        self.verp_sender.as_deref().unwrap_or(&self.message.envelope.sender)
+    }
 }
 
 /// What became of one recipient. The agent has logged it (`to=<…>, relay=…, status=…`).
@@ -47,6 +56,21 @@ pub struct DeliveryReport {
     /// Set when the destination as a whole could not be reached: feeds the scheduler's dead-destination logic
     /// (`…_destination_concurrency_failed_cohort_limit`), with the reason for the recipients that wait.
     pub destination_down: Option<Box<Diagnosis>>,
+    /// For the report that `sendmail -v` and `-bv` ask for: every result, by envelope index.
+    pub traces: Vec<(u32, Diagnosis)>,
+}
+
+impl DeliveryReport {
+    /// All this is about `address`, a member of the target's alias.
+    pub fn of_member(&mut self, address: &str) {
+        let outcomes = self.outcomes.iter_mut().filter_map(|(_, o)| match o {
+            Outcome::Deferred(d) | Outcome::Failed(d) => Some(&mut **d),
+            Outcome::Sent(_) => None,
+        });
+        for d in outcomes.chain(self.traces.iter_mut().map(|(_, d)| d)) {
+            d.address.get_or_insert_with(|| address.to_owned());
+        }
+    }
 }
 
 /// A delivery agent: one master.cf transport.

@@ -15,11 +15,27 @@ pub struct Diagnosis {
     pub diagnostic: Option<(String, String)>,
     /// `Action:` other than the default of the kind of notice (`failed`, `delayed`).
     pub action: Option<String>,
+    /// The final address, when it is not the envelope recipient's own: a member of an alias.
+    pub address: Option<String>,
+    /// More of the same kind for the same envelope recipient: other members of its alias. These have no `more`.
+    pub more: Vec<Diagnosis>,
 }
 
 impl Diagnosis {
     /// A diagnosis of our own making: status and text.
     pub fn new(status: Status, reason: impl Into<String>) -> Self {
         Self { status, reason: reason.into(), ..Self::default() }
+    }
+
+    /// Adds another of the same kind.
+    pub fn join(&mut self, mut other: Self) {
+        let more = std::mem::take(&mut other.more);
+        self.more.push(other);
+        self.more.extend(more);
+    }
+
+    /// This one and those that were joined to it.
+    pub fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.more)
     }
 }

@@ -105,6 +105,18 @@ pub struct Recipient {
     pub id: u32,
 }
 
+/// Whether a message is to be delivered, and who is told how (sendmail(1) `-v`, `-bv`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Delivered.
+    #[default]
+    Deliver,
+    /// Delivered, and each attempt is reported to the sender.
+    Report,
+    /// Not delivered: what would become of it is reported to the sender.
+    Verify,
+}
+
 /// Everything known of a message besides its content. Immutable once queued; what happens later is a [`crate::Change`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Envelope {
@@ -140,4 +152,66 @@ pub struct Envelope {
     pub message_id: String,
     /// More named attributes (name, value), for milters, XFORWARD idents and filters that come later.
     pub attributes: Vec<(String, String)>,
+}
+
+impl Envelope {
+    /// A named attribute.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// By the attributes that pickup sets.
+    pub fn mode(&self) -> Mode {
+        let yes = |name| self.attribute(name) == Some("yes");
+        if yes("verify_only") {
+            Mode::Verify
+        } else if yes("report_delivery") {
+            Mode::Report
+        } else {
+            Mode::Deliver
+        }
+    }
+
+    /// The sender for one recipient with VERP (postconf(5) `default_verp_delimiters`): `owner+user=domain@origin`.
+    pub fn verp_sender(&self, recipient: &str) -> Option<String> {
+        let mut delimiters = self.verp.chars();
+        let (first, second) = (delimiters.next()?, delimiters.next()?);
+        let (local, domain) = self.sender.rsplit_once('@')?;
+        let mut out = format!("{local}{first}");
+        match recipient.rsplit_once('@') {
+            Some((user, host)) => out.extend([user, second.encode_utf8(&mut [0; 4]), host]),
+            None => out.push_str(recipient),
+        }
+        Some(format!("{out}@{domain}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verp_senders() {
+        let e = |sender: &str, verp: &str| Envelope {
+            sender: sender.into(),
+            verp: verp.into(),
+            ..Envelope::default()
+        };
+        let check = |s, v, to, want: Option<&str>| {
+            assert_eq!(e(s, v).verp_sender(to).as_deref(), want, "{s} {v} {to}")
+        };
+        check("list@a.b", "+=", "u1@c.d", Some("list+u1=c.d@a.b"));
+        check("list@a.b", "-=", "u1", Some("list-u1@a.b"));
+        check("list@a.b", "", "u1@c.d", None);
+        check("", "+=", "u1@c.d", None);
+    }
+
+    #[test]
+    fn modes() {
+        let with =
+            |name: &str| Envelope { attributes: vec![(name.into(), "yes".into())], ..Envelope::default() };
+        assert_eq!(with("x").mode(), Mode::Deliver);
+        assert_eq!(with("report_delivery").mode(), Mode::Report);
+        assert_eq!(with("verify_only").mode(), Mode::Verify);
+    }
 }

@@ -22,6 +22,7 @@ pub struct BounceConfig {
     pub(crate) failure: Template,
     pub(crate) delay: Template,
     pub(crate) success: Template,
+    pub(crate) verify: Template,
     cfg: Config,
 }
 
@@ -46,6 +47,7 @@ impl BounceConfig {
             failure: Template::failure(),
             delay: Template::delay(),
             success: Template::success(),
+            verify: Template::verify(),
             cfg: cfg.clone(),
         })
     }

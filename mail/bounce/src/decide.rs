@@ -1,10 +1,10 @@
 //! Who is told what: pure.
 //!
 //! A failure goes to the sender; the failure of a notice (null sender) to postmaster if `notify_classes` has 2bounce; the failure of that
-//! to nobody. `NOTIFY=` selects the recipients of the sender's notice (RFC 3461 4.1); postmaster's copies have all.
+//! to nobody. With VERP each failure is a letter of its own, to a sender that names the recipient. `NOTIFY=` selects the recipients of the sender's notice (RFC 3461 4.1); postmaster's copies have all.
 
 use crate::config::BounceConfig;
-use base_calls::{Diagnosis, Notice, NoticeKind, Notify, Ret};
+use base_calls::{Diagnosis, Mode, Notice, NoticeKind, Notify, Ret};
 use proto_dsn::Returned;
 
 /// A message to send.
@@ -20,6 +20,8 @@ pub(crate) struct Letter {
     pub to: String,
     /// What of the message comes back, before size limits.
     pub returned: Returned,
+    /// The report that `sendmail -v` or `-bv` asked for.
+    pub asked: bool,
     /// Recipients it is about.
     pub about: Vec<(u32, Diagnosis)>,
 }
@@ -45,19 +47,60 @@ pub(crate) struct Plan {
     pub letters: Vec<Letter>,
     /// A notice to postmaster could not be delivered: the end of the road.
     pub discarded: bool,
+    /// A success report that has nobody to go to: the message is itself a notice of this kind.
+    pub unsent: Option<&'static str>,
 }
 
 /// Decides.
 pub(crate) fn decide(config: &BounceConfig, notice: &Notice) -> Plan {
     let sender = &notice.message.envelope.sender;
     if sender.eq_ignore_ascii_case(&config.double_sender) {
-        return Plan { letters: Vec::new(), discarded: notice.kind == NoticeKind::Failed };
+        let discarded = notice.kind == NoticeKind::Failed;
+        let unsent = (notice.kind == NoticeKind::Success).then_some("double-bounce");
+        return Plan { letters: Vec::new(), discarded, unsent };
     }
-    let letters = match sender.is_empty() {
-        true => double_bounce(config, notice).into_iter().collect(),
-        false => to_sender(notice).into_iter().chain(copy(config, notice)).collect(),
+    if sender.is_empty() {
+        let unsent = (notice.kind == NoticeKind::Success).then_some("single-bounce");
+        return Plan {
+            letters: double_bounce(config, notice).into_iter().collect(),
+            discarded: false,
+            unsent,
+        };
+    }
+    let letters = match notice.kind {
+        NoticeKind::Failed if !notice.message.envelope.verp.is_empty() => {
+            one_by_one(notice).iter().flat_map(|n| letters(config, n)).collect()
+        }
+        _ => letters(config, notice),
     };
-    Plan { letters, discarded: false }
+    Plan { letters, ..Plan::default() }
+}
+
+fn letters(config: &BounceConfig, notice: &Notice) -> Vec<Letter> {
+    to_sender(notice).into_iter().chain(copy(config, notice)).collect()
+}
+
+/// A notice for each failed address.
+fn one_by_one(notice: &Notice) -> Vec<Notice> {
+    let each = notice.recipients.iter().flat_map(|(i, d)| d.each().map(move |d| (*i, d)));
+    each.map(|(i, d)| Notice {
+        recipients: vec![(i, Diagnosis { more: Vec::new(), ..d.clone() })],
+        ..notice.clone()
+    })
+    .collect()
+}
+
+/// The sender that is written to about these recipients.
+fn return_path(notice: &Notice, about: &[(u32, Diagnosis)]) -> String {
+    let envelope = &notice.message.envelope;
+    let verp = match about {
+        [(index, _)] => envelope
+            .recipients
+            .get(*index as usize)
+            .and_then(|r| envelope.verp_sender(if r.original.is_empty() { &r.address } else { &r.original })),
+        _ => None,
+    };
+    verp.unwrap_or_else(|| envelope.sender.clone())
 }
 
 fn to_sender(notice: &Notice) -> Option<Letter> {
@@ -67,19 +110,21 @@ fn to_sender(notice: &Notice) -> Option<Letter> {
         NoticeKind::Delayed => n.wants_delay(),
         NoticeKind::Success => n.success,
     };
-    let asked =
+    let asked = notice.kind == NoticeKind::Success && envelope.mode() != Mode::Deliver;
+    let wanted =
         |i: u32| envelope.recipients.get(i as usize).is_none_or(|r| !r.notify.never && wants(r.notify));
-    let about: Vec<_> = notice.recipients.iter().filter(|(i, _)| asked(*i)).cloned().collect();
+    let about: Vec<_> = notice.recipients.iter().filter(|(i, _)| asked || wanted(*i)).cloned().collect();
     // RFC 3461 4.3: RET=FULL is about failures; other notices return the header.
     let full = notice.kind == NoticeKind::Failed && envelope.ret != Some(Ret::Hdrs);
     let returned = if full { Returned::Full } else { Returned::Headers };
-    let to = envelope.sender.clone();
+    let to = return_path(notice, &about);
     (!about.is_empty()).then(|| Letter {
         kind: notice.kind,
         postmaster: false,
         sender: String::new(),
         to,
         returned,
+        asked,
         about,
     })
 }
@@ -103,7 +148,7 @@ fn copy(config: &BounceConfig, notice: &Notice) -> Option<Letter> {
 
 fn for_postmaster(config: &BounceConfig, notice: &Notice, to: &str, returned: Returned) -> Letter {
     let (sender, about) = (config.double_sender.clone(), notice.recipients.clone());
-    Letter { kind: notice.kind, postmaster: true, sender, to: to.to_owned(), returned, about }
+    Letter { kind: notice.kind, postmaster: true, sender, to: to.to_owned(), returned, asked: false, about }
 }
 
 #[cfg(test)]
@@ -158,6 +203,17 @@ mod tests {
             check("bounce", &notice(Success, "bob@x", Some(Ret::Full), &[success, unset])),
             [bob(headers, 1)]
         );
+        let (mut verp, success) = (notice(Failed, "bob@x", None, &[unset, unset]), success);
+        let envelope = &mut Arc::get_mut(&mut verp.message).unwrap().envelope;
+        envelope.verp = "+=".into();
+        verp.recipients[1].1.join(Diagnosis::default());
+        let each = || (false, "bob+x=y@x".to_owned(), full, 1);
+        assert_eq!(check("", &verp), [each(), each(), each()]);
+        let mut probe = notice(Success, "bob@x", None, &[unset]);
+        let attribute = ("verify_only".to_owned(), "yes".to_owned());
+        Arc::get_mut(&mut probe.message).unwrap().envelope.attributes.push(attribute);
+        assert_eq!(check("", &probe), [bob(headers, 1)]);
+        assert_eq!(check("", &notice(Success, "", None, &[success])), []);
         assert_eq!(check("2bounce", &notice(Failed, "double-bounce@m.example", None, &[unset])), []);
     }
 }

@@ -35,6 +35,11 @@ impl Bounce {
             let id = notice.message.id;
             self.log.warning(&self.source, format!("{id}: undeliverable postmaster notification discarded"));
         }
+        if let Some(kind) = plan.unsent {
+            let id = notice.message.id;
+            let text = format!("{id}: not sending trace/success notification for {kind} message");
+            self.log.info(&self.source, text);
+        }
         let mut first = None;
         for letter in &plan.letters {
             let id = write::send(&self.config, &*self.submit, notice, letter).await?;

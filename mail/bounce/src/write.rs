@@ -2,8 +2,8 @@
 
 use crate::{config::BounceConfig, decide::Letter};
 use base_calls::{
-    BodyType, Content, Envelope, Notice, NoticeKind, Origin, QueueId, Recipient, Submission, Submit,
-    SubmitError, SubmitOptions, Timestamp,
+    BodyType, Content, Diagnosis, Envelope, Notice, NoticeKind, Origin, QueueId, Recipient, Submission,
+    Submit, SubmitError, SubmitOptions, Timestamp,
 };
 use proto_address::external;
 use proto_dsn::{Report, ReportRecipient, Returned, Status, Template};
@@ -88,6 +88,7 @@ fn template<'a>(config: &'a BounceConfig, letter: &Letter) -> &'a Template {
     match letter.kind {
         NoticeKind::Failed => &config.failure,
         NoticeKind::Delayed => &config.delay,
+        NoticeKind::Success if letter.asked => &config.verify,
         NoticeKind::Success => &config.success,
     }
 }
@@ -156,6 +157,11 @@ fn report(config: &BounceConfig, notice: &Notice, letter: &Letter, own: QueueId,
     }
 }
 
+/// Who this is about: a member of an alias, or the recipient itself.
+fn final_address<'a>(r: &'a Recipient, d: &'a Diagnosis) -> &'a str {
+    d.address.as_deref().unwrap_or(&r.address)
+}
+
 fn recipients(config: &BounceConfig, notice: &Notice, letter: &Letter) -> Vec<ReportRecipient> {
     let envelope = &notice.message.envelope;
     let retry_until =
@@ -167,12 +173,12 @@ fn recipients(config: &BounceConfig, notice: &Notice, letter: &Letter) -> Vec<Re
     };
     let known = letter.about.iter().filter_map(|(i, d)| Some((envelope.recipients.get(*i as usize)?, d)));
     known
+        .flat_map(|(r, d)| d.each().map(move |d| (r, d)))
         .map(|(r, d)| ReportRecipient {
-            address: external(&r.address).into_owned(),
-            expanded_from: if r.original == r.address {
-                String::new()
-            } else {
-                external(&r.original).into_owned()
+            address: external(final_address(r, d)).into_owned(),
+            expanded_from: match r.original.as_str() {
+                original if original == final_address(r, d) => String::new(),
+                original => external(original).into_owned(),
             },
             original: match r.orcpt.as_str() {
                 "" if r.original.is_empty() => String::new(),

@@ -69,8 +69,8 @@ pub(crate) async fn prepare(
     }
     r.address = mapper.route.rewrite(RewriteContext::Local, &r.address);
     if r.orcpt.is_empty() {
-        let kind = if r.address.is_ascii() { "rfc822" } else { "utf-8" };
-        r.orcpt = format!("{kind};{}", proto_address::external(&r.address));
+        // Debian's Postfix says rfc822 here also for an address beyond ASCII.
+        r.orcpt = format!("rfc822;{}", proto_address::external(&r.address));
     }
     if map_addresses {
         let mapped = mapper.canonical(std::mem::take(&mut r.address), Place::EnvelopeRecipient).await;

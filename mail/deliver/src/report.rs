@@ -1,9 +1,10 @@
 //! What became of each recipient: the log line and the outcome for the scheduler, in one place.
 //!
 //! Every agent reports through a [`Reporter`]; a recipient it says nothing of counts as deferred. With `soft_bounce` a
-//! permanent failure is logged as SOFTBOUNCE and deferred (postconf(5)).
+//! permanent failure is logged as SOFTBOUNCE and deferred (postconf(5)). For `sendmail -v` and `-bv` every result is traced;
+//! with `-bv` nothing is delivered, and whatever the agent found out is the end of it (`deliverable`, `undeliverable`).
 
-use base_calls::{Delivery, DeliveryReport, Diagnosis, Notify, Outcome, Recipient, Target, Timestamp};
+use base_calls::{Delivery, DeliveryReport, Diagnosis, Mode, Notify, Outcome, Recipient, Target, Timestamp};
 use base_conf::{Config, Error, Service};
 use base_log::{
     Log, Source,
@@ -60,6 +61,8 @@ pub(crate) struct Reporter<'a> {
     pub source: Source,
     pub delivery: &'a Delivery,
     pub started: Timestamp,
+    /// Deliver, report, or only verify.
+    pub mode: Mode,
     report: DeliveryReport,
 }
 
@@ -71,6 +74,7 @@ impl<'a> Reporter<'a> {
             identity,
             delivery,
             started: Timestamp::now(),
+            mode: delivery.message.envelope.mode(),
             report: DeliveryReport::default(),
         }
     }
@@ -95,6 +99,11 @@ impl<'a> Reporter<'a> {
         text: &str,
         notice: impl FnOnce() -> Option<Diagnosis>,
     ) {
+        if self.mode != Mode::Deliver {
+            let d = Diagnosis { status, reason: text.to_owned(), ..notice().unwrap_or_default() };
+            self.log_sent(target, &target.address, origin, d);
+            return self.report.outcomes.push((target.index, Outcome::Sent(None)));
+        }
         self.line(target, &target.address, origin, status, DeliveryStatus::Sent, text);
         let wanted = self.notify(target).success;
         let notice = if wanted { notice().map(Box::new) } else { None };
@@ -108,7 +117,25 @@ impl<'a> Reporter<'a> {
     }
 
     /// Logs a failure of `address`, and makes the outcome without reporting it.
-    pub fn log_failure(&self, target: &Target, address: &str, origin: &Origin, mut d: Diagnosis) -> Outcome {
+    pub fn log_failure(
+        &mut self,
+        target: &Target,
+        address: &str,
+        origin: &Origin,
+        mut d: Diagnosis,
+    ) -> Outcome {
+        if address != target.address {
+            d.address = Some(address.to_owned());
+        }
+        if self.mode == Mode::Verify {
+            self.line(target, address, origin, d.status, DeliveryStatus::Undeliverable, &d.reason);
+            self.trace(target, origin, "undeliverable", d);
+            return Outcome::Sent(None);
+        }
+        if self.mode == Mode::Report {
+            let failed = d.status.class() == 5 && !self.identity.soft_bounce;
+            self.trace(target, origin, if failed { "failed" } else { "delayed" }, d.clone());
+        }
         if d.status.class() != 5 {
             self.line(target, address, origin, d.status, DeliveryStatus::Deferred, &d.reason);
             return Outcome::Deferred(Box::new(d));
@@ -122,9 +149,30 @@ impl<'a> Reporter<'a> {
         Outcome::Failed(Box::new(d))
     }
 
-    /// Logs a delivery of `address`, which stands for the target.
-    pub fn log_sent(&self, target: &Target, address: &str, origin: &Origin, status: Status, text: &str) {
-        self.line(target, address, origin, status, DeliveryStatus::Sent, text);
+    /// Logs a delivery of `address`, which stands for the target: status, text, and what a report calls the action.
+    pub fn log_sent(&mut self, target: &Target, address: &str, origin: &Origin, mut d: Diagnosis) {
+        let word = if self.mode == Mode::Verify { DeliveryStatus::Deliverable } else { DeliveryStatus::Sent };
+        self.line(target, address, origin, d.status, word, &d.reason);
+        if self.mode == Mode::Deliver {
+            return;
+        }
+        if address != target.address {
+            d.address = Some(address.to_owned());
+        }
+        let action = match (self.mode, d.action.take()) {
+            (Mode::Verify, _) => "deliverable".to_owned(),
+            (_, given) => given.unwrap_or_else(|| "delivered".to_owned()),
+        };
+        self.trace(target, origin, &action, d);
+    }
+
+    /// A line for the report of `sendmail -v` and `-bv`.
+    fn trace(&mut self, target: &Target, origin: &Origin, action: &str, mut d: Diagnosis) {
+        if &*origin.relay != "none" {
+            d.reason = format!("delivery via {}: {}", origin.relay, d.reason);
+        }
+        d.action = Some(action.to_owned());
+        self.report.traces.push((target.index, d));
     }
 
     /// Reports an outcome that was logged.
@@ -140,6 +188,12 @@ impl<'a> Reporter<'a> {
     /// Adds what another agent reported.
     pub fn merge(&mut self, report: DeliveryReport) {
         self.report.outcomes.extend(report.outcomes);
+        self.report.traces.extend(report.traces);
+    }
+
+    /// Adds what another agent traced.
+    pub fn traces(&mut self, traces: Vec<(u32, Diagnosis)>) {
+        self.report.traces.extend(traces);
     }
 
     /// The end of the delivery.

@@ -27,7 +27,7 @@ impl Route for Nothing {
         Box::pin(async { Err(RouteError { status: Status::new(4, 3, 0), text: "no route".into() }) })
     }
 
-    fn unlisted<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Option<base_calls::AddressClass>, RouteError>> {
+    fn unlisted<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Option<base_calls::Unlisted>, RouteError>> {
         Box::pin(async { Ok(None) })
     }
 }
@@ -95,6 +95,7 @@ pub(crate) fn delivery_of(nexthop: &str, to: &[&str], content: &str) -> Delivery
     let message = Queued { id: id(), envelope, content, accepted: Timestamp::now() };
     let targets = to.iter().zip(0..).map(|(a, index)| Target { index, address: (*a).into() }).collect();
     Delivery {
+        verp_sender: None,
         message: Arc::new(message),
         transport: "t".into(),
         nexthop: nexthop.into(),

@@ -3,6 +3,7 @@
 use crate::job::Job;
 use base_calls::courier::{Forward, Verdict};
 use base_sys::privilege::Identity;
+use proto_dsn::Status;
 use std::path::PathBuf;
 
 /// One step of a target.
@@ -26,6 +27,8 @@ pub enum Step {
 pub struct Work {
     /// The final address, for the log line.
     pub address: String,
+    /// What `sendmail -bv` says instead: `delivers to mailbox`.
+    pub preview: String,
     /// Who.
     pub who: Identity,
     /// A mailbox that only root can make, in a folder that the user may not write to: made, empty and theirs, first.
@@ -50,6 +53,19 @@ pub struct Plan {
     pub targets: Vec<TargetPlan>,
     /// Lines for the log, after `warning: `.
     pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Nothing is done; what would be done is said (`sendmail -bv`).
+    pub fn preview(mut self) -> Self {
+        for step in self.targets.iter_mut().flat_map(|t| &mut t.steps) {
+            if let Step::Do(work) = step {
+                let verdict = Verdict::Sent(Status::new(2, 0, 0), std::mem::take(&mut work.preview));
+                *step = Step::Say { address: std::mem::take(&mut work.address), verdict };
+            }
+        }
+        self
+    }
 }
 
 impl TargetPlan {

@@ -187,12 +187,18 @@ impl Inner {
         let Some(agent) = parts.agents.agent(&transport) else {
             return self.no_agent(&parts, attempt, transport, nexthop, targets, ticket).await;
         };
+        let envelope = &attempt.message.envelope;
+        let verp_sender = match &targets[..] {
+            [target] if !envelope.verp.is_empty() => envelope.verp_sender(&target.address).map(Arc::from),
+            _ => None,
+        };
         let delivery = Delivery {
             message: attempt.message.clone(),
             transport,
             nexthop,
             targets,
             activated: attempt.activated,
+            verp_sender,
         };
         let mut running = Running { inner: self.clone(), job: Some((attempt, indexes, ticket)) };
         let report = agent.deliver(delivery).await;

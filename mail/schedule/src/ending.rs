@@ -61,7 +61,7 @@ impl Inner {
         let message = &attempt.message;
         let verdict = {
             let mut ledger = attempt.ledger();
-            if ledger.is_finished() {
+            if ledger.is_silent() {
                 return;
             }
             ledger.verdict(Timestamp::now(), &message.envelope, &parts.config)
@@ -75,6 +75,7 @@ impl Inner {
         if self.notify(&parts, message, NoticeKind::Success, &verdict.delivered).await {
             attempt.ledger().noticed(&verdict.delivered);
         }
+        self.notify(&parts, message, NoticeKind::Success, &verdict.traced).await;
         if self.notify(&parts, message, NoticeKind::Delayed, &verdict.delayed).await {
             attempt.ledger().warned();
         }

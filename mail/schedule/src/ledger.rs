@@ -18,6 +18,8 @@ pub struct Ledger {
     open: usize,
     /// Changes that the spool does not know yet.
     unsaved: Vec<Change>,
+    /// Results for the report of `sendmail -v` and `-bv`. Not saved: after a crash they are missing from the report.
+    traces: Vec<(u32, Diagnosis)>,
 }
 
 /// What to do at the end of an attempt.
@@ -29,6 +31,8 @@ pub struct Verdict {
     pub failed: Vec<(u32, Diagnosis)>,
     /// Recipients of the success report.
     pub delivered: Vec<(u32, Diagnosis)>,
+    /// What the report of `sendmail -v` and `-bv` says.
+    pub traced: Vec<(u32, Diagnosis)>,
     /// Recipients of the delay warning.
     pub delayed: Vec<(u32, Diagnosis)>,
 }
@@ -36,14 +40,14 @@ pub struct Verdict {
 impl Verdict {
     /// No notice is due.
     pub fn is_quiet(&self) -> bool {
-        self.failed.is_empty() && self.delivered.is_empty() && self.delayed.is_empty()
+        [&self.failed, &self.delivered, &self.traced, &self.delayed].iter().all(|list| list.is_empty())
     }
 }
 
 impl Ledger {
     /// Continues from `progress`.
     pub fn new(progress: Progress) -> Self {
-        Self { progress, open: 0, unsaved: Vec::new() }
+        Self { progress, open: 0, unsaved: Vec::new(), traces: Vec::new() }
     }
 
     /// The recipients to deliver to in this attempt, by index. They count as open from now on.
@@ -68,6 +72,7 @@ impl Ledger {
                 self.record(index, outcome, config);
             }
         }
+        self.traces.extend(report.traces);
         self.close(targets.len())
     }
 
@@ -111,7 +116,7 @@ impl Ledger {
         let lifetime = if envelope.sender.is_empty() { config.bounce_lifetime } else { config.lifetime };
         let forced = self.progress.expired.is_some();
         let waiting = self.waiting();
-        let mut verdict = Verdict::default();
+        let mut verdict = Verdict { traced: std::mem::take(&mut self.traces), ..Verdict::default() };
         if !waiting.is_empty() && (forced || age >= lifetime) {
             verdict.expired = Some(forced);
             for (index, why) in waiting {
@@ -158,6 +163,11 @@ impl Ledger {
     /// Whether nothing is left to do for the message.
     pub fn is_finished(&self) -> bool {
         self.progress.is_finished()
+    }
+
+    /// Whether nothing is left to do and to tell.
+    pub fn is_silent(&self) -> bool {
+        self.traces.is_empty() && self.is_finished()
     }
 
     /// No attempt before the returned time.
@@ -208,7 +218,8 @@ mod tests {
         let e = envelope(outcomes.len(), sender);
         let mut l = Ledger::new(Progress::new(outcomes.len()));
         let pending = l.take_pending(&e);
-        let report = DeliveryReport { outcomes: (0u32..).zip(outcomes).collect(), destination_down: None };
+        let report =
+            DeliveryReport { outcomes: (0u32..).zip(outcomes).collect(), ..DeliveryReport::default() };
         assert!(l.report(&pending, report, c));
         (l, e)
     }
@@ -230,6 +241,24 @@ mod tests {
     }
 
     #[test]
+    fn traces_are_told_of_finished_messages() {
+        let c = config("");
+        let e = envelope(1, "a@b");
+        let mut l = Ledger::new(Progress::new(1));
+        let pending = l.take_pending(&e);
+        let traces = vec![(0, *why())];
+        let report = DeliveryReport {
+            outcomes: vec![(0, Outcome::Sent(None))],
+            traces: traces.clone(),
+            destination_down: None,
+        };
+        assert!(l.report(&pending, report, &c));
+        assert!(l.is_finished() && !l.is_silent());
+        assert_eq!(l.verdict(at(1), &e, &c), Verdict { traced: traces, ..Verdict::default() });
+        assert!(l.is_silent());
+    }
+
+    #[test]
     fn missing_outcomes_wait() {
         let c = config("");
         let e = envelope(2, "a@b");
@@ -237,7 +266,7 @@ mod tests {
         let pending = l.take_pending(&e);
         let report = DeliveryReport {
             outcomes: vec![(0, Outcome::Sent(None)), (7, Outcome::Sent(None))],
-            destination_down: None,
+            ..DeliveryReport::default()
         };
         assert!(l.report(&pending, report, &c));
         assert!(l.verdict(at(1), &e, &c).is_quiet());
@@ -311,7 +340,7 @@ mod tests {
         let pending = l.take_pending(&e);
         l.report(
             &pending,
-            DeliveryReport { outcomes: vec![(0, Outcome::Sent(None))], destination_down: None },
+            DeliveryReport { outcomes: vec![(0, Outcome::Sent(None))], ..DeliveryReport::default() },
             &c,
         );
         assert_eq!(l.verdict(at(0), &e, &c).delivered.len(), 1);

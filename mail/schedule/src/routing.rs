@@ -63,11 +63,14 @@ impl Inner {
     ) -> Vec<Batch<Arc<Attempt>>> {
         let mut batches: Vec<Batch<Arc<Attempt>>> = Vec::with_capacity(1);
         let mut known: HashMap<(Arc<str>, Arc<str>), usize> = HashMap::new();
+        // VERP: each recipient has a sender of its own.
+        let alone = !attempt.message.envelope.verp.is_empty();
         for index in pending {
             match self.plan_one(parts, attempt, index, expired).await {
                 Some(Plan::Deliver { transport, nexthop, target }) => {
                     let same = |b: &Batch<_>| b.transport == transport && b.nexthop == nexthop;
                     let at = match batches.last().is_some_and(same) {
+                        _ if alone => batches.len(),
                         true => batches.len() - 1,
                         false => *known.entry((transport.clone(), nexthop.clone())).or_insert(batches.len()),
                     };
@@ -110,8 +113,10 @@ impl Inner {
     fn swallow(&self, parts: &Parts, attempt: &Attempt, target: Target) {
         let reason = "undeliverable postmaster notification discarded";
         self.log_own(attempt, &target, Status::new(2, 0, 0), DeliveryStatus::Sent, reason);
-        let report =
-            DeliveryReport { outcomes: vec![(target.index, Outcome::Sent(None))], destination_down: None };
+        let report = DeliveryReport {
+            outcomes: vec![(target.index, Outcome::Sent(None))],
+            ..DeliveryReport::default()
+        };
         attempt.ledger().report(&[target.index], report, &parts.config);
     }
 
@@ -176,6 +181,6 @@ impl Inner {
             let why = Box::new(Diagnosis::new(status, reason));
             (t.index, if retry { Outcome::Deferred(why) } else { Outcome::Failed(why) })
         };
-        DeliveryReport { outcomes: targets.iter().map(outcome).collect(), destination_down: None }
+        DeliveryReport { outcomes: targets.iter().map(outcome).collect(), ..DeliveryReport::default() }
     }
 }

@@ -206,7 +206,7 @@ fn address_type(address: &str, utf8: bool) -> &'static str {
 /// Appends `text` in lines of at most [`LINE`] characters, broken at blanks; later lines are indented.
 fn fold(text: &str, out: &mut String) {
     let mut column = 0;
-    for (i, word) in text.split([' ', '\n', '\r']).enumerate() {
+    for (i, word) in text.trim_end().split([' ', '\n', '\r']).enumerate() {
         let width = word.chars().count();
         if i > 0 {
             if column + 1 + width > LINE {
@@ -243,6 +243,7 @@ mod tests {
             "Diagnostic-Code: X-Postfix; connect to dead.example[198.51.100.77]:25:\n    Connection refused\n"
         );
         assert_eq!(folded("short"), "short\n");
+        assert_eq!(folded("blanks at the end "), "blanks at the end\n");
         let long = "x".repeat(200);
         assert_eq!(folded(&format!("a {long} b")), format!("a\n    {long}\n    b\n"));
     }

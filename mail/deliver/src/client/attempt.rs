@@ -15,7 +15,7 @@ use crate::{
     Deps, Transports,
     report::{Identity, Origin, Reporter},
 };
-use base_calls::{Content, Deliver, Delivery, DeliveryReport, Diagnosis, Fut, Target, Timestamp};
+use base_calls::{Content, Deliver, Delivery, DeliveryReport, Diagnosis, Fut, Mode, Target, Timestamp};
 use base_conf::{Config, Error, Service};
 use base_dns::Resolver;
 use proto_address::{external, split_domain};
@@ -214,9 +214,12 @@ impl Client {
         let keep = self.wanted_later(delivery).await && session.may_continue(&self.cfg);
         let lmtp = self.cfg.dialect == Dialect::Lmtp;
         let features = session.features.clone();
-        let mail = transfer::mail_params(envelope, work.utf8);
+        let mail = transfer::mail_params(delivery, work.utf8);
         let rcpts = work.left.iter().map(|t| transfer::rcpt_params(t, work.reporter.recipient(t))).collect();
         let mut t = Transaction::new(&features, lmtp, self.cfg.quote, mail, rcpts);
+        if work.reporter.mode == Mode::Verify {
+            t = t.probe();
+        }
         let content = &delivery.message.content;
         let end = transfer::run(&mut session, &self.cfg, &mut t, content, keep, work.reporter).await;
         if reused && is_stale(&t, &end) {
@@ -295,8 +298,8 @@ impl Work<'_, '_> {
         for (i, target) in std::mem::take(&mut self.left).into_iter().enumerate() {
             let why = match t.result(i) {
                 Some(Ok(reply)) => {
-                    let notice =
-                        || if t.passes_dsn() { None } else { Some(texts::relayed(peer, reply, action)) };
+                    let passed = t.passes_dsn() && self.reporter.mode == Mode::Deliver;
+                    let notice = || if passed { None } else { Some(texts::relayed(peer, reply, action)) };
                     self.reporter.sent(target, origin, reply.success_status(), &reply.text, notice);
                     continue;
                 }
@@ -356,7 +359,7 @@ fn is_stale(t: &Transaction<'_>, end: &Result<(), (Stage, super::session::Broken
 fn needs_utf8(delivery: &Delivery) -> bool {
     let envelope = &delivery.message.envelope;
     envelope.smtputf8
-        && (!envelope.sender.is_ascii()
+        && (!delivery.sender().is_ascii()
             || delivery.targets.iter().any(|t| !t.address.is_ascii())
             || header_is_utf8(&delivery.message.content))
 }

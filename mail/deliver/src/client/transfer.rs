@@ -5,7 +5,7 @@ use super::{
     session::{Broken, Session},
 };
 use crate::report::Reporter;
-use base_calls::{BodyType, Content, Envelope, Recipient, Ret, Target};
+use base_calls::{BodyType, Content, Delivery, Recipient, Ret, Target};
 use proto_smtp::{
     Keyword,
     client::{BodyWriter, MailParams, RcptParams, Stage, Transaction, Waiting},
@@ -15,9 +15,10 @@ use proto_smtp::{
 const CHUNK: usize = 64 * 1024;
 
 /// The MAIL parameters of a message.
-pub(crate) fn mail_params(envelope: &Envelope, smtputf8: bool) -> MailParams<'_> {
+pub(crate) fn mail_params(delivery: &Delivery, smtputf8: bool) -> MailParams<'_> {
+    let envelope = &delivery.message.envelope;
     MailParams {
-        sender: &envelope.sender,
+        sender: delivery.sender(),
         size: envelope.size,
         eight_bit: envelope.body == BodyType::EightBitMime,
         smtputf8,

@@ -4,7 +4,7 @@
 //! DSN parameters go along, without SUCCESS when the expansion itself is reported (RFC 3461 5.2.7.3).
 
 use base_calls::{
-    Content, Envelope, Notify, Origin, QueueId, Queued, Recipient, Submit, SubmitError, SubmitOptions,
+    Content, Delivery, Envelope, Notify, Origin, QueueId, Recipient, Submit, SubmitError, SubmitOptions,
     Timestamp, courier::Forward,
 };
 use base_conf::{Config, Error};
@@ -26,14 +26,15 @@ impl Forwarder {
         Ok(Self { submit, myhostname: cfg.str("myhostname")?, mail_name: cfg.str("mail_name")? })
     }
 
-    /// Submits `message` to the members in `forward`; `alias` is the recipient that was expanded.
+    /// Submits the message of `delivery` to the members in `forward`; `alias` is the recipient that was expanded.
     pub async fn submit(
         &self,
-        message: &Queued,
+        delivery: &Delivery,
         alias: &Recipient,
         forward: &Forward,
     ) -> Result<QueueId, SubmitError> {
-        let owned = forward.sender != message.envelope.sender;
+        let message = &delivery.message;
+        let owned = forward.sender != delivery.sender();
         let now = Timestamp::now();
         let mut submission =
             self.submit.open(envelope(&message.envelope, forward, owned, now), SubmitOptions::INTERNAL)?;

@@ -15,12 +15,13 @@ use crate::{
     report::{Identity, Origin, Reporter},
 };
 use base_calls::{
-    Deliver, Delivery, DeliveryReport, Diagnosis, Envelope, Fut, Outcome, Submit, Target,
+    Deliver, Delivery, DeliveryReport, Diagnosis, Envelope, Fut, Mode, Outcome, Submit, Target,
     courier::{ContentPlace, CourierAnswer, CourierRequest, Deposit, Forward, TargetAnswer, Verdict},
 };
 use base_conf::{Config, Error, Service};
 use forward::Forwarder;
 use link::Link;
+use proto_address::external;
 use proto_dsn::Status;
 use std::{sync::Arc, time::Duration};
 
@@ -81,7 +82,11 @@ impl Courier {
             service: self.service.clone(),
             nexthop: delivery.nexthop.to_string(),
             queue_id: message.id.to_string(),
-            envelope: Envelope { recipients, ..without_recipients(&message.envelope) },
+            envelope: Envelope {
+                recipients,
+                sender: delivery.sender().to_owned(),
+                ..without_recipients(&message.envelope)
+            },
             targets: delivery.targets.clone(),
             content: ContentPlace::Inline { len: message.content.len() },
         })
@@ -137,7 +142,7 @@ impl Courier {
         expanded: bool,
         worst: &Worst,
     ) -> Option<Diagnosis> {
-        if !reporter.notify(target).success {
+        if !reporter.notify(target).success || reporter.mode != Mode::Deliver {
             return None;
         }
         let (status, text) = worst.sent.clone()?;
@@ -152,7 +157,7 @@ impl Courier {
 
     async fn deposit(
         &self,
-        reporter: &Reporter<'_>,
+        reporter: &mut Reporter<'_>,
         target: &Target,
         origin: &Origin,
         deposit: Deposit,
@@ -160,7 +165,9 @@ impl Courier {
     ) {
         match deposit.verdict {
             Verdict::Sent(status, text) => {
-                reporter.log_sent(target, &deposit.address, origin, status, &text);
+                let d =
+                    Diagnosis { action: Some(self.action.into()), ..Diagnosis::new(status, text.clone()) };
+                reporter.log_sent(target, &deposit.address, origin, d);
                 worst.sent = Some((status, text));
             }
             Verdict::Deferred(d) | Verdict::Failed(d) => {
@@ -174,17 +181,25 @@ impl Courier {
 
     async fn forward(
         &self,
-        reporter: &Reporter<'_>,
+        reporter: &mut Reporter<'_>,
         target: &Target,
         origin: &Origin,
         forward: &Forward,
         worst: &mut Worst,
     ) {
         let recipient = reporter.recipient(target).cloned().unwrap_or_default();
-        match self.forwarder.submit(&reporter.delivery.message, &recipient, forward).await {
+        if reporter.mode == Mode::Verify {
+            for member in &forward.recipients {
+                let d = Diagnosis::new(Status::new(2, 0, 0), format!("forwards to {member}"));
+                reporter.log_sent(target, member, origin, d);
+            }
+            return worst.add(Outcome::Sent(None));
+        }
+        match self.forwarder.submit(reporter.delivery, &recipient, forward).await {
             Ok(id) => {
                 let text = format!("forwarded as {id}");
-                reporter.log_sent(target, &forward.address, origin, Status::new(2, 0, 0), &text);
+                let d = Diagnosis::new(Status::new(2, 0, 0), text.clone());
+                reporter.log_sent(target, &forward.address, origin, d);
                 worst.sent = Some((Status::new(2, 0, 0), text));
             }
             Err(e) => {
@@ -204,7 +219,7 @@ impl Courier {
     /// Another transport delivers to `address`.
     async fn other_agent(
         &self,
-        reporter: &Reporter<'_>,
+        reporter: &mut Reporter<'_>,
         target: &Target,
         address: &str,
         to: &str,
@@ -224,7 +239,12 @@ impl Courier {
             targets: vec![Target { index: target.index, address: address.to_owned() }],
             ..reporter.delivery.clone()
         };
-        let report = agent.deliver(other).await;
+        reporter.info(&format!("passing <{}> to transport={transport}", external(address)));
+        let mut report = agent.deliver(other).await;
+        if address != target.address {
+            report.of_member(address);
+        }
+        reporter.traces(report.traces);
         let found = report.outcomes.into_iter().find(|(i, _)| *i == target.index);
         found.map_or_else(|| Outcome::Deferred(Box::default()), |(_, outcome)| outcome)
     }
@@ -261,19 +281,22 @@ fn is_final(args: &[String]) -> bool {
 #[derive(Default)]
 struct Worst {
     sent: Option<(Status, String)>,
-    failed: Option<Outcome>,
-    deferred: Option<Outcome>,
+    failed: Option<Box<Diagnosis>>,
+    deferred: Option<Box<Diagnosis>>,
+}
+
+fn join(all: &mut Option<Box<Diagnosis>>, one: Box<Diagnosis>) {
+    match all {
+        Some(first) => first.join(*one),
+        None => *all = Some(one),
+    }
 }
 
 impl Worst {
     fn add(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Deferred(_) => {
-                self.deferred.get_or_insert(outcome);
-            }
-            Outcome::Failed(_) => {
-                self.failed.get_or_insert(outcome);
-            }
+            Outcome::Deferred(d) => join(&mut self.deferred, d),
+            Outcome::Failed(d) => join(&mut self.failed, d),
             Outcome::Sent(_) => {
                 self.sent.get_or_insert((Status::new(2, 0, 0), String::new()));
             }
@@ -281,7 +304,11 @@ impl Worst {
     }
 
     fn outcome(self, notice: Option<Diagnosis>) -> Outcome {
-        self.deferred.or(self.failed).unwrap_or_else(|| Outcome::Sent(notice.map(Box::new)))
+        match (self.deferred, self.failed) {
+            (Some(d), _) => Outcome::Deferred(d),
+            (None, Some(d)) => Outcome::Failed(d),
+            (None, None) => Outcome::Sent(notice.map(Box::new)),
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 use super::{
     Agent, AgentKind, World,
     aliases::{Member, members},
-    mailbox::{MailboxConfig, SpoolFolder},
+    mailbox::{MailboxConfig, SpoolFolder, preview},
 };
 use crate::{
     plan::{Plan, Step, TargetPlan, Work},
@@ -364,6 +364,7 @@ impl Local {
             folder == SpoolFolder::Closed && user.uid != 0 && privilege::is_root() && !path.ends_with('/');
         Step::Do(Box::new(Work {
             address: address.to_owned(),
+            preview: preview(&path),
             who: Identity { uid: user.uid, gid: user.gid, groups },
             make_first: closed.then(|| path.into()),
             job,

@@ -80,6 +80,11 @@ impl MailboxConfig {
     }
 }
 
+/// What `sendmail -bv` says of a path.
+pub fn preview(path: &str) -> String {
+    format!("delivers to {}", if path.ends_with('/') { "maildir" } else { "mailbox" })
+}
+
 /// A folder of mailboxes that belongs to somebody else, as its owner set it up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpoolFolder {

@@ -9,7 +9,7 @@ pub mod virtual_mailbox;
 
 use crate::plan::{Plan, TargetPlan};
 use crate::status::configuration_error;
-use base_calls::{Content, courier::CourierRequest};
+use base_calls::{Content, Mode, courier::CourierRequest};
 use base_conf::{Config, Error, MasterCf, Service, ServiceKind};
 use base_tables::Tables;
 use std::{collections::HashMap, sync::Arc};
@@ -75,6 +75,9 @@ impl Agents {
     /// What a request comes to.
     pub fn plan(&self, request: &CourierRequest, content: &Content) -> Plan {
         match self.by_service.get(&request.service) {
+            Some((_, Made::Agent(agent))) if request.envelope.mode() == Mode::Verify => {
+                agent.plan(request, content).preview()
+            }
             Some((_, Made::Agent(agent))) => agent.plan(request, content),
             Some((_, Made::Broken(reason))) => refused(request, reason.clone()),
             None => {

@@ -240,6 +240,7 @@ impl Pipe {
         };
         let work = Work {
             address: first.map(|t| t.address.clone()).unwrap_or_default(),
+            preview: format!("delivers to command: {}", command.name),
             who: self.who.clone(),
             make_first: None,
             job: Job { copying, action: Action::Command(command) },

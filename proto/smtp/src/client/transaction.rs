@@ -61,6 +61,8 @@ pub struct Transaction<'a> {
     dsn: bool,
     lmtp: bool,
     quote: bool,
+    /// Only asks whether recipients are accepted: RSET instead of DATA.
+    probe: bool,
     features: &'a Features,
     /// The command whose reply comes next: 0 MAIL, 1.. RCPT, then DATA, then the dot.
     next_reply: usize,
@@ -89,6 +91,7 @@ impl<'a> Transaction<'a> {
             dsn: features.has(Keyword::Dsn),
             lmtp,
             quote,
+            probe: false,
             features,
             next_reply: 0,
             written: 0,
@@ -96,6 +99,11 @@ impl<'a> Transaction<'a> {
             dots: std::collections::VecDeque::new(),
             waiting: Waiting::Reply(Stage::Mail),
         }
+    }
+
+    /// Ends before DATA; the reply to RCPT is the result.
+    pub fn probe(self) -> Self {
+        Self { probe: true, ..self }
     }
 
     /// What to do next.
@@ -115,7 +123,7 @@ impl<'a> Transaction<'a> {
 
     /// Appends the commands that may be sent now.
     pub fn commands(&mut self, out: &mut Vec<u8>) {
-        let last = self.rcpts.len() + 1;
+        let last = self.rcpts.len() + usize::from(!self.probe);
         let upto = if self.pipelining { last } else { self.next_reply };
         while self.written <= upto.min(last) {
             self.command(self.written, out);
@@ -155,10 +163,11 @@ impl<'a> Transaction<'a> {
 
     fn rcpt_reply(&mut self, reply: Arc<ServerReply>) {
         let at = self.next_reply - 1;
-        if reply.class() != 2
-            && let Some(s) = self.states.get_mut(at).filter(|s| **s == State::Open)
-        {
+        let Some(s) = self.states.get_mut(at).filter(|s| **s == State::Open) else { return };
+        if reply.class() != 2 {
             *s = State::Refused(Rejection { stage: Stage::Rcpt, reply });
+        } else if self.probe {
+            *s = State::Sent(reply);
         }
     }
 
@@ -179,11 +188,13 @@ impl<'a> Transaction<'a> {
     fn next(&self) -> Waiting {
         let anybody = self.states.contains(&State::Open);
         let rcpts = self.rcpts.len();
-        if !anybody && !self.pipelining && !self.data_accepted {
+        let refused = !self.states.iter().any(|s| matches!(s, State::Open | State::Sent(_)));
+        if refused && !self.pipelining && !self.data_accepted {
             return Waiting::Reset;
         }
         match self.next_reply {
             n if n <= rcpts => Waiting::Reply(Stage::Rcpt),
+            _ if self.probe => Waiting::Reset,
             n if n == rcpts + 1 => Waiting::Reply(Stage::Data),
             _ if self.data_accepted => Waiting::Content { wanted: anybody },
             _ => Waiting::Reset,

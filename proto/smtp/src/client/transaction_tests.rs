@@ -13,9 +13,16 @@ fn reply(text: &str) -> ServerReply {
 
 /// Plays a transaction for a@x, b@x against the replies; the log shows `> command`, content and the results.
 fn play(keywords: &[Keyword], lmtp: bool, replies: &[&str]) -> String {
+    play_as(keywords, lmtp, false, replies)
+}
+
+fn play_as(keywords: &[Keyword], lmtp: bool, probe: bool, replies: &[&str]) -> String {
     let features = Features { keywords: Keywords::of(keywords), ..Features::default() };
     let rcpts = ["a@x", "b@x"].map(|address| RcptParams { address, ..RcptParams::default() }).to_vec();
     let mut t = Transaction::new(&features, lmtp, true, MailParams::default(), rcpts);
+    if probe {
+        t = t.probe();
+    }
     let mut log = Vec::new();
     let mut replies = replies.iter();
     loop {
@@ -58,6 +65,18 @@ fn play(keywords: &[Keyword], lmtp: bool, replies: &[&str]) -> String {
 
 const P: &[Keyword] = &[Keyword::Pipelining];
 const ALL: &str = "MAIL+RCPT+RCPT+DATA";
+
+#[test]
+fn probes_end_before_data() {
+    for (keywords, replies, want) in [
+        (P, &["250", "250", "450"] as &[&str], "MAIL+RCPT+RCPT reset 250 Rcpt450"),
+        (P, &["550", "503", "503"], "MAIL+RCPT+RCPT reset Mail550 Mail550"),
+        (&[], &["250", "250", "550"], "MAIL RCPT RCPT reset 250 Rcpt550"),
+        (&[], &["550"], "MAIL reset Mail550 Mail550"),
+    ] {
+        assert_eq!(play_as(keywords, false, true, replies), want, "{replies:?}");
+    }
+}
 
 #[test]
 fn pipelined() {
