@@ -6,12 +6,13 @@
 //! - [`fds`]: descriptors over Unix sockets, memory files, close-on-exec.
 //! - [`process`]: starting children, waiting for them, signals as a descriptor; [`daemon`]: going to the background.
 //! - [`regex`]: POSIX regular expressions; [`lmdb`]: reading LMDB files.
-//! - [`limits`]: umask and resource limits; [`sandbox`]: giving up what a process will never need.
+//! - [`limits`]: umask and resource limits; [`disk`]: free space; [`sandbox`]: giving up what a process will never need.
 //!
 //! Every function reports failure as an `io::Error` of the system call, with what was attempted in the text where
 //! that is not obvious. No function changes global state of the process unless its name says so.
 
 pub mod daemon;
+pub mod disk;
 pub mod effective;
 pub mod fds;
 pub mod handoff;
