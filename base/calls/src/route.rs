@@ -36,6 +36,20 @@ pub struct Resolution {
     pub invalid: bool,
 }
 
+/// Why a recipient is not taken (`reject_unlisted_recipient`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unlisted {
+    /// The table of its class does not list it.
+    Class(AddressClass),
+    /// It is routed to `error:` (permanent) or `retry:`; the text is the next hop, maybe with a status in front.
+    Undeliverable {
+        /// `error:`
+        permanent: bool,
+        /// Text after the transport; may be empty.
+        text: Arc<str>,
+    },
+}
+
 /// Why there is no answer: always temporary (a table is down). The recipient is deferred, the client gets 451.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{status} {text}")]
@@ -63,7 +77,7 @@ pub trait Route: Send + Sync {
     /// Transport and next hop for `recipient` of mail from `sender`.
     fn resolve<'a>(&'a self, sender: &'a str, recipient: &'a str) -> Fut<'a, Result<Resolution, RouteError>>;
 
-    /// Whether a recipient in a domain of ours exists: `Ok(None)` when it does, else the class whose table does not
-    /// list it (smtpd's `reject_unlisted_recipient`, `VRFY`). Domains of the default class always pass.
-    fn unlisted<'a>(&'a self, recipient: &'a str) -> Fut<'a, Result<Option<AddressClass>, RouteError>>;
+    /// Whether a recipient can be taken: `Ok(None)` when it can (smtpd's `reject_unlisted_recipient`, `VRFY`). Domains
+    /// of the default class have no table.
+    fn unlisted<'a>(&'a self, recipient: &'a str) -> Fut<'a, Result<Option<Unlisted>, RouteError>>;
 }

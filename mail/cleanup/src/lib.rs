@@ -19,6 +19,7 @@ mod recipients;
 mod reply;
 mod size;
 pub mod steps;
+mod stray;
 
 pub use config::{Classes, CleanupConfig};
 pub use size::RecordSize;

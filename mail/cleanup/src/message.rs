@@ -7,9 +7,10 @@ use crate::{
     recipients::{Duplicates, RecipientError},
     reply, steps,
     steps::{HeaderWork, Phase, Verdict},
+    stray::StrayCr,
 };
 use base_calls::{
-    BodyType, Change, Diagnosis, Envelope, Fut, MessageAction, Notice, NoticeKind, Notifier, QueueId, Queued,
+    Change, Diagnosis, Envelope, Fut, MessageAction, Notice, NoticeKind, Notifier, QueueId, Queued,
     Recipient, RewriteContext, Submission, SubmitError, SubmitOptions, Submitted, Timestamp,
 };
 use base_log::{
@@ -42,6 +43,7 @@ pub struct Message {
     redirect: Option<String>,
     held: bool,
     discarded: bool,
+    stray: StrayCr,
     stream: HeaderStream,
     in_body: bool,
     started: bool,
@@ -120,6 +122,7 @@ impl Message {
             redirect: None,
             held: false,
             discarded: false,
+            stray: StrayCr::default(),
             stream: HeaderStream::new(limits),
             in_body: false,
             started: false,
@@ -284,6 +287,10 @@ impl Message {
     }
 
     async fn end(&mut self) {
+        let rest = self.stray.finish();
+        if !rest.is_empty() {
+            self.take(rest).await;
+        }
         let mut cut = Cut::default();
         self.stream.finish(&mut cut);
         self.pass(cut).await;
@@ -323,9 +330,6 @@ impl Message {
             return Err(reply::no_recipients());
         }
         self.envelope.size = self.out.size();
-        if self.envelope.body == BodyType::Unknown && self.out.eight_bit() {
-            self.envelope.body = BodyType::EightBitMime;
-        }
         let Some(draft) = self.out.into_draft() else { return Err(reply::write_error()) };
         let core = self.core;
         let committed = core.spool.commit(draft, self.envelope, self.held).await;
@@ -411,7 +415,10 @@ impl Submission for Message {
     fn content<'a>(&'a mut self, chunk: &'a [u8]) -> Fut<'a, Result<(), SubmitError>> {
         Box::pin(async move {
             self.start().await;
-            if self.error.is_none() {
+            if self.error.is_none() && self.config().cleanup_replace_stray_cr_lf {
+                let chunk = self.stray.push(chunk);
+                self.take(&chunk).await;
+            } else if self.error.is_none() {
                 self.take(chunk).await;
             }
             self.error.clone().map_or(Ok(()), Err)

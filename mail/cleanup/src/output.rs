@@ -9,13 +9,12 @@ pub(crate) struct Output {
     draft: Option<Draft>,
     size: RecordSize,
     limit: u64,
-    eight_bit: bool,
 }
 
 impl Output {
     /// `limit` is `message_size_limit`, 0 for none.
     pub fn new(draft: Draft, line_length_limit: usize, limit: u64) -> Self {
-        Self { draft: Some(draft), size: RecordSize::new(line_length_limit), limit, eight_bit: false }
+        Self { draft: Some(draft), size: RecordSize::new(line_length_limit), limit }
     }
 
     /// Appends content in wire form. After an error, or [`Output::discard`], nothing is written any more.
@@ -25,7 +24,6 @@ impl Output {
         if self.limit > 0 && self.size.total() > self.limit {
             return Err(reply::too_big());
         }
-        self.eight_bit = self.eight_bit || !bytes.is_ascii();
         draft.write(bytes).map_err(|e| reply::spool(&e))
     }
 
@@ -37,11 +35,6 @@ impl Output {
     /// Size as Postfix counts it.
     pub fn size(&self) -> u64 {
         self.size.total()
-    }
-
-    /// Some byte was not ASCII.
-    pub fn eight_bit(&self) -> bool {
-        self.eight_bit
     }
 
     /// The draft, to commit it; `None` when it was discarded.

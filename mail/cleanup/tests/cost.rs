@@ -23,7 +23,7 @@ impl Route for Plain {
             Resolution { transport, nexthop, recipient: "x".into(), class, routed: false, invalid: false };
         Box::pin(async move { Ok(r) })
     }
-    fn unlisted<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Option<AddressClass>, RouteError>> {
+    fn unlisted<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Option<base_calls::Unlisted>, RouteError>> {
         Box::pin(async { Ok(None) })
     }
 }

@@ -39,7 +39,7 @@ impl Route for FakeRoute {
         Box::pin(async move { Ok(resolution) })
     }
 
-    fn unlisted<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Option<AddressClass>, RouteError>> {
+    fn unlisted<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Option<base_calls::Unlisted>, RouteError>> {
         Box::pin(async { Ok(None) })
     }
 }

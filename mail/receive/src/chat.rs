@@ -19,7 +19,7 @@ impl Connection {
             self.stream.flush().await?;
             tokio::time::sleep(self.shared.config.error_sleep).await;
         }
-        self.finish_reply(&mut reply);
+        self.finish_reply(&mut reply).await;
         self.transcript.server(&reply);
         reply.write_to(self.stream.output());
         // What is queued goes out with the next wait for input; a batch of commands gets its replies together.
@@ -29,11 +29,30 @@ impl Connection {
         Ok(())
     }
 
-    fn finish_reply(&self, reply: &mut Reply) {
+    async fn finish_reply(&mut self, reply: &mut Reply) {
         if self.session.settings().discarded.has(Keyword::EnhancedStatusCodes) {
             reply.status = None;
         }
-        with_footer(reply, &self.shared.config.footer, |name| self.footer_value(name));
+        if reply.is_ok() {
+            return;
+        }
+        let own = self.footer_of(reply.one_line()).await;
+        let footer = own.as_deref().unwrap_or(&self.shared.config.footer);
+        with_footer(reply, footer, |name| self.footer_value(name));
+    }
+
+    /// `smtpd_reject_footer_maps`: what the tables say of this reply.
+    async fn footer_of(&mut self, reply: String) -> Option<String> {
+        let shared = std::sync::Arc::clone(&self.shared);
+        let maps = &shared.lists.footers;
+        if maps.is_empty() {
+            return None;
+        }
+        let found = maps.find(&reply).await;
+        found.unwrap_or_else(|_| {
+            self.warning(format_args!("smtpd_reject_footer_maps lookup error for \"{reply}\""));
+            None
+        })
     }
 
     fn footer_value(&self, name: &str) -> Option<String> {
@@ -129,6 +148,8 @@ impl Connection {
             sasl_username: None,
             encrypted: false,
             size: transaction.map_or(0, |t| t.mail.size),
+            held: self.held,
+            discarded: self.discarded,
         }
     }
 }

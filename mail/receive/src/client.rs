@@ -42,6 +42,7 @@ pub fn nameless(peer: PeerAddr, local: PeerAddr) -> Peer {
         addr,
         ip,
         server_ip,
+        port_shown: String::new(),
     }
 }
 

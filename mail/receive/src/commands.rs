@@ -7,7 +7,7 @@ use crate::{
     reply::{of_refusal, of_submit_error},
     server::Flush,
 };
-use base_calls::{Notify, Recipient};
+use base_calls::{MessageAction, Notify, Recipient};
 use base_net::NetError;
 use mail_restrict::{Facts, Memory, Outcome, Stage};
 use proto_dsn::Status;
@@ -46,7 +46,9 @@ impl Connection {
         }
     }
 
-    pub(crate) fn act(&mut self, actions: Vec<base_calls::MessageAction>) {
+    pub(crate) fn act(&mut self, actions: Vec<MessageAction>) {
+        self.held |= actions.contains(&MessageAction::Hold);
+        self.discarded |= actions.contains(&MessageAction::Discard);
         match &mut self.message {
             Some(m) => actions.into_iter().for_each(|a| m.action(a)),
             None => self.actions.extend(actions),
@@ -78,7 +80,27 @@ impl Connection {
         let facts = Facts { sender: Some(&mail.sender), size: mail.size, ..self.facts(Stage::Mail) };
         let outcome = shared.restrict.mail(&facts, &mut memory).await;
         self.memory = memory;
-        self.verdict(outcome)
+        match self.verdict(outcome) {
+            Verdict::Accept => self.enough_space(mail.size),
+            refused => refused,
+        }
+    }
+
+    /// `queue_minfree`, and room for the message and half of it again.
+    fn enough_space(&mut self, size: u64) -> Verdict {
+        let config = Arc::clone(&self.shared.config);
+        let Ok(free) = base_sys::disk::free_bytes(&config.queue_directory) else { return Verdict::Accept };
+        let limit = self.session.settings().size_limit;
+        let crowded = free <= config.queue_minfree || free.saturating_sub(config.queue_minfree) < size;
+        if !crowded && free / 3 * 2 >= limit {
+            return Verdict::Accept;
+        }
+        self.warning(format_args!(
+            "not enough free space in mail queue: {free} bytes < 1.5*message size limit"
+        ));
+        let reply = Reply::new(452, Status::new(4, 3, 1), "Insufficient system storage");
+        self.shared.restrict.note(&self.facts(Stage::Mail), "reject", &reply.one_line());
+        Verdict::Refuse(reply)
     }
 
     /// An address that cannot be resolved is a syntax error. `Err`: the answer.

@@ -7,7 +7,7 @@ use proto_smtp::{
     BareLf, Keyword, Keywords,
     server::{Limits, Settings},
 };
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 /// What changes when all the service's processes are taken (STRESS_README).
 #[derive(Debug, Clone)]
@@ -55,6 +55,10 @@ pub struct SmtpConfig {
     pub(crate) notify: Vec<String>,
     pub(crate) error_notice_recipient: String,
     pub(crate) double_bounce_sender: String,
+    pub(crate) header_from_obsolete: bool,
+    pub(crate) port_logging: bool,
+    pub(crate) queue_directory: PathBuf,
+    pub(crate) queue_minfree: u64,
     texts: Texts,
 }
 
@@ -70,6 +74,7 @@ struct Texts {
     discard_maps: String,
     command_filter: String,
     forbidden_commands: String,
+    footer_maps: String,
     parent_domains: Vec<String>,
 }
 
@@ -139,6 +144,10 @@ impl SmtpConfig {
             notify: cfg.list("notify_classes")?,
             error_notice_recipient: cfg.str("error_notice_recipient")?,
             double_bounce_sender: cfg.str("double_bounce_sender")?,
+            header_from_obsolete: cfg.str("header_from_format")?.eq_ignore_ascii_case("obsolete"),
+            port_logging: cfg.bool("smtpd_client_port_logging")?,
+            queue_directory: cfg.str("queue_directory")?.into(),
+            queue_minfree: u64::try_from(cfg.int("queue_minfree")?).unwrap_or(0),
             texts: Texts {
                 local_rewrite: cfg.list("local_header_rewrite_clients")?,
                 xclient_hosts: list("smtpd_authorized_xclient_hosts")?,
@@ -149,6 +158,7 @@ impl SmtpConfig {
                 discard_maps: list("smtpd_discard_ehlo_keyword_address_maps")?,
                 command_filter: list("smtpd_command_filter")?,
                 forbidden_commands: list("smtpd_forbidden_commands")?,
+                footer_maps: list("smtpd_reject_footer_maps")?,
                 parent_domains: cfg.list("parent_domain_matches_subdomains")?,
             },
         })
@@ -204,6 +214,7 @@ pub(crate) struct Lists {
     pub(crate) mynetworks: MatchList,
     pub(crate) discard: Maps,
     pub(crate) command_filter: Maps,
+    pub(crate) footers: Maps,
 }
 
 /// One word of `local_header_rewrite_clients`.
@@ -237,6 +248,7 @@ impl Lists {
             ),
             discard: Maps::open(tables, "smtpd_discard_ehlo_keyword_address_maps", &t.discard_maps),
             command_filter: Maps::open(tables, "smtpd_command_filter", &t.command_filter),
+            footers: Maps::open(tables, "smtpd_reject_footer_maps", &t.footer_maps),
         }
     }
 }

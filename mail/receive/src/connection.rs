@@ -40,6 +40,9 @@ pub(crate) struct Connection {
     pub(crate) message: Option<Box<Message>>,
     /// Actions of access tables before the message is open.
     pub(crate) actions: Vec<MessageAction>,
+    /// What access tables want for the message in progress.
+    pub(crate) held: bool,
+    pub(crate) discarded: bool,
     pub(crate) forwarded: Option<Box<Forwarded>>,
     pub(crate) bare_lf: BareLf,
     pub(crate) rewrite_local: bool,
@@ -74,6 +77,8 @@ impl Connection {
             limited: true,
             message: None,
             actions: Vec::new(),
+            held: false,
+            discarded: false,
             forwarded: None,
             bare_lf: config.bare_lf,
             rewrite_local: false,
@@ -155,6 +160,7 @@ impl Connection {
             self.message = None;
             self.content_bytes = None;
             self.actions.clear();
+            (self.held, self.discarded) = (false, false);
             self.memory.end_of_transaction();
         }
         Ok(flow)
@@ -300,7 +306,12 @@ impl Connection {
             .stats()
             .map(|(verb, c)| CommandCount { name: stat_name(verb), ok: c.ok, total: c.total })
             .collect();
-        let line = Disconnect { name: &self.peer.name, addr: &self.peer.addr, commands: &counts };
+        let line = Disconnect {
+            name: &self.peer.name,
+            addr: &self.peer.addr,
+            port: &self.peer.port_shown,
+            commands: &counts,
+        };
         self.shared.deps.log.line(&self.source, &line);
     }
 }

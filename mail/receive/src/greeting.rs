@@ -20,7 +20,10 @@ impl Connection {
         if shared.config.peername_lookup {
             client::find_names(&mut self.peer, &shared.deps.resolver, &shared.deps.log, &self.source).await;
         }
-        shared.deps.log.line(&self.source, &Connect { name: &self.peer.name, addr: &self.peer.addr });
+        self.show_port();
+        let p = &self.peer;
+        let connect = Connect { name: &p.name, addr: &p.addr, port: &p.port_shown };
+        shared.deps.log.line(&self.source, &connect);
         self.limited = !matches(&self.peer, &shared.lists.limit_exceptions).await;
         if !self.count_connection() {
             let text = format!("{} Error: too many connections from {}", self.hostname(), self.peer.addr);
@@ -33,6 +36,13 @@ impl Connection {
         let (reply, flow) = self.greeting().await;
         self.send(reply).await?;
         Ok(flow)
+    }
+
+    /// `smtpd_client_port_logging`.
+    pub(crate) fn show_port(&mut self) {
+        if self.shared.config.port_logging {
+            self.peer.port_shown = format!(":{}", self.port);
+        }
     }
 
     /// Settings that depend on who the client is.

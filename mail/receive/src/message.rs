@@ -7,6 +7,7 @@ use base_calls::{
 };
 use base_log::lines::Client;
 use proto_address::external;
+use proto_message::FirstLine;
 use proto_smtp::BdatFramer;
 
 /// A message in progress. Dropping it leaves no trace.
@@ -15,6 +16,8 @@ pub(crate) struct Message {
     id: QueueId,
     recipients: u32,
     first: String,
+    /// Makes the start of the client's content safe to stand behind our own header.
+    start: FirstLine,
     /// Content so far, in whole lines, and the start of the next.
     whole: u64,
     partial: u64,
@@ -38,6 +41,7 @@ impl Message {
             id,
             recipients: 0,
             first: String::new(),
+            start: FirstLine::default(),
             whole: 0,
             partial: 0,
             limit: c.session.settings().size_limit,
@@ -81,8 +85,15 @@ impl Message {
             None => self.partial += chunk.len() as u64,
         }
         self.too_big |= self.limit > 0 && self.size() > self.limit;
-        if !self.too_big {
-            let _ = self.submission.content(chunk).await;
+        if self.too_big {
+            return;
+        }
+        let mut safe = Vec::new();
+        let rest = self.start.push(chunk, &mut safe);
+        for part in [safe.as_slice(), rest] {
+            if !part.is_empty() {
+                let _ = self.submission.content(part).await;
+            }
         }
     }
 
@@ -105,7 +116,12 @@ impl Message {
         self.too_big
     }
 
-    pub(crate) async fn finish(self) -> Result<Submitted, SubmitError> {
+    pub(crate) async fn finish(mut self) -> Result<Submitted, SubmitError> {
+        let mut rest = Vec::new();
+        self.start.finish(&mut rest);
+        if !rest.is_empty() {
+            let _ = self.submission.content(&rest).await;
+        }
         self.submission.finish().await
     }
 }
@@ -152,7 +168,7 @@ fn log_client(c: &Connection, id: QueueId) {
     let ident = forwarded.map_or("", |f| f.ident.as_str());
     let origin = forwarded.map_or(String::new(), |f| format!("{}[{}]", f.client.name, f.client.addr));
     let more = [("orig_queue_id", ident), ("orig_client", origin.as_str())];
-    let line = Client { id, name: &c.peer.name, addr: &c.peer.addr, more: &more };
+    let line = Client { id, name: &c.peer.name, addr: &c.peer.addr, port: &c.peer.port_shown, more: &more };
     c.shared.deps.log.line(&c.source, &line);
 }
 

@@ -60,6 +60,7 @@ mod tests {
             addr: "192.0.2.11".into(),
             ip: "192.0.2.11".parse().ok(),
             server_ip: None,
+            port_shown: String::new(),
         };
         let field = |client: &Peer, helo, recipient| {
             Received {

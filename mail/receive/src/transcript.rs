@@ -134,8 +134,7 @@ fn wrap(line: &str, out: &mut String) {
         if i > 0 && column + 1 + len >= WIDTH {
             out.push_str("\r\n     ");
             column = 5;
-        }
-        if i > 0 {
+        } else if i > 0 {
             out.push(' ');
             column += 1;
         }
@@ -154,7 +153,7 @@ impl Connection {
         let config = std::sync::Arc::clone(&self.shared.config);
         let envelope = Envelope {
             arrival: Timestamp::now(),
-            sender: config.double_bounce_sender.clone(),
+            sender: format!("{}@{}", config.double_bounce_sender, config.myhostname),
             origin: Origin::Internal,
             rewrite_local: true,
             recipients: Vec::new(),
@@ -168,14 +167,20 @@ impl Connection {
             ..Recipient::default()
         });
         let date = Timestamp::now().mail_date();
-        let (host, name, id, from) =
+        let (host, name, id, client) =
             (&config.myhostname, &config.mail_name, message.queue_id(), self.peer.namaddr());
+        let address = |name: &str, address: &str| match config.header_from_obsolete {
+            true => format!("{address} ({name})"),
+            false => format!("{name} <{address}>"),
+        };
+        let from = address("Mail Delivery System", &format!("MAILER-DAEMON@{host}"));
+        let to = address("Postmaster", recipient);
         let text = format!(
             "Received: by {host} ({name})\r\n\tid {id}; {date}\r\n\
              Date: {date}\r\n\
-             From: MAILER-DAEMON (Mail Delivery System)\r\n\
-             To: {recipient} (Postmaster)\r\n\
-             Subject: {name} SMTP server: errors from {from}\r\n\r\n{}",
+             From: {from}\r\n\
+             To: {to}\r\n\
+             Subject: {name} SMTP server: errors from {client}\r\n\r\n{}",
             self.transcript.text()
         );
         let _ = message.content(text.as_bytes()).await;
@@ -202,8 +207,8 @@ mod tests {
         );
         assert_eq!(
             out,
-            " Out: 451 4.3.5 <c@example.net>: Sender address rejected: Server configuration\r\n      error\r\n \
-             Out: 550 5.1.1 <nosuch@example.com>: Recipient address rejected: User unknown\r\n      in local recipient table\r\n"
+            " Out: 451 4.3.5 <c@example.net>: Sender address rejected: Server configuration\r\n     error\r\n \
+             Out: 550 5.1.1 <nosuch@example.com>: Recipient address rejected: User unknown in\r\n     local recipient table\r\n"
         );
     }
 

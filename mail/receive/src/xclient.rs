@@ -77,6 +77,7 @@ impl Connection {
         }
         self.peer = peer;
         self.port = port_number;
+        self.show_port();
         self.memory = Default::default();
         self.settle().await;
         let (reply, flow) = self.greeting().await;

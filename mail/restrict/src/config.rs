@@ -3,6 +3,7 @@
 use crate::list::ListName;
 use base_conf::{Config, Error};
 use base_tables::{DomainForms, MatchKind, MatchList, Tables};
+use std::net::IpAddr;
 
 /// Reply codes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +67,15 @@ pub struct RestrictConfig {
     pub parents: DomainForms,
     /// `mynetworks`.
     pub mynetworks: String,
-    /// `inet_interfaces`.
-    pub inet_interfaces: Vec<String>,
+    /// The addresses of `inet_interfaces`.
+    pub own_addresses: Vec<IpAddr>,
     /// `unknown_address_tempfail_action`.
     pub unknown_address_tempfail: TempfailAction,
     /// `unknown_helo_hostname_tempfail_action`.
     pub unknown_helo_tempfail: TempfailAction,
     parent_mynetworks: bool,
+    /// `smtpd_log_access_permit_actions`.
+    log_permits: String,
 }
 
 impl RestrictConfig {
@@ -106,7 +109,8 @@ impl RestrictConfig {
             parents: if has("smtpd_access_maps") { DomainForms::Parents } else { DomainForms::DotParents },
             mynetworks: cfg.str("mynetworks")?,
             parent_mynetworks: has("mynetworks"),
-            inet_interfaces: cfg.list("inet_interfaces")?,
+            own_addresses: own_addresses(cfg),
+            log_permits: cfg.str("smtpd_log_access_permit_actions")?,
             unknown_address_tempfail: tempfail(&cfg.str("unknown_address_tempfail_action")?),
             unknown_helo_tempfail: tempfail(&cfg.str("unknown_helo_hostname_tempfail_action")?),
         })
@@ -121,6 +125,11 @@ impl RestrictConfig {
     pub fn class(&self, name: &str) -> Option<&[String]> {
         self.classes.iter().find(|(n, _)| n == name).map(|(_, words)| words.as_slice())
     }
+}
+
+/// Names that cannot be resolved are the listener's trouble: here they are nobody.
+fn own_addresses(cfg: &Config) -> Vec<IpAddr> {
+    base_conf::computed::own_addresses(cfg).unwrap_or_default().into_iter().map(|(a, _)| a).collect()
 }
 
 fn tempfail(text: &str) -> TempfailAction {
@@ -157,13 +166,21 @@ impl Codes {
 /// The match lists that restrictions ask.
 pub(crate) struct Matches {
     pub(crate) mynetworks: MatchList,
+    pub(crate) log_permits: MatchList,
 }
 
 impl Matches {
     pub(crate) fn open(c: &RestrictConfig, tables: &Tables) -> Self {
         let mynetworks =
             MatchList::open(tables, "mynetworks", &c.mynetworks, MatchKind::Host, c.parent_mynetworks);
-        Self { mynetworks }
+        let log_permits = MatchList::open(
+            tables,
+            "smtpd_log_access_permit_actions",
+            &c.log_permits,
+            MatchKind::String,
+            false,
+        );
+        Self { mynetworks, log_permits }
     }
 }
 

@@ -136,13 +136,23 @@ impl<'a> Eval<'a> {
             Answer::Now(v) => v,
             Answer::Later(f) => f.await,
         };
-        self.verdict(verdict, name, depth).await
+        self.verdict(verdict, rule, (name, subject), depth).await
     }
 
-    async fn verdict(&mut self, verdict: Verdict, name: ListName, depth: u32) -> End {
+    async fn verdict(
+        &mut self,
+        verdict: Verdict,
+        rule: &'static Rule,
+        (name, subject): (ListName, &Subject),
+        depth: u32,
+    ) -> End {
         match verdict {
             Verdict::Dunno => End::Nothing,
-            Verdict::Permit => End::Permitted,
+            Verdict::Permit => {
+                let subject = rule.permits.subject(self.facts, subject);
+                self.log_permit(rule.name, &subject, "").await;
+                End::Permitted
+            }
             Verdict::Reject(r) => self.refused(r),
             Verdict::DeferIfPermit(r) => {
                 if self.warn {
@@ -179,11 +189,18 @@ impl<'a> Eval<'a> {
                         self.defer_if_reject.get_or_insert(r);
                         End::Nothing
                     }
-                    Verdict::Permit => End::Permitted,
+                    Verdict::Permit => {
+                        let action = found.value.split_ascii_whitespace().next().unwrap_or_default();
+                        self.log_permit(action, &found.subject, &format!("from {}", found.table)).await;
+                        End::Permitted
+                    }
                     Verdict::Dunno | Verdict::Found(_) => End::Nothing,
                 }
             }
             Effect::Message { log, text, action } => {
+                if action == Some(MessageAction::Hold) && self.is_held() {
+                    return End::Nothing;
+                }
                 if !log.is_empty() {
                     self.note(log, &text);
                 }
@@ -224,6 +241,20 @@ impl<'a> Eval<'a> {
         End::Refused(refusal)
     }
 
+    fn is_held(&self) -> bool {
+        self.facts.held || self.actions.contains(&MessageAction::Hold)
+    }
+
+    /// `smtpd_log_access_permit_actions`. `from`: the table, if it was one.
+    async fn log_permit(&self, action: &str, subject: &Subject, from: &str) {
+        let wanted = &self.restrict.matches.log_permits;
+        if wanted.is_empty() || !wanted.matches(action).await.unwrap_or(false) {
+            return;
+        }
+        let (class, name) = (subject.kind.class(), &subject.name);
+        self.note("permit", &format!("action={action} for {class}={name} {from}"));
+    }
+
     /// Remembers the first deferral.
     pub(crate) fn defer_if_permit(&mut self, refusal: Refusal) {
         self.defer_if_permit.get_or_insert(refusal);
@@ -250,6 +281,10 @@ impl<'a> Eval<'a> {
     }
 
     fn log(&self, action: &str, r: &Refusal) {
+        if let Some((asked, kind)) = r.mapped {
+            let text = format!("mapping DSN status {asked} into {} status {}", kind.class(), r.status);
+            self.restrict.log.info(self.facts.source, text);
+        }
         self.note(action, &format!("{} {} {}", r.code, r.status, r.text));
     }
 

@@ -74,12 +74,14 @@ pub struct Peer {
     pub ip: Option<IpAddr>,
     /// Our own address.
     pub server_ip: Option<IpAddr>,
+    /// `:port` when it is to be shown (`smtpd_client_port_logging`), else empty.
+    pub port_shown: String,
 }
 
 impl Peer {
-    /// `name[address]`.
+    /// `name[address]`, with the port when it is to be shown.
     pub fn namaddr(&self) -> String {
-        format!("{}[{}]", self.name, self.addr)
+        format!("{}[{}]{}", self.name, self.addr, self.port_shown)
     }
 }
 
@@ -114,6 +116,10 @@ pub struct Facts<'a> {
     pub encrypted: bool,
     /// `SIZE=`, or the size of the content at the end.
     pub size: u64,
+    /// An access table has put the message on hold.
+    pub held: bool,
+    /// An access table throws the message away: nothing is asked any more.
+    pub discarded: bool,
 }
 
 /// What has to be remembered between stages: deferrals that wait for a permission, by the stage that made them.

@@ -68,10 +68,11 @@ impl Lookup<'_> {
         }
     }
 
-    /// A mail address, in internal form.
+    /// A mail address, in internal form. Pattern tables see it in lower case, too.
     pub(crate) async fn mail(self, address: &str) -> Verdict {
-        let hit = self.mail_hit(address).await;
-        self.verdict(address, hit)
+        let key = address.to_lowercase();
+        let hit = self.mail_hit(&key).await;
+        self.verdict(&key, hit)
     }
 
     /// Exactly this key.

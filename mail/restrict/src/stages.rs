@@ -62,6 +62,9 @@ impl Restrict {
         if facts.recipient.is_some_and(|r| r.eq_ignore_ascii_case("postmaster")) {
             return Outcome::default();
         }
+        if facts.discarded {
+            return Outcome::default();
+        }
         let mut eval = Eval::new(self, facts);
         for saved in [&memory.client, &memory.helo, &memory.sender].into_iter().flatten() {
             eval.defer_if_permit(saved.clone());
@@ -112,7 +115,7 @@ impl Restrict {
     }
 
     async fn simple(&self, facts: &Facts<'_>, name: ListName) -> Outcome {
-        if self.lists.is_empty(name) {
+        if facts.discarded || self.lists.is_empty(name) {
             return Outcome::default();
         }
         let mut eval = Eval::new(self, facts);

@@ -13,21 +13,22 @@ pub struct Refusal {
     pub status: Status,
     /// Text after both.
     pub text: String,
+    /// The status that was asked for, and whom it did not fit; for the log.
+    pub mapped: Option<(Status, Kind)>,
 }
 
 impl Refusal {
     /// Makes one; the class of the status follows the code.
     pub fn new(code: u16, status: Status, text: impl Into<String>) -> Self {
-        Self { code, status: status.with_class(if code < 500 { 4 } else { 5 }), text: text.into() }
+        Self { code, status: status.with_class(class_of(code)), text: text.into(), mapped: None }
     }
 
     /// `<name>: Class rejected: text`.
     pub fn of(subject: &Subject, code: u16, status: Status, text: &str) -> Self {
-        Self::new(
-            code,
-            fix_status(status, subject.kind),
-            format!("<{}>: {} rejected: {text}", subject.name, subject.kind.class()),
-        )
+        let status = status.with_class(class_of(code));
+        let fixed = fix_status(status, subject.kind);
+        let text = format!("<{}>: {} rejected: {text}", subject.name, subject.kind.class());
+        Self { mapped: (fixed != status).then_some((status, subject.kind)), ..Self::new(code, fixed, text) }
     }
 
     /// As a temporary refusal (`soft_bounce`, `defer_if_reject`).
@@ -98,6 +99,11 @@ impl Subject {
     pub fn command(stage: Stage, kind: Kind) -> Self {
         Self::new(stage.name(), kind)
     }
+}
+
+/// The class of a status that goes with a reply code.
+fn class_of(code: u16) -> u8 {
+    if code < 500 { 4 } else { 5 }
 }
 
 /// An enhanced status of the address kind must fit who is refused: `x.1.1` about a sender is `x.1.0`.

@@ -21,7 +21,7 @@ mod unlisted;
 
 pub use config::RouteConfig;
 
-use base_calls::{AddressClass, Fut, Resolution, RewriteContext, Route, RouteError};
+use base_calls::{Fut, Resolution, RewriteContext, Route, RouteError, Unlisted};
 use base_tables::{Maps, Tables};
 use classes::Classes;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ impl Route for Router {
         Box::pin(self.resolve_address(sender, recipient))
     }
 
-    fn unlisted<'a>(&'a self, recipient: &'a str) -> Fut<'a, Result<Option<AddressClass>, RouteError>> {
+    fn unlisted<'a>(&'a self, recipient: &'a str) -> Fut<'a, Result<Option<Unlisted>, RouteError>> {
         Box::pin(self.find_unlisted(recipient))
     }
 }

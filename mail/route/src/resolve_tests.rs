@@ -1,7 +1,7 @@
 //! Resolving against what trivial-rewrite(8) of Postfix 3.7 answers, address by address.
 
 use crate::{RouteConfig, Router};
-use base_calls::{AddressClass, Route};
+use base_calls::{AddressClass, Route, Unlisted};
 use base_conf::Config;
 use base_tables::{Options, Tables, block_on};
 use std::sync::{Arc, Mutex};
@@ -306,11 +306,28 @@ fn unlisted_recipients() {
         ("any@elsewhere.example", None),
         ("bad@", None),
     ] {
-        assert_eq!(block_on(f.router.unlisted(recipient)).unwrap(), expect, "{recipient}");
+        assert_eq!(
+            block_on(f.router.unlisted(recipient)).unwrap(),
+            expect.map(Unlisted::Class),
+            "{recipient}"
+        );
     }
     let f = fixture("local_recipient_maps =");
     assert_eq!(block_on(f.router.unlisted("nobody@example.com")).unwrap(), None);
     assert_eq!(block_on(f.router.unlisted("nobody@vmbox.example")).unwrap(), None);
+    let f = fixture(
+        "transport_maps = inline:{{gone.example=error:5.1.6 moved},{busy.example=retry:},{a@gone.example=smtp:}}\n\
+         virtual_alias_maps = inline:{{v@gone.example=alice}}",
+    );
+    for (recipient, expect) in [
+        ("x@gone.example", Some((true, "5.1.6 moved"))),
+        ("v@gone.example", None),
+        ("a@gone.example", None),
+        ("x@busy.example", Some((false, "Address is undeliverable"))),
+    ] {
+        let expect = expect.map(|(permanent, t)| Unlisted::Undeliverable { permanent, text: t.into() });
+        assert_eq!(block_on(f.router.unlisted(recipient)).unwrap(), expect, "{recipient}");
+    }
     let f = fixture("local_recipient_maps = fail:x");
     assert!(block_on(f.router.unlisted("nobody@example.com")).is_err());
 }

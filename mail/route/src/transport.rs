@@ -17,11 +17,14 @@ impl Spec {
     }
 
     /// Puts an entry of a transport table on top: no transport keeps this one; a transport without a next hop goes
-    /// to the recipient's `domain`, past any relay host.
+    /// to the recipient's `domain`, past any relay host; `error:` and `retry:` then have a text of their own.
     pub fn overridden(self, by: Self, domain: &str) -> Self {
         match (by.transport.is_empty(), by.nexthop.is_empty()) {
             (true, true) => self,
             (true, false) => Self { nexthop: by.nexthop, ..self },
+            (false, true) if matches!(by.transport.as_str(), "error" | "retry") => {
+                Self { nexthop: "Address is undeliverable".into(), ..by }
+            }
             (false, true) => Self { nexthop: domain.to_owned(), ..by },
             (false, false) => by,
         }
@@ -41,6 +44,8 @@ mod tests {
             (":[h]", "old|[h]"),
             (":", "old|hop"),
             ("lmtp:unix:x y", "lmtp|unix:x y"),
+            ("error:", "error|Address is undeliverable"),
+            ("retry", "retry|Address is undeliverable"),
             ("error:5.1.1 no: really", "error|5.1.1 no: really"),
         ] {
             let old = Spec { transport: "old".into(), nexthop: "hop".into() };

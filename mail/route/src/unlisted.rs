@@ -1,10 +1,11 @@
 //! Whether a recipient exists, before mail for it is accepted (postconf(5) `smtpd_reject_unlisted_recipient`).
 //!
 //! A canonical or virtual alias mapping makes any address known; else the table of its class must list it, when that
-//! table is configured. Without a table the class lets everything pass.
+//! table is configured. Without a table the class lets everything pass. What is routed to `error:` or `retry:` is refused
+//! with the text given there.
 
 use crate::{RouteConfig, Router};
-use base_calls::{AddressClass, RouteError};
+use base_calls::{AddressClass, Resolution, RouteError, Unlisted};
 use base_tables::{AddressForms, Maps, Tables};
 use proto_address::split_domain;
 
@@ -31,18 +32,32 @@ impl Lists {
     }
 }
 
+/// A recipient that is routed nowhere.
+fn dead_end(r: &Resolution) -> Option<Unlisted> {
+    let permanent = match &*r.transport {
+        "error" => true,
+        "retry" => false,
+        _ => return None,
+    };
+    Some(Unlisted::Undeliverable { permanent, text: r.nexthop.clone() })
+}
+
 impl Router {
-    pub(crate) async fn find_unlisted(&self, recipient: &str) -> Result<Option<AddressClass>, RouteError> {
+    pub(crate) async fn find_unlisted(&self, recipient: &str) -> Result<Option<Unlisted>, RouteError> {
         let resolved = self.resolve_address("", recipient).await?;
-        if resolved.invalid || resolved.class == AddressClass::Default {
+        let (address, class) = (resolved.recipient.as_str(), resolved.class);
+        let dead_end = dead_end(&resolved);
+        if resolved.invalid || class == AddressClass::Default && dead_end.is_none() {
             return Ok(None);
         }
-        let (address, class) = (resolved.recipient.as_str(), resolved.class);
         if self.is_mapped(address, class).await? || self.is_always_known(address, class) {
             return Ok(None);
         }
+        if class != AddressClass::VirtualAlias && dead_end.is_some() {
+            return Ok(dead_end);
+        }
         let maps = match class {
-            AddressClass::VirtualAlias => return Ok(Some(class)),
+            AddressClass::VirtualAlias => return Ok(Some(Unlisted::Class(class))),
             AddressClass::VirtualMailbox => &self.lists.virtual_mailbox,
             AddressClass::Relay => &self.lists.relay,
             AddressClass::Local => &self.lists.local,
@@ -50,7 +65,7 @@ impl Router {
         };
         let known =
             maps.is_empty() || self.lists_address(maps, address, class == AddressClass::Local).await?;
-        Ok(if known { None } else { Some(class) })
+        Ok(if known { None } else { Some(Unlisted::Class(class)) })
     }
 
     /// Addresses of the mail system itself that need no entry.

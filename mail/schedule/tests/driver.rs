@@ -44,7 +44,7 @@ impl Route for Router {
         })
     }
 
-    fn unlisted<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Option<AddressClass>, RouteError>> {
+    fn unlisted<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Option<base_calls::Unlisted>, RouteError>> {
         Box::pin(async { Ok(None) })
     }
 }

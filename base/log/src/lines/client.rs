@@ -11,6 +11,8 @@ pub struct Client<'a> {
     pub name: &'a str,
     /// Address.
     pub addr: &'a str,
+    /// `:port` or nothing (`smtpd_client_port_logging`).
+    pub port: &'a str,
     /// More attributes in order: `sasl_method`, `sasl_username`, `sasl_sender`, `orig_queue_id`, `orig_client`;
     /// an empty value is left out.
     pub more: &'a [(&'static str, &'a str)],
@@ -23,7 +25,7 @@ impl Line for Client<'_> {
 
     fn text(&self, out: &mut String) {
         out.push_str(&self.id.to_string());
-        for part in [": client=", self.name, "[", self.addr, "]"] {
+        for part in [": client=", self.name, "[", self.addr, "]", self.port] {
             out.push_str(part);
         }
         for (name, value) in self.more.iter().filter(|(_, v)| !v.is_empty()) {

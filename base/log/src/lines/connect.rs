@@ -8,6 +8,8 @@ pub struct Connect<'a> {
     pub name: &'a str,
     /// Address.
     pub addr: &'a str,
+    /// `:port` or nothing (`smtpd_client_port_logging`).
+    pub port: &'a str,
 }
 
 impl Line for Connect<'_> {
@@ -16,7 +18,7 @@ impl Line for Connect<'_> {
     }
 
     fn text(&self, out: &mut String) {
-        for part in ["connect from ", self.name, "[", self.addr, "]"] {
+        for part in ["connect from ", self.name, "[", self.addr, "]", self.port] {
             out.push_str(part);
         }
     }

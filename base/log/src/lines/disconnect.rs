@@ -20,6 +20,8 @@ pub struct Disconnect<'a> {
     pub name: &'a str,
     /// Address.
     pub addr: &'a str,
+    /// `:port` or nothing (`smtpd_client_port_logging`).
+    pub port: &'a str,
     /// Counts, in the order of Postfix's command table; those with a zero total are left out.
     pub commands: &'a [CommandCount],
 }
@@ -47,7 +49,7 @@ impl Line for Disconnect<'_> {
     }
 
     fn text(&self, out: &mut String) {
-        for part in ["disconnect from ", self.name, "[", self.addr, "]"] {
+        for part in ["disconnect from ", self.name, "[", self.addr, "]", self.port] {
             out.push_str(part);
         }
         self.counts(out);
@@ -71,9 +73,9 @@ mod tests {
     fn counts_as_postfix_prints_them() {
         let c = |name, ok, total| CommandCount { name, ok, total };
         let commands = [c("helo", 0, 0), c("ehlo", 1, 1), c("auth", 0, 1), c("quit", 1, 1)];
-        let line = Disconnect { name: "unknown", addr: "192.0.2.1", commands: &commands };
+        let line = Disconnect { name: "unknown", addr: "192.0.2.1", port: "", commands: &commands };
         assert_eq!(text_of(&line), "disconnect from unknown[192.0.2.1] ehlo=1 auth=0/1 quit=1 commands=2/3");
-        let none = Disconnect { name: "a", addr: "::1", commands: &[] };
+        let none = Disconnect { name: "a", addr: "::1", port: "", commands: &[] };
         assert_eq!(text_of(&none), "disconnect from a[::1] commands=0/0");
     }
 }

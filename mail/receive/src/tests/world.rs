@@ -91,10 +91,13 @@ impl Route for Router {
         })))
     }
 
-    fn unlisted<'a>(&'a self, recipient: &'a str) -> Fut<'a, Result<Option<AddressClass>, RouteError>> {
+    fn unlisted<'a>(
+        &'a self,
+        recipient: &'a str,
+    ) -> Fut<'a, Result<Option<base_calls::Unlisted>, RouteError>> {
         let (local, domain) = recipient.rsplit_once('@').unwrap_or((recipient, "example.com"));
         let known = class(domain) != AddressClass::Local || ["alice", "bob", "postmaster"].contains(&local);
-        Box::pin(std::future::ready(Ok((!known).then_some(AddressClass::Local))))
+        Box::pin(std::future::ready(Ok((!known).then_some(base_calls::Unlisted::Class(AddressClass::Local)))))
     }
 }
 

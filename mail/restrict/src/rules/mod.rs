@@ -68,6 +68,27 @@ impl Argument {
     }
 }
 
+/// Whom a restriction permits (`smtpd_log_access_permit_actions`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Permits {
+    /// What the list is about.
+    Subject,
+    /// The client, wherever the restriction stands.
+    Client,
+    /// The recipient.
+    Recipient,
+}
+
+impl Permits {
+    pub(crate) fn subject(self, facts: &Facts<'_>, list: &Subject) -> Subject {
+        match self {
+            Self::Subject => list.clone(),
+            Self::Client => Subject::new(facts.client.namaddr(), Kind::Client),
+            Self::Recipient => Subject::new(facts.recipient.unwrap_or_default(), Kind::Recipient),
+        }
+    }
+}
+
 /// One restriction.
 pub struct Rule {
     /// Lower-case name.
@@ -76,6 +97,8 @@ pub struct Rule {
     pub argument: Argument,
     /// Counts as protection against being an open relay.
     pub closes_relay: bool,
+    /// Whom it permits, for the log.
+    pub(crate) permits: Permits,
     /// Asks it.
     pub(crate) check: for<'a> fn(Context<'a>) -> Answer<'a>,
 }
@@ -83,7 +106,7 @@ pub struct Rule {
 impl Rule {
     /// A restriction without argument.
     const fn new(name: &'static str, check: for<'a> fn(Context<'a>) -> Answer<'a>) -> Self {
-        Self { name, argument: Argument::None, closes_relay: false, check }
+        Self { name, argument: Argument::None, closes_relay: false, permits: Permits::Subject, check }
     }
 
     /// A restriction with a table.

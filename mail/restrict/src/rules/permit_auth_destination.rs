@@ -1,10 +1,11 @@
 //! `permit_auth_destination`: mail for a domain of ours, without routing that the sender wishes.
 
-use super::{Context, Rule, lookup_failure};
+use super::{Context, Permits, Rule, lookup_failure};
 use crate::{Verdict, verdict::Answer};
 use base_calls::AddressClass;
 
-pub(crate) static RULE: Rule = Rule::new("permit_auth_destination", check);
+pub(crate) static RULE: Rule =
+    Rule { permits: Permits::Recipient, ..Rule::new("permit_auth_destination", check) };
 
 fn check(c: Context<'_>) -> Answer<'_> {
     Answer::later(async move {

@@ -1,11 +1,11 @@
 //! `permit_mynetworks`: the client is in `mynetworks`.
 
-use super::{Context, Rule};
+use super::{Context, Permits, Rule};
 use crate::{Refusal, Verdict, verdict::Answer};
 use base_tables::TableError;
 use proto_dsn::Status;
 
-pub(crate) static RULE: Rule = Rule::new("permit_mynetworks", check);
+pub(crate) static RULE: Rule = Rule { permits: Permits::Client, ..Rule::new("permit_mynetworks", check) };
 
 fn check(c: Context<'_>) -> Answer<'_> {
     let client = c.facts.client;

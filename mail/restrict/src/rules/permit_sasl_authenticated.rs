@@ -1,8 +1,11 @@
 //! `permit_sasl_authenticated`: the client has logged in (RFC 4954).
 
-use super::Rule;
+use super::{Permits, Rule};
 use crate::Verdict;
 
-pub(crate) static RULE: Rule = Rule::new("permit_sasl_authenticated", |c| {
-    if c.facts.sasl_username.is_some() { Verdict::Permit.into() } else { Verdict::Dunno.into() }
-});
+pub(crate) static RULE: Rule = Rule {
+    permits: Permits::Client,
+    ..Rule::new("permit_sasl_authenticated", |c| {
+        if c.facts.sasl_username.is_some() { Verdict::Permit.into() } else { Verdict::Dunno.into() }
+    })
+};

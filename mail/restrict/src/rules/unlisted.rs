@@ -5,7 +5,7 @@ use crate::{
     Refusal, Verdict,
     verdict::{Kind, Subject},
 };
-use base_calls::AddressClass;
+use base_calls::{AddressClass, Unlisted};
 use proto_dsn::Status;
 
 pub(super) async fn unlisted(c: &Context<'_>, address: &str, subject: &Subject) -> Verdict {
@@ -13,10 +13,20 @@ pub(super) async fn unlisted(c: &Context<'_>, address: &str, subject: &Subject) 
         return Verdict::Dunno;
     }
     match c.restrict.route.unlisted(address).await {
-        Ok(None) | Ok(Some(AddressClass::Default)) => Verdict::Dunno,
-        Ok(Some(class)) => Verdict::Reject(refusal(c, class, subject)),
+        Ok(None) => Verdict::Dunno,
+        Ok(Some(Unlisted::Class(class))) => Verdict::Reject(refusal(c, class, subject)),
+        Ok(Some(Unlisted::Undeliverable { permanent, text })) => {
+            Verdict::Reject(undeliverable(permanent, &text, subject))
+        }
         Err(_) => Verdict::Reject(lookup_failure(subject)),
     }
+}
+
+fn undeliverable(permanent: bool, text: &str, subject: &Subject) -> Refusal {
+    let default = Status::new(5, 1, if subject.kind == Kind::Sender { 0 } else { 1 });
+    let (own, text) = Status::split_prefix(text).map_or((None, text), |(s, t)| (Some(s), t));
+    let text = if text.is_empty() { "Address is undeliverable" } else { text };
+    Refusal::of(subject, if permanent { 550 } else { 450 }, own.unwrap_or(default), text)
 }
 
 fn refusal(c: &Context<'_>, class: AddressClass, subject: &Subject) -> Refusal {

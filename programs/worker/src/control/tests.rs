@@ -5,7 +5,7 @@ use crate::showq;
 use base_calls::listing::ListedMessage;
 use base_calls::wire::{put_frame, take_frame};
 use base_calls::{
-    AddressClass, Deliver, Envelope, Fut, Notice, Notifier, Recipient, Resolution, RewriteContext, Route,
+    Deliver, Envelope, Fut, Notice, Notifier, Recipient, Resolution, RewriteContext, Route,
     RouteError, SubmitError, Timestamp,
 };
 use base_conf::{Config, MasterCf};
@@ -25,7 +25,7 @@ impl Route for Nothing {
         Box::pin(async { Err(RouteError { status: proto_dsn::Status::new(4, 3, 0), text: "no".into() }) })
     }
 
-    fn unlisted<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Option<AddressClass>, RouteError>> {
+    fn unlisted<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Option<base_calls::Unlisted>, RouteError>> {
         Box::pin(async { Ok(None) })
     }
 }

@@ -119,10 +119,12 @@ impl Session {
         std::mem::take(&mut self.notes)
     }
 
-    /// Whether input after this line is improper: the client did not wait for the answer although it must.
+    /// Whether input after this line is improper: the client did not wait for the answer although it must. Of commands
+    /// that do not exist nothing is expected.
     pub fn must_wait_after(&self, line: &[u8]) -> bool {
         let verb = std::str::from_utf8(line).ok().and_then(Verb::of).map_or(Verb::Unknown, |(v, _)| v);
-        !self.esmtp || self.settings.discarded.has(Keyword::Pipelining) || verb.ends_a_group()
+        counted(verb) != Verb::Unknown
+            && (!self.esmtp || self.settings.discarded.has(Keyword::Pipelining) || verb.ends_a_group())
     }
 
     /// Takes note of the verb without running the command: it was refused before it was looked at.
