@@ -8,6 +8,7 @@
 mod cache;
 mod error;
 mod exchange;
+pub mod fuzz;
 mod hosts;
 mod reread;
 mod resolv_conf;

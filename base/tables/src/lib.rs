@@ -15,6 +15,7 @@ pub mod build;
 mod exec;
 pub mod files;
 mod fold;
+pub mod fuzz;
 mod index;
 mod indexed;
 mod lines;

@@ -186,6 +186,13 @@ impl<E: Engine> Rules<E> {
         Rules { ifs: ifs.collect(), prefilter, rules }
     }
 
+    /// The same rules, each tried by its own pattern alone (to check the filters against).
+    pub fn without_filter(mut self) -> Rules<E> {
+        self.prefilter = Prefilter::always(self.rules.len());
+        self.rules.iter_mut().for_each(|rule| rule.quick = None);
+        self
+    }
+
     /// The result of the first rule that holds; the error comes with the line of its rule.
     pub fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, (usize, String)> {
         let candidates = self.prefilter.candidates(key);
@@ -449,8 +456,7 @@ mod tests {
     #[test]
     fn blocks_with_and_without_the_prefilter() {
         let filtered = rules(NESTED);
-        let mut plain = rules(NESTED);
-        plain.prefilter = Prefilter::always(plain.rules.len());
+        let plain = rules(NESTED).without_filter();
         let words = ["outer", "first", "inner", "second", "other", "third", "fourth", "fifth", "sixth"];
         for mask in 0u32..1 << words.len() {
             let key: String =
@@ -499,9 +505,7 @@ mod tests {
             let warn: Warn = Arc::new(|_: &str| ());
             let text = lines.join("\n");
             let filtered = Rules::<PosixRegex>::parse(text.as_bytes(), "t", Usage::LOOKUP, &warn);
-            let mut plain = Rules::<PosixRegex>::parse(text.as_bytes(), "t", Usage::LOOKUP, &warn);
-            plain.prefilter = Prefilter::always(plain.rules.len());
-            plain.rules.iter_mut().for_each(|rule| rule.quick = None);
+            let plain = Rules::<PosixRegex>::parse(text.as_bytes(), "t", Usage::LOOKUP, &warn).without_filter();
             for _ in 0..OFTEN + 2 {
                 assert_eq!(filtered.find(key.as_bytes()), plain.find(key.as_bytes()), "{text:?}");
             }
