@@ -6,7 +6,7 @@
 //! is elsewhere makes that message's whole chain fold; a removal moves while the segment it speaks of is in use.
 
 use crate::{
-    format::{Kind, Place, Placed, Record, aux, flag},
+    format::{FIRST_RECORD, Kind, Place, Placed, Record, aux, flag},
     read, recover,
     segments::Segments,
     shared::{Op, encode_changes},
@@ -35,12 +35,6 @@ pub(crate) struct Compaction {
 impl Writer {
     /// Does a bit of what is due: folding, or compaction.
     pub(crate) fn compact_step(&mut self) {
-        if self.refuse_until.is_some() && self.current.as_ref().is_none_or(|c| c.emergency) {
-            self.look_at = self.look_at.map(|_| Instant::now() + EVERY);
-            self.compaction = None;
-            self.to_fold.clear();
-            return;
-        }
         if let Some(id) = self.to_fold.pop() {
             let op = self.fold_of(id);
             self.pending.extend(op);
@@ -59,13 +53,16 @@ impl Writer {
             return false;
         }
         self.look_at = None;
+        // On a full disk the rest of the current segment, or the reserve, must take what is moved.
+        let most = if self.is_crowded() { self.room_when_full() / 2 } else { u64::MAX };
         let candidate = {
             let state = self.shared.state();
             let (live, all) = state.segments.bytes();
             let slack = SLACK_SEGMENTS * self.shared.options.segment_size;
             let failed = state.segments.used.values().any(|s| s.failed && s.closed);
-            let due = all > live.saturating_mul(4).saturating_add(slack) || failed;
-            let number = if due { state.segments.sparsest() } else { None };
+            let sparse = all > live.saturating_mul(4).saturating_add(slack);
+            let due = sparse || failed || self.is_crowded();
+            let number = if due { state.segments.sparsest(most) } else { None };
             number.and_then(|n| state.segments.used.get(&n)).map(|s| (s.number, s.generation, s.file.clone()))
         };
         let Some((number, generation, file)) = candidate else { return false };
@@ -73,6 +70,17 @@ impl Writer {
         self.compaction = Some(Compaction { number, generation, records: found.records.into_iter() });
         self.look_at = Some(Instant::now());
         true
+    }
+
+    /// Bytes that can be written without new space.
+    fn room_when_full(&self) -> u64 {
+        let state = self.shared.state();
+        let reserve = state.segments.reserve.as_ref().map_or(0, |s| s.allocated.saturating_sub(FIRST_RECORD));
+        let current = self.current.as_ref().and_then(|c| {
+            let allocated = state.segments.used.get(&c.number)?.allocated;
+            Some(allocated.saturating_sub(c.end))
+        });
+        reserve.max(current.unwrap_or(0))
     }
 
     /// Turns the next records of the segment into operations.

@@ -246,6 +246,33 @@ fn a_full_disk_refuses_mail_but_deliveries_go_on() {
 }
 
 #[test]
+fn on_a_full_disk_sparse_segments_make_room() {
+    let disk = SimDisk::new(Faults { room: Some(500 << 10), ..Faults::default() });
+    let spool = open(&disk).unwrap();
+    let mut kept = Vec::new();
+    while let Ok(id) = put(&spool, &[b'x'; 3000]) {
+        kept.push(id);
+    }
+    for id in kept.extract_if(.., |id| id.slot % 4 != 0).collect::<Vec<_>>() {
+        wait(spool.remove(id)).unwrap();
+    }
+    let before = spool.stats();
+    let mut tries = 0;
+    for _ in 0..40 {
+        while let Err(e) = put(&spool, &[b'y'; 3000]) {
+            assert!(matches!(e, SpoolError::Full), "{e}");
+            tries += 1;
+            assert!(tries < 300, "no room is made: {before:?} {:?}", spool.stats());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+    drop(spool);
+    let spool = open(&disk.crash(None)).unwrap();
+    assert_eq!(spool.stats().messages, kept.len() as u64 + 40);
+    kept.iter().for_each(|id| assert_eq!(wait(spool.load(*id)).unwrap().0.content.len(), 3000));
+}
+
+#[test]
 fn damage_is_set_aside_once_and_never_stops_the_start() {
     let (disk, world) = run_with(Faults::default(), 3, 60);
     let mut rng = Rng(4711);

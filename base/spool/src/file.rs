@@ -26,7 +26,7 @@ pub type OnDamage = Arc<dyn Fn(&Damage) + Send + Sync>;
 /// How a [`FileSpool`] works. `Options::default()` is right for a server.
 #[derive(Clone)]
 pub struct Options {
-    /// Size of a segment file in bytes.
+    /// Size of a segment file in bytes; 0 chooses by the size of the disk.
     pub segment_size: u64,
     /// Content longer than this goes to a file of its own.
     pub large_threshold: usize,
@@ -37,7 +37,24 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_size: 16 << 20, large_threshold: 256 << 10, on_damage: None }
+        Self { segment_size: 0, large_threshold: 256 << 10, on_damage: None }
+    }
+}
+
+/// Segments of a large disk.
+const LARGE_SEGMENT: u64 = 16 << 20;
+/// Segments of the smallest disk.
+const SMALL_SEGMENT: u64 = 1 << 20;
+/// A disk holds at least so many segments.
+const SEGMENTS: u64 = 64;
+
+impl Options {
+    fn for_disk(mut self, dir: &Path) -> Self {
+        if self.segment_size == 0 {
+            let total = base_sys::disk::space(dir).map_or(u64::MAX, |s| s.total);
+            self.segment_size = (total / SEGMENTS).clamp(SMALL_SEGMENT, LARGE_SEGMENT);
+        }
+        self
     }
 }
 
@@ -82,7 +99,7 @@ impl FileSpool {
     pub fn open(dir: &Path, options: Options) -> Result<Self, SpoolError> {
         let disk = RealDisk::new(dir.to_owned(), true)?;
         let lock = lock(&dir.join("lock"))?;
-        let spool = Self::open_on(Arc::new(disk), options)?;
+        let spool = Self::open_on(Arc::new(disk), options.for_disk(dir))?;
         *spool.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         Ok(spool)
     }

@@ -5,7 +5,7 @@
 //! again at the next start. `needs` counts, for each generation, the removals (and copies made by compaction) that
 //! wait for that generation to go. Such needs point to older segments only, so they never form a circle.
 
-use crate::disk::DiskFile;
+use crate::{disk::DiskFile, format::RECORD_HEADER};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -128,18 +128,22 @@ impl Segments {
 
     /// Bytes of live records, and bytes of the files that hold them.
     pub(crate) fn bytes(&self) -> (u64, u64) {
-        let kept = |s: &Segment| s.live + s.needs.values().sum::<u64>() * crate::format::RECORD_HEADER as u64;
-        self.used.values().fold((0, 0), |(live, all), s| (live + kept(s), all + s.end))
+        self.used.values().fold((0, 0), |(live, all), s| (live + s.kept(), all + s.end))
     }
 
-    /// The closed segment with the smallest share of live bytes, if that is under half; failed ones first.
-    pub(crate) fn sparsest(&self) -> Option<u32> {
-        let share = |s: &Segment| {
-            let kept = s.live + s.needs.values().sum::<u64>() * crate::format::RECORD_HEADER as u64;
-            if s.failed { 0 } else { kept.saturating_mul(1000) / s.end.max(1) }
-        };
-        let closed = self.used.values().filter(|s| s.closed && !s.tried);
+    /// The closed segment with the smallest share of bytes that must be kept, if that is under half, and those are at
+    /// most `most`; failed ones first.
+    pub(crate) fn sparsest(&self, most: u64) -> Option<u32> {
+        let share = |s: &Segment| if s.failed { 0 } else { s.kept().saturating_mul(1000) / s.end.max(1) };
+        let closed = self.used.values().filter(|s| s.closed && !s.tried && s.kept() <= most);
         let best = closed.map(|s| (share(s), s.generation, s.number)).min()?;
         (best.0 < 500).then_some(best.2)
+    }
+}
+
+impl Segment {
+    /// Bytes that compaction would have to write again.
+    fn kept(&self) -> u64 {
+        self.live + self.needs.values().sum::<u64>() * RECORD_HEADER as u64
     }
 }

@@ -170,7 +170,13 @@ impl Writer {
     /// Writes the next batch. `Ok(false)`: there is no room for what is left, it waits.
     fn write_batch(&mut self) -> Result<bool, SpoolError> {
         let wanted = self.batch_size();
-        let messages = self.pending.iter().any(|op| matches!(op, Op::Commit(_) | Op::Move { .. }));
+        let crowded = self.is_crowded();
+        let messages = self.pending.iter().any(|op| match op {
+            Op::Commit(_) => true,
+            // On a full disk moving makes room: the reserve may be used.
+            Op::Move { .. } => !crowded,
+            _ => false,
+        });
         if !self.fits(wanted, messages) {
             if !self.unsynced.is_empty() {
                 self.sync();
@@ -218,7 +224,15 @@ impl Writer {
         drop(state);
         barriers.into_iter().for_each(|done| drop(done.send(Ok(()))));
         self.dirty_since.get_or_insert_with(Instant::now);
+        if messages {
+            self.refuse_until = None;
+        }
         Ok(true)
+    }
+
+    /// The last message found the disk full, or broken.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.refuse_until.is_some()
     }
 
     /// Bytes of the operations that make up the next batch.
@@ -239,7 +253,9 @@ impl Writer {
         let had = self.pending.len();
         self.refuse_for_now(why.copy());
         self.pending.retain(|op| !matches!(op, Op::Move { .. }));
+        self.look_at.get_or_insert_with(|| Instant::now() + crate::compact::EVERY);
         if self.pending.len() < had {
+            self.stop_compaction();
             return true;
         }
         for op in &mut self.pending {
@@ -251,6 +267,12 @@ impl Writer {
         }
         self.retry_at = Some(Instant::now() + PAUSE);
         false
+    }
+
+    /// What compaction was about to write is lost: it starts again later.
+    fn stop_compaction(&mut self) {
+        self.compaction = None;
+        self.shared.state().segments.used.values_mut().for_each(|s| s.tried = false);
     }
 
     /// Whether `bytes` have room in the current segment.
@@ -375,9 +397,8 @@ impl Writer {
                 s.failed = true;
             }
             state.segments.check = true;
-            state.segments.used.values_mut().for_each(|s| s.tried = false);
         }
-        self.compaction = None;
+        self.stop_compaction();
         self.look_at = Some(Instant::now() + crate::compact::EVERY);
         let generation = failed.as_ref().map_or(0, |f| f.generation);
         for w in written {
