@@ -57,25 +57,28 @@ fn lines(v: &Value, kind: &str) -> Vec<String> {
     v[kind].as_array().into_iter().flatten().filter_map(|l| l.as_str().map(str::to_owned)).collect()
 }
 
-/// Lines that only one side has, in order.
+/// Lines that only one side has, in order (by the longest common subsequence).
 fn difference(theirs: &[String], ours: &[String]) -> String {
+    let (n, m) = (theirs.len(), ours.len());
+    let mut common = vec![vec![0u32; m + 1]; n + 1];
+    for i in (0..n).rev() {
+        for j in (0..m).rev() {
+            common[i][j] = match theirs[i] == ours[j] {
+                true => common[i + 1][j + 1] + 1,
+                false => common[i + 1][j].max(common[i][j + 1]),
+            };
+        }
+    }
     let (mut i, mut j, mut out) = (0, 0, String::new());
-    while i < theirs.len() || j < ours.len() {
-        if theirs.get(i) == ours.get(j) {
+    while i < n || j < m {
+        if i < n && j < m && theirs[i] == ours[j] {
             (i, j) = (i + 1, j + 1);
-        } else if let Some(k) =
-            theirs.get(i).and_then(|t| ours[j..].iter().position(|o| o == t)).filter(|k| *k < 20)
-        {
-            ours[j..j + k].iter().for_each(|l| out.push_str(&format!("  + {l}\n")));
-            j += k;
-        } else {
-            if let Some(t) = theirs.get(i) {
-                out.push_str(&format!("  - {t}\n"));
-            } else if let Some(o) = ours.get(j) {
-                out.push_str(&format!("  + {o}\n"));
-                j += 1;
-            }
+        } else if j == m || (i < n && common[i + 1][j] >= common[i][j + 1]) {
+            out.push_str(&format!("  - {}\n", theirs[i]));
             i += 1;
+        } else {
+            out.push_str(&format!("  + {}\n", ours[j]));
+            j += 1;
         }
     }
     out

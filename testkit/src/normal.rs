@@ -64,6 +64,29 @@ pub fn line(text: &str, ids: &[String]) -> String {
     text
 }
 
+/// The recipients of one notice stand in the order in which deliveries ended: each run of their paragraphs is sorted.
+pub fn reports_in_order(text: &str) -> String {
+    let kind = |p: &str| match p {
+        p if p.starts_with("Final-Recipient:") => 2,
+        p if p.starts_with('<') && p.contains(">: ") => 1,
+        _ => 0,
+    };
+    let mut out: Vec<&str> = Vec::new();
+    let mut run: Vec<&str> = Vec::new();
+    let mut last = 0;
+    for paragraph in text.split("\n\n") {
+        if kind(paragraph) != last {
+            run.sort_unstable();
+            out.append(&mut run);
+            last = kind(paragraph);
+        }
+        if last == 0 { out.push(paragraph) } else { run.push(paragraph) }
+    }
+    run.sort_unstable();
+    out.append(&mut run);
+    out.join("\n\n")
+}
+
 /// Whether a log line carries no contract.
 pub fn is_noise(line: &str) -> bool {
     NOISE.as_ref().is_some_and(|n| n.is_match(line))
@@ -71,6 +94,13 @@ pub fn is_noise(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn recipients_of_a_notice_in_order() {
+        let text = "a\n\n<y@b>: no\n\n<x@b>: no\n\nc\n\nFinal-Recipient: y\n\nFinal-Recipient: x\n\nd\n";
+        let want = "a\n\n<x@b>: no\n\n<y@b>: no\n\nc\n\nFinal-Recipient: x\n\nFinal-Recipient: y\n\nd\n";
+        assert_eq!(super::reports_in_order(text), want);
+    }
+
     #[test]
     fn what_may_differ() {
         let ids = super::queue_ids(["S: 250 2.0.0 Ok: queued as 4ABC12345"].into_iter(), [].into_iter());

@@ -493,6 +493,7 @@ fn walk(dir: &Path, out: &mut Vec<(String, String)>) {
             let in_maildir = dir.file_name().is_some_and(|n| n == "new" || n == "tmp" || n == "cur");
             let name = if in_maildir { format!("{}/*", dir.display()) } else { path.display().to_string() };
             let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
+            let text = normal::reports_in_order(&text);
             out.push((format!("== {name} [{}:{} {:o}]", meta.uid(), meta.gid(), meta.mode() & 0o7777), text));
         }
     }
