@@ -6,6 +6,8 @@
 
 mod config;
 mod decide;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use config::BounceConfig;
