@@ -14,7 +14,10 @@ use std::{
 
 /// A cleanup that keeps what it is given.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<(Envelope, Vec<u8>)>>>);
+struct Kept(Arc<Mutex<Vec<Letter>>>);
+
+/// Envelope and content.
+type Letter = (Envelope, Vec<u8>);
 
 struct Writing {
     kept: Kept,
