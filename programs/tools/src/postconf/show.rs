@@ -33,7 +33,8 @@ pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
 /// Whether `-n` shows a name.
 fn is_set(o: &Options, cfg: &Config, name: &str) -> bool {
     let overridden = o.overrides.iter().any(|(n, _)| n == name);
-    overridden || cfg.main_cf().get(name).is_some() || name == "config_directory"
+    let chosen = || o.config_dir.is_some() || std::env::var_os("MAIL_CONFIG").is_some();
+    overridden || cfg.main_cf().get(name).is_some() || (name == "config_directory" && chosen())
 }
 
 /// The names to show, in order.
