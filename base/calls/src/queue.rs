@@ -141,6 +141,7 @@ impl Progress {
     fn requeued(&mut self) {
         self.retry_at = Timestamp::default();
         self.held = false;
+        self.expired = None;
         for r in &mut self.recipients {
             if matches!(r, RecipientState::Deferred(_)) {
                 *r = RecipientState::Pending;

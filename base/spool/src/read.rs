@@ -233,7 +233,9 @@ pub(crate) fn summarize(mut flags: u8, mut retry_at: u32, changes: &[Change]) ->
     for change in changes {
         match change {
             Change::RetryAt(t) => retry_at = u32::try_from(t.0.div_ceil(1_000_000)).unwrap_or(u32::MAX),
-            Change::Requeued => (flags, retry_at) = (flags & !flag::HELD, 0),
+            Change::Requeued => {
+                (flags, retry_at) = (flags & !(flag::HELD | flag::EXPIRED | flag::EXPIRED_FORCE), 0)
+            }
             Change::Held(true) => flags |= flag::HELD,
             Change::Held(false) => flags &= !flag::HELD,
             Change::Expired(force) => {

@@ -144,6 +144,24 @@ fn dead_segments_are_used_again_and_sparse_ones_emptied() {
 }
 
 #[test]
+fn requeue_forgets_hold_and_expiry() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = open(dir.path());
+    let id = put(&spool, b"x").unwrap();
+    let check = |spool: &FileSpool, held, expired| {
+        let (summary, progress) = (spool.list(0, 1)[0], wait(spool.load(id)).unwrap().1);
+        assert_eq!((summary.held, summary.expired), (held, expired));
+        assert_eq!((progress.held, progress.expired), (held, expired));
+    };
+    wait(spool.change(id, vec![Change::Held(true), Change::Expired(true)], true)).unwrap();
+    check(&spool, true, Some(true));
+    wait(spool.change(id, vec![Change::Requeued], true)).unwrap();
+    check(&spool, false, None);
+    drop(spool);
+    check(&open(dir.path()), false, None);
+}
+
+#[test]
 fn long_chains_of_changes_fold() {
     let dir = tempfile::tempdir().unwrap();
     let spool = open(dir.path());

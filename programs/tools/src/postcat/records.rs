@@ -49,6 +49,9 @@ struct Record {
 /// Attributes that stand among those of the client.
 const SERVER: [&str; 2] = ["server_address", "server_port"];
 
+/// The attribute that is a record of its own.
+const FULL_NAME: &str = "full_name";
+
 /// Length of the size record's data in a queue file.
 const SIZE_LEN: usize = 95;
 
@@ -167,6 +170,9 @@ fn envelope(message: &Message) -> Vec<Record> {
     if let Some(ret) = e.ret {
         out.push(attribute("ret_flags", if ret == Ret::Full { "1" } else { "2" }));
     }
+    if let Some((_, name)) = e.attributes.iter().find(|(n, _)| n == FULL_NAME) {
+        out.push(record(b'F', "sender_fullname", name));
+    }
     out.push(record(b'S', "sender", &e.sender));
     if let Some(encoding) = encoding(e.body) {
         out.push(attribute("encoding", encoding));
@@ -177,7 +183,8 @@ fn envelope(message: &Message) -> Vec<Record> {
     if e.origin == Origin::Smtpd {
         client(e, &mut out);
     }
-    for (name, value) in e.attributes.iter().filter(|(n, _)| !SERVER.contains(&n.as_str())) {
+    let elsewhere = |name: &str| SERVER.contains(&name) || name == FULL_NAME;
+    for (name, value) in e.attributes.iter().filter(|(n, _)| !elsewhere(n)) {
         out.push(attribute(name, value));
     }
     for (i, r) in e.recipients.iter().enumerate() {
