@@ -33,7 +33,7 @@ pub fn run(job: &CommandJob, how: &Copying, content: &Content) -> Verdict {
         // Postfix's child prints this and ends with EX_TEMPFAIL.
         Err(e) => {
             let first = job.argv.first().map(|a| a.to_string_lossy().into_owned()).unwrap_or_default();
-            let output = format!("pipe: fatal: pipe_command: execvp {first}: {} ", system_text(&e));
+            let output = format!("{} {first}: {} ", job.complaint, system_text(&e));
             status::exit_code(75, &output, &job.name)
         }
     }
@@ -152,6 +152,7 @@ mod tests {
             time_limit: limit,
             success: "delivered via x service".into(),
             name: "/bin/sh".into(),
+            complaint: String::new(),
         };
         let how = Copying { eol: b"\n".to_vec(), ..Copying::default() };
         match run(&job, &how, &Content::Memory(Bytes::copy_from_slice(body))) {
@@ -215,6 +216,7 @@ mod tests {
             time_limit: Duration::from_secs(1),
             success: String::new(),
             name: "/no/such".into(),
+            complaint: "pipe: fatal: pipe_command: execvp".into(),
         };
         let Verdict::Deferred(d) = run(&job, &Copying::default(), &Content::Memory(Bytes::new())) else {
             panic!()

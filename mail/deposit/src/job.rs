@@ -91,6 +91,8 @@ pub struct CommandJob {
     pub success: String,
     /// pipe(8)'s sentence for an unknown exit status shows `argv[0]` only; local(8)'s shows the whole command.
     pub name: String,
+    /// Text before the program's name when it cannot be executed, as Postfix's own child says it.
+    pub complaint: String,
 }
 
 /// What is to be done.
@@ -122,7 +124,7 @@ pub struct JobReport {
     pub warnings: Vec<String>,
 }
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 fn put(out: &mut Vec<u8>, value: &[u8]) {
     put_uint(out, value.len() as u64);
@@ -254,6 +256,7 @@ fn put_command(out: &mut Vec<u8>, j: &CommandJob) {
     put_time(out, j.time_limit);
     put(out, j.success.as_bytes());
     put(out, j.name.as_bytes());
+    put(out, j.complaint.as_bytes());
 }
 
 fn take_command(input: &mut &[u8]) -> Result<CommandJob, Malformed> {
@@ -264,6 +267,7 @@ fn take_command(input: &mut &[u8]) -> Result<CommandJob, Malformed> {
         time_limit: take_time(input)?,
         success: take_text(input)?,
         name: take_text(input)?,
+        complaint: take_text(input)?,
     })
 }
 
@@ -328,6 +332,7 @@ mod tests {
             time_limit: Duration::from_secs(1000),
             success: "delivered via x service".into(),
             name: "/bin/cat".into(),
+            complaint: "pipe: fatal".into(),
         };
         [Action::Mbox(mbox), Action::Maildir(maildir), Action::Command(command)]
             .map(|action| Job { copying: copying.clone(), action })

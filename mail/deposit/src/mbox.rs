@@ -41,7 +41,7 @@ fn patience(job: &MboxJob) -> Patience {
 fn try_append(job: &MboxJob, how: &Copying, content: &Content) -> Result<(), Verdict> {
     let complain = |what: &str, e: &io::Error| format!("{}{}", job.complaint, with_reason(what, e));
     let _dot = dot_lock(job)?;
-    let (file, made) = open(job).map_err(|e| mailbox_error(&e, complain("cannot open file", &e)))?;
+    let (file, made) = open(job).map_err(|(what, e)| mailbox_error(&e, complain(what, &e)))?;
     inspect(job, &file)?;
     lock(job, &file)?;
     let before = file.metadata().map_err(|e| mailbox_error(&e, complain("cannot open file", &e)))?.len();
@@ -75,20 +75,21 @@ fn dot_lock(job: &MboxJob) -> Result<Option<DotLock>, Verdict> {
 }
 
 /// Opens it, or makes it; says whether it was made.
-fn open(job: &MboxJob) -> io::Result<(File, bool)> {
+fn open(job: &MboxJob) -> Result<(File, bool), (&'static str, io::Error)> {
+    let opening = |e| ("cannot open file", e);
     let flags = NON_BLOCK | if job.shared_folder { NO_FOLLOW } else { 0 };
     let mut options = OpenOptions::new();
     options.append(true).mode(0o600).custom_flags(flags);
     match options.open(&job.path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        other => return other.map(|f| (f, false)),
+        other => return other.map(|f| (f, false)).map_err(opening),
     }
     match options.create_new(true).open(&job.path) {
         // Somebody else was faster, or it is a link to nowhere.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            options.create_new(false).open(&job.path).map(|f| (f, false))
+            options.create_new(false).open(&job.path).map(|f| (f, false)).map_err(opening)
         }
-        other => other.map(|f| (f, true)),
+        other => other.map(|f| (f, true)).map_err(|e| ("cannot create file exclusively", e)),
     }
 }
 

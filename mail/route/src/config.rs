@@ -100,10 +100,12 @@ fn local_rules(cfg: &Config) -> Result<Rules, Error> {
     })
 }
 
-/// `remote_header_rewrite_domain` takes the place of both `myorigin` and `mydomain`; empty appends nothing.
+/// `remote_header_rewrite_domain` takes the place of both `myorigin` and `mydomain`, where these are appended at all; empty
+/// appends nothing.
 fn remote_rules(cfg: &Config, local: &Rules) -> Result<Rules, Error> {
     let domain = cfg.str("remote_header_rewrite_domain")?;
-    Ok(Rules { origin: domain.clone(), domain, ..local.clone() })
+    let instead_of = |own: &str| if own.is_empty() { String::new() } else { domain.clone() };
+    Ok(Rules { origin: instead_of(&local.origin), domain: instead_of(&local.domain), ..local.clone() })
 }
 
 fn own_addresses(cfg: &Config) -> Result<Vec<IpAddr>, Error> {

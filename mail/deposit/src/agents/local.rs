@@ -1,23 +1,24 @@
 //! local(8): UNIX users and aliases.
 //!
-//! The order of a recipient: an earlier Delivered-To: (loop), alias_maps, then the user: mailbox_transport,
-//! home_mailbox or mail_spool_directory; no such user: fallback_transport, luser_relay. Aliases are expanded here, depth
-//! first, each final address once; members in other domains, and all members of an alias with an owner- alias, are
-//! forwarded. Commands, files and include lists in aliases, .forward files and mailbox_command join in
-//! [`Expansion::member`] and [`Local::user`].
+//! The order of a recipient: an earlier Delivered-To: (loop), alias_maps, then the user: .forward, mailbox_transport,
+//! mailbox_command, home_mailbox or mail_spool_directory; no such user: fallback_transport, luser_relay. Aliases and
+//! .forward files are expanded here, depth first, each final address once. Members in other domains, all members of an
+//! alias with an owner- alias and of an include list, and other users in a .forward file are forwarded: submitted anew.
+
+mod expansion;
 
 use super::{
     Agent, AgentKind, World,
-    aliases::{Member, members},
+    external::{External, Item, Rights, Source},
     mailbox::{MailboxConfig, SpoolFolder, preview},
 };
 use crate::{
     plan::{Plan, Step, TargetPlan, Work},
     prefix::{Delivered, Prefix},
-    status::{by_class, configuration_error, deferred},
+    status::{by_class, deferred},
 };
 use base_calls::{
-    Content, Diagnosis, Recipient,
+    Content, Diagnosis,
     courier::{CourierRequest, Forward, Verdict},
 };
 use base_conf::{Config, Error, Service};
@@ -26,18 +27,17 @@ use base_sys::{
     privilege::{self, Identity},
 };
 use base_tables::{Maps, MatchKind, MatchList, Usage, block_on};
+use expansion::Expansion;
 use proto_address::{join, split_domain, split_extension};
 use proto_dsn::Status;
-use std::{collections::HashSet, path::Path};
+use std::path::Path;
 
 /// The record of this agent.
 pub const KIND: AgentKind = AgentKind { command: "local", make };
 
-/// How deep aliases may nest.
-const MAX_DEPTH: usize = 100;
-
 struct Local {
-    aliases: Maps,
+    /// One for each table of alias_maps, with its name.
+    aliases: Vec<(String, Maps)>,
     destinations: MatchList,
     origin: String,
     delimiters: String,
@@ -49,6 +49,10 @@ struct Local {
     fallback_transport: String,
     fallback_transport_maps: Maps,
     luser_relay: String,
+    forward_path: Vec<String>,
+    mailbox_command: String,
+    mailbox_command_maps: Maps,
+    external: External,
     prepend: Headers,
 }
 
@@ -57,15 +61,21 @@ struct Local {
 struct Headers {
     delivered_to_file: bool,
     delivered_to_forward: bool,
+    /// `enable_original_recipient`.
+    original_to: bool,
 }
 
-fn make(_: &Service, config: &Config, world: &World) -> Result<Box<dyn Agent>, Error> {
+fn make(service: &Service, config: &Config, world: &World) -> Result<Box<dyn Agent>, Error> {
     let t = &world.tables;
     let maps = |name: &str| Ok::<_, Error>(Maps::open(t, name, &config.str(name)?));
     let words = config.list("prepend_delivered_header")?;
     let has = |w: &str| words.iter().any(|x| x == w);
     Ok(Box::new(Local {
-        aliases: Maps::open_for(t, "alias_maps", &config.str("alias_maps")?, Usage::ALIASES),
+        aliases: config
+            .list("alias_maps")?
+            .into_iter()
+            .map(|spec| (spec.clone(), Maps::open_for(t, "alias_maps", &spec, Usage::ALIASES)))
+            .collect(),
         destinations: MatchList::open(
             t,
             "mydestination",
@@ -83,7 +93,15 @@ fn make(_: &Service, config: &Config, world: &World) -> Result<Box<dyn Agent>, E
         fallback_transport: config.str("fallback_transport")?,
         fallback_transport_maps: maps("fallback_transport_maps")?,
         luser_relay: config.str("luser_relay")?,
-        prepend: Headers { delivered_to_file: has("file"), delivered_to_forward: has("forward") },
+        forward_path: words_of(&config.raw("forward_path").unwrap_or_default()),
+        mailbox_command: config.raw("mailbox_command").unwrap_or_default().trim().to_owned(),
+        mailbox_command_maps: maps("mailbox_command_maps")?,
+        external: External::from_config(&service.name, config)?,
+        prepend: Headers {
+            delivered_to_file: has("file"),
+            delivered_to_forward: has("forward"),
+            original_to: config.bool("enable_original_recipient")?,
+        },
     }))
 }
 
@@ -95,40 +113,14 @@ impl Agent for Local {
             Err(e) => return super::refused(request, format!("cannot read message: {e}")),
         };
         for (target, recipient) in request.targets.iter().zip(&request.envelope.recipients) {
-            let mut x = Expansion {
-                local: self,
-                request,
-                recipient,
-                delivered_to: &target.address,
-                done: HashSet::new(),
-                steps: Vec::new(),
-                warnings: Vec::new(),
-            };
-            if seen.has(&target.address) {
-                let text = format!("mail forwarding loop for {}", target.address);
-                x.say(&target.address, by_class(Status::new(5, 4, 6), text));
-            } else {
-                x.address(&target.address, &mut Vec::new());
-            }
+            let looped = seen.has(&target.address);
+            let (steps, mut warnings) = Expansion::steps(self, request, target, recipient, looped);
             let indexes = vec![(target.index, target.address.clone())];
-            plan.targets.push(TargetPlan { indexes, steps: x.steps });
-            plan.warnings.append(&mut x.warnings);
+            plan.targets.push(TargetPlan { indexes, steps });
+            plan.warnings.append(&mut warnings);
         }
         plan
     }
-}
-
-/// The expansion of one recipient.
-struct Expansion<'a> {
-    local: &'a Local,
-    request: &'a CourierRequest,
-    recipient: &'a Recipient,
-    /// The recipient as the Delivered-To: header names it.
-    delivered_to: &'a str,
-    /// Final addresses that have their step.
-    done: HashSet<String>,
-    steps: Vec<Step>,
-    warnings: Vec<String>,
 }
 
 /// An alias that was found.
@@ -136,114 +128,8 @@ struct Found {
     /// The name it was found under, lower case.
     name: String,
     text: String,
-}
-
-impl Expansion<'_> {
-    fn say(&mut self, address: &str, verdict: Verdict) {
-        self.steps.push(Step::Say { address: address.to_owned(), verdict });
-    }
-
-    /// An address of this machine. `above`: the aliases that led here.
-    fn address(&mut self, address: &str, above: &mut Vec<String>) {
-        let (local, _) = split_domain(address);
-        match self.local.alias(local) {
-            Err(text) => {
-                self.warnings.push(text);
-                self.say(address, by_class(Status::new(4, 3, 0), "alias database unavailable".into()));
-            }
-            Ok(None) => self.user(address),
-            Ok(Some(found)) if above.last() == Some(&found.name) => self.user(address),
-            Ok(Some(found)) if above.contains(&found.name) || above.len() >= MAX_DEPTH => {
-                let text = format!("alias database loop for {local}");
-                self.warnings.push(text.clone());
-                self.say(address, by_class(Status::new(5, 4, 6), text));
-            }
-            Ok(Some(found)) => self.alias(address, &found, above),
-        }
-    }
-
-    fn alias(&mut self, address: &str, found: &Found, above: &mut Vec<String>) {
-        let owner = match self.local.owner(&found.name) {
-            Ok(owner) => owner,
-            Err(text) => {
-                self.warnings.push(text);
-                return self
-                    .say(address, by_class(Status::new(4, 3, 0), "alias database unavailable".into()));
-            }
-        };
-        let list = members(&found.text);
-        if list.is_empty() {
-            self.warnings.push(format!("no recipient in alias lookup result for \"{}\"", found.name));
-            return self.say(address, configuration_error());
-        }
-        above.push(found.name.clone());
-        let mut outside = Vec::new();
-        for member in list {
-            self.member(address, member, owner.is_some(), above, &mut outside);
-        }
-        above.pop();
-        if !outside.is_empty() {
-            let sender = owner.unwrap_or_else(|| self.request.envelope.sender.clone());
-            self.steps.push(Step::Forward(Forward {
-                address: address.to_owned(),
-                sender,
-                delivered_to: if self.local.prepend.delivered_to_forward {
-                    self.delivered_to.to_owned()
-                } else {
-                    String::new()
-                },
-                recipients: outside,
-            }));
-        }
-    }
-
-    fn member(
-        &mut self,
-        alias: &str,
-        member: Member,
-        owned: bool,
-        above: &mut Vec<String>,
-        outside: &mut Vec<String>,
-    ) {
-        let later = |what: &str| deferred(format!("delivery to {what} is not available yet"));
-        match member {
-            Member::Address(a) => {
-                let full = self.local.complete(&a);
-                if !self.done.insert(full.to_lowercase()) {
-                    return;
-                }
-                match self.local.is_here(&full) {
-                    Ok(true) if !owned => self.address(&full, above),
-                    Ok(_) => outside.push(full),
-                    Err(text) => {
-                        self.warnings.push(text);
-                        self.say(&full, configuration_error());
-                    }
-                }
-            }
-            Member::User(name) => {
-                let full = self.local.complete(&name);
-                if self.done.insert(full.to_lowercase()) {
-                    self.user(&full);
-                }
-            }
-            Member::Command(_) => self.say(alias, later("a command of an alias")),
-            Member::File(_) => self.say(alias, later("a file of an alias")),
-            Member::Include(_) => self.say(alias, later("an include list of an alias")),
-        }
-    }
-
-    /// A UNIX user, or nobody.
-    fn user(&mut self, address: &str) {
-        let step = self.local.user(address, self.delivered_to, self.recipient, &self.request.envelope.sender);
-        match step {
-            Ok(step) => self.steps.push(step),
-            Err(text) => {
-                self.warnings.push(text);
-                self.say(address, by_class(Status::new(4, 3, 0), "user database unavailable".into()));
-            }
-        }
-    }
+    /// The table.
+    table: String,
 }
 
 impl Local {
@@ -253,8 +139,10 @@ impl Local {
         let (bare, extension) = split_extension(&name, &self.delimiters, true);
         let bare = extension.map(|_| bare.to_owned());
         for name in std::iter::once(name.clone()).chain(bare) {
-            if let Some(text) = find(&self.aliases, &name)? {
-                return Ok(Some(Found { name, text }));
+            for (table, maps) in &self.aliases {
+                if let Some(text) = find(maps, &name)? {
+                    return Ok(Some(Found { name, text, table: table.clone() }));
+                }
             }
         }
         Ok(None)
@@ -266,7 +154,12 @@ impl Local {
             return Ok(None);
         }
         let owner = format!("owner-{name}");
-        Ok(find(&self.aliases, &owner)?.map(|_| self.complete(&owner)))
+        for (_, maps) in &self.aliases {
+            if find(maps, &owner)?.is_some() {
+                return Ok(Some(self.complete(&owner)));
+            }
+        }
+        Ok(None)
     }
 
     /// With `@$myorigin` when there is no domain.
@@ -282,30 +175,68 @@ impl Local {
         block_on(self.destinations.matches(domain.unwrap_or_default())).map_err(|e| e.to_string())
     }
 
-    fn user(
-        &self,
-        address: &str,
-        delivered_to: &str,
-        recipient: &Recipient,
-        sender: &str,
-    ) -> Result<Step, String> {
-        let (local, domain) = split_domain(address);
-        let name = local.to_lowercase();
-        let (bare, _) = split_extension(&name, &self.delimiters, true);
-        let mut user = User::by_name(&name).map_err(|e| e.to_string())?;
-        if user.is_none() && bare != name {
-            user = User::by_name(bare).map_err(|e| e.to_string())?;
+    /// The user of an address: its local part with or without the extension.
+    fn find_user(&self, address: &str) -> Result<Option<User>, String> {
+        let name = split_domain(address).0.to_lowercase();
+        let bare = self.user_part(address);
+        let user = User::by_name(&name).map_err(|e| e.to_string())?;
+        if user.is_some() || bare == name {
+            return Ok(user);
         }
-        let Some(user) = user else { return self.nobody(address, local, domain, sender) };
+        User::by_name(&bare).map_err(|e| e.to_string())
+    }
+
+    /// The local part in lower case without its extension.
+    fn user_part(&self, address: &str) -> String {
+        let name = split_domain(address).0.to_lowercase();
+        split_extension(&name, &self.delimiters, true).0.to_owned()
+    }
+
+    /// A name of forward_path; `None` when it needs something that this address does not have.
+    fn forward_name(&self, pattern: &str, address: &str, user: &User) -> Option<String> {
+        let (local, domain) = split_domain(address);
+        let (_, extension) = split_extension(local, &self.delimiters, true);
+        let extension = extension.unwrap_or_default();
+        let delimiter = extension.get(..1).unwrap_or_default();
+        // No file name of its own making: an address must not lead to another folder.
+        let clean = |s: &str| s.replace('/', "_");
+        let missing = std::cell::Cell::new(false);
+        let text = super::pipe::expand(pattern, &|name| {
+            let value = match name {
+                "home" => user.home.to_string_lossy().into_owned(),
+                "user" => user.name.clone(),
+                "shell" => user.shell.to_string_lossy().into_owned(),
+                "local" => clean(local),
+                "domain" => clean(domain.unwrap_or_default()),
+                "recipient" => clean(address),
+                "extension" => clean(extension.get(1..).unwrap_or_default()),
+                "recipient_delimiter" => delimiter.to_owned(),
+                _ => return None,
+            };
+            missing.set(missing.get() || value.is_empty());
+            Some(value)
+        });
+        text.ok().filter(|path| !missing.get() && path.starts_with('/'))
+    }
+
+    fn user(&self, item: &Item<'_>) -> Result<Step, String> {
+        let (address, sender) = (item.address, item.sender);
+        let (local, domain) = split_domain(address);
+        let Some(user) = self.find_user(address)? else { return self.nobody(address, local, domain, sender) };
         let transport = pick(&self.mailbox_transport_maps, &user.name, &self.mailbox_transport)?;
         if let Some(transport) = transport {
             return Ok(Step::Say { address: address.to_owned(), verdict: Verdict::HandOver(transport) });
         }
+        if let Some(command) = pick(&self.mailbox_command_maps, &user.name, &self.mailbox_command)? {
+            let who = Identity::new(user.uid, user.gid);
+            let rights = Rights { source: Source::Forward, who, user: Some(user) };
+            return Ok(self.external.run(item, &command, &rights));
+        }
         let prefix = Prefix {
             return_path: true,
             sender,
-            original_to: Some(&recipient.original),
-            delivered_to: self.prepend.delivered_to_file.then_some(delivered_to),
+            original_to: self.prepend.original_to.then_some(item.original),
+            delivered_to: self.prepend.delivered_to_file.then_some(item.delivered_to),
             ..Prefix::default()
         };
         Ok(self.mailbox_step(address, &user, &prefix))
@@ -382,6 +313,11 @@ impl Local {
             None => (format!("{spool}/{}", user.name), true),
         }
     }
+}
+
+/// Words between commas and blanks.
+fn words_of(text: &str) -> Vec<String> {
+    text.split([',', ' ', '\t', '\n']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
 
 fn find(maps: &Maps, key: &str) -> Result<Option<String>, String> {

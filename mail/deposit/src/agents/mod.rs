@@ -2,6 +2,8 @@
 //! it turns a request into a plan. It knows configuration and tables, and touches no mailbox.
 
 pub mod aliases;
+pub mod external;
+pub mod lists;
 pub mod local;
 pub mod mailbox;
 pub mod pipe;

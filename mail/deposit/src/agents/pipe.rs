@@ -166,7 +166,7 @@ fn escapes(text: &str) -> Vec<u8> {
 }
 
 /// What commands see (postconf(5) `export_environment`).
-fn environment(config: &Config) -> Vec<(String, String)> {
+pub(super) fn environment(config: &Config) -> Vec<(String, String)> {
     let mut env: Vec<(String, String)> = vec![
         ("LANG".into(), "C".into()),
         ("MAIL_CONFIG".into(), config.dir().display().to_string()),
@@ -237,6 +237,7 @@ impl Pipe {
             directory: self.directory.clone().into(),
             time_limit: self.time_limit,
             success: format!("delivered via {} service", self.service),
+            complaint: "pipe: fatal: pipe_command: execvp".to_owned(),
         };
         let work = Work {
             address: first.map(|t| t.address.clone()).unwrap_or_default(),
@@ -326,7 +327,7 @@ fn mentions(word: &str, name: &str) -> bool {
 
 /// Replaces `$name`, `${name}`, `$(name)`, `${name?text}`, `${name:text}`; `$$` is a dollar. The error is a name
 /// without a value.
-fn expand(word: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+pub(super) fn expand(word: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = word;
     while let Some((before, after)) = rest.split_once('$') {

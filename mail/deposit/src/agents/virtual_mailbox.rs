@@ -31,6 +31,8 @@ struct Virtual {
     delimiters: String,
     mailbox: MailboxConfig,
     delivered_to: bool,
+    /// `enable_original_recipient`.
+    original_to: bool,
 }
 
 fn make(_: &Service, config: &Config, world: &World) -> Result<Box<dyn Agent>, Error> {
@@ -44,6 +46,7 @@ fn make(_: &Service, config: &Config, world: &World) -> Result<Box<dyn Agent>, E
         delimiters: config.str("recipient_delimiter")?,
         mailbox: MailboxConfig::from_config(config, "virtual_mailbox_lock", "virtual_mailbox_limit")?,
         delivered_to: true,
+        original_to: config.bool("enable_original_recipient")?,
     }))
 }
 
@@ -86,7 +89,7 @@ impl Virtual {
         let prefix = Prefix {
             return_path: true,
             sender,
-            original_to: Some(&recipient.original),
+            original_to: self.original_to.then_some(&recipient.original),
             delivered_to: self.delivered_to.then_some(address),
             ..Prefix::default()
         };

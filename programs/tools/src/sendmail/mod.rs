@@ -137,7 +137,7 @@ fn allowed(config: &Config, caller: &Caller) -> Result<(), Fatal> {
 /// The header of a `-bv` message, which is delivered nowhere.
 fn probe(envelope: &Maildrop) -> String {
     let to: Vec<String> = envelope.recipients.iter().map(|r| format!("\t{}", external(&r.address))).collect();
-    format!("From: {}\r\nSubject: probe\r\nTo:{}\r\n\r\n", external(&envelope.sender), to.join(",\r\n"))
+    format!("From: {}\r\nSubject: probe\r\nTo:{}\r\n", external(&envelope.sender), to.join(",\r\n"))
 }
 
 /// Becomes another command of ours. Comes back only with an error.

@@ -141,9 +141,7 @@ impl MailParams {
         let (default, allowed) = &s.verp_delimiters;
         let delimiters = value.unwrap_or(default);
         if delimiters.chars().count() != 2 || !delimiters.chars().all(|c| allowed.contains(c)) {
-            return Err(bad(&format!(
-                "Bad VERP delimiters \"{delimiters}\", specify two characters from \"{allowed}\""
-            )));
+            return Err(bad(&format!("Error: XVERP needs two characters from {allowed}")));
         }
         self.verp = delimiters.to_owned();
         Ok(())
