@@ -7,7 +7,7 @@ use crate::{
     reply::{of_refusal, of_submit_error},
     server::Flush,
 };
-use base_calls::{MessageAction, Notify, Recipient};
+use base_calls::{MessageAction, Notify, Recipient, RewriteContext};
 use base_net::NetError;
 use mail_restrict::{Facts, Memory, Outcome, Stage};
 use proto_dsn::Status;
@@ -109,13 +109,10 @@ impl Connection {
             return Ok(());
         }
         let route = Arc::clone(&self.shared.deps.route);
-        match route.resolve(sender, address).await {
+        match route.resolve(sender, &route.rewrite(RewriteContext::Local, address)).await {
             Ok(r) if r.invalid => Err(Verdict::BadAddress),
-            Ok(_) => Ok(()),
-            Err(_) => {
-                let text = format!("<{address}>: Temporary lookup failure");
-                Err(Verdict::Refuse(Reply::new(451, Status::new(4, 3, 0), text)))
-            }
+            // What cannot be found out is for the restrictions that need it.
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 
@@ -182,9 +179,10 @@ impl Connection {
         if let Some(refusal) = shared.restrict.etrn(&facts, &memory).await.refusal {
             return Verdict::Refuse(of_refusal(refusal));
         }
+        let served = shared.lists.fast_flush_domains.matches(domain).await.unwrap_or(false);
         let result = match &shared.deps.flush {
-            Some(flush) => flush(domain).await,
-            None => Flush::Unavailable,
+            Some(flush) if served => flush(domain).await,
+            _ => Flush::Unavailable,
         };
         match result {
             Flush::Started => Verdict::Say(Reply::plain(250, "Queuing started")),

@@ -75,6 +75,7 @@ struct Texts {
     command_filter: String,
     forbidden_commands: String,
     footer_maps: String,
+    fast_flush_domains: String,
     parent_domains: Vec<String>,
 }
 
@@ -159,6 +160,7 @@ impl SmtpConfig {
                 command_filter: list("smtpd_command_filter")?,
                 forbidden_commands: list("smtpd_forbidden_commands")?,
                 footer_maps: list("smtpd_reject_footer_maps")?,
+                fast_flush_domains: list("fast_flush_domains")?,
                 parent_domains: cfg.list("parent_domain_matches_subdomains")?,
             },
         })
@@ -215,6 +217,7 @@ pub(crate) struct Lists {
     pub(crate) discard: Maps,
     pub(crate) command_filter: Maps,
     pub(crate) footers: Maps,
+    pub(crate) fast_flush_domains: MatchList,
 }
 
 /// One word of `local_header_rewrite_clients`.
@@ -248,6 +251,13 @@ impl Lists {
             ),
             discard: Maps::open(tables, "smtpd_discard_ehlo_keyword_address_maps", &t.discard_maps),
             command_filter: Maps::open(tables, "smtpd_command_filter", &t.command_filter),
+            fast_flush_domains: MatchList::open(
+                tables,
+                "fast_flush_domains",
+                &t.fast_flush_domains,
+                MatchKind::Domain,
+                parents("fast_flush_domains"),
+            ),
             footers: Maps::open(tables, "smtpd_reject_footer_maps", &t.footer_maps),
         }
     }

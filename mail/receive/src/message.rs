@@ -25,6 +25,8 @@ pub(crate) struct Message {
     limit: u64,
     /// There is no limit, or it is not reached yet.
     too_big: bool,
+    /// DISCARD: content is read and thrown away.
+    discarded: bool,
     /// The state of a BDAT sequence.
     pub(crate) bdat: Option<BdatFramer>,
 }
@@ -46,6 +48,7 @@ impl Message {
             partial: 0,
             limit: c.session.settings().size_limit,
             too_big: false,
+            discarded: false,
             bdat: None,
         };
         for action in c.actions.drain(..) {
@@ -72,6 +75,7 @@ impl Message {
     }
 
     pub(crate) fn action(&mut self, action: MessageAction) {
+        self.discarded |= action == MessageAction::Discard && self.size() == 0;
         self.submission.action(action);
     }
 
@@ -85,7 +89,7 @@ impl Message {
             None => self.partial += chunk.len() as u64,
         }
         self.too_big |= self.limit > 0 && self.size() > self.limit;
-        if self.too_big {
+        if self.too_big || self.discarded {
             return;
         }
         let mut safe = Vec::new();
@@ -99,7 +103,9 @@ impl Message {
 
     /// The Received: header field.
     pub(crate) async fn header(&mut self, text: &str) {
-        let _ = self.submission.content(text.as_bytes()).await;
+        if !self.discarded {
+            let _ = self.submission.content(text.as_bytes()).await;
+        }
     }
 
     /// Bytes of content.
@@ -117,6 +123,9 @@ impl Message {
     }
 
     pub(crate) async fn finish(mut self) -> Result<Submitted, SubmitError> {
+        if self.discarded {
+            return Ok(Submitted { id: self.id });
+        }
         let mut rest = Vec::new();
         self.start.finish(&mut rest);
         if !rest.is_empty() {

@@ -80,6 +80,8 @@ impl Transcript {
         let subject = reply.status.map_or((0, 0), |s| (s.subject(), s.detail()));
         match (reply.code, subject) {
             (..400, _) => {}
+            // A restriction about somebody: it is meant, whatever the reason.
+            _ if reply.lines.first().is_some_and(|l| l.starts_with('<')) => self.seen.policy = true,
             (421, _) => self.seen.protocol = true,
             (_, (3, 5)) => self.seen.software = true,
             (..500, (3, _)) => self.seen.resource = true,
@@ -132,6 +134,7 @@ fn wrap(line: &str, out: &mut String) {
     for (i, word) in line.split(' ').enumerate() {
         let len = word.chars().count();
         if i > 0 && column + 1 + len >= WIDTH {
+            out.truncate(out.trim_end_matches(' ').len());
             out.push_str("\r\n     ");
             column = 5;
         } else if i > 0 {

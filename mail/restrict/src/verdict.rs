@@ -112,9 +112,9 @@ fn fix_status(status: Status, kind: Kind) -> Status {
         return status;
     }
     let detail = match (kind, status.detail()) {
-        (Kind::Sender, 1 | 4 | 5 | 6) => 0,
+        (Kind::Sender, 1 | 3 | 4 | 6) => 7,
         (Kind::Sender, 2) => 8,
-        (Kind::Sender, 3) => 7,
+        (Kind::Sender, 5 | 9 | 10) => 0,
         (Kind::Recipient, 7) => 3,
         (Kind::Recipient, 8) => 2,
         (Kind::Sender | Kind::Recipient, d) => d,

@@ -38,8 +38,9 @@ pub struct Router {
 }
 
 impl Router {
-    /// Opens the tables that `config` names.
-    pub fn new(config: Arc<RouteConfig>, tables: Arc<Tables>) -> Self {
+    /// Opens the tables that `config` names. `asked`: those of smtpd, for [`Route::unlisted`] is its question, and its log
+    /// that gets the warnings.
+    pub fn new(config: Arc<RouteConfig>, tables: Arc<Tables>, asked: &Tables) -> Self {
         let c = &config;
         Self {
             classes: Classes::new(c, &tables),
@@ -54,7 +55,7 @@ impl Router {
                 "sender_dependent_default_transport_maps",
                 &c.sender_default_transport_maps,
             ),
-            lists: unlisted::Lists::new(c, &tables),
+            lists: unlisted::Lists::new(c, asked),
             tables,
             config,
         }

@@ -30,7 +30,10 @@ fn fixture(more: &str) -> Fixture {
     let sink = Arc::clone(&warnings);
     let warn: base_tables::Warn = Arc::new(move |text: &str| sink.lock().unwrap().push(text.to_owned()));
     let tables = Tables::new(Options { warn, ..Options::default() });
-    Fixture { router: Router::new(Arc::new(RouteConfig::from_config(&cfg).unwrap()), tables), warnings }
+    Fixture {
+        router: Router::new(Arc::new(RouteConfig::from_config(&cfg).unwrap()), Arc::clone(&tables), &tables),
+        warnings,
+    }
 }
 
 impl Fixture {

@@ -14,6 +14,7 @@ use mail_receive::{Anvil, Flush, Pickup, PickupConfig, SmtpConfig, SmtpServer, S
 use mail_route::{RouteConfig, Router};
 use mail_schedule::{Agents, Handle, Parts, ScheduleConfig, Scheduler};
 use std::{
+    cell::RefCell,
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -124,9 +125,32 @@ struct Builder<'a> {
     cfg: Config,
     master: MasterCf,
     fixed: &'a Fixed,
-    tables: Arc<Tables>,
+    tables: TableSets,
     route: Arc<dyn Route>,
     cleanups: HashMap<String, Cleanup>,
+}
+
+/// Tables by the name under which their trouble is logged: each service warns for itself, as processes of Postfix do.
+struct TableSets {
+    log: Log,
+    sets: RefCell<HashMap<String, Arc<Tables>>>,
+}
+
+impl TableSets {
+    /// The tables of the service whose view this is.
+    fn of(&self, cfg: &Config) -> Result<Arc<Tables>> {
+        let name = format!("{}/{}", cfg.str("syslog_name")?, cfg.str("process_name")?);
+        let mut sets = self.sets.borrow_mut();
+        let set = sets.entry(name).or_insert_with_key(|name| {
+            let source = self.log.session_source(name.as_str());
+            let (log, from) = (self.log.clone(), source.clone());
+            let warn = Arc::new(move |text: &str| log.warning(&from, text));
+            let log = self.log.clone();
+            let error = Arc::new(move |text: &str| log.error(&source, text));
+            Tables::new(base_tables::Options { warn, error, ..base_tables::Options::default() })
+        });
+        Ok(Arc::clone(set))
+    }
 }
 
 impl Stages {
@@ -134,12 +158,10 @@ impl Stages {
     pub fn build(process: &Process, fixed: &Fixed) -> Result<Self> {
         let cfg = Config::load(&process.config_dir)?;
         let master = MasterCf::load(&process.config_dir)?;
-        let (log, source) = (process.log.clone(), process.source.clone());
-        let warn = move |text: &str| log.warning(&source, text);
-        let tables =
-            Tables::new(base_tables::Options { warn: Arc::new(warn), ..base_tables::Options::default() });
+        let tables = TableSets { log: process.log.clone(), sets: RefCell::default() };
         let rewrite = view(&cfg, &master, &cfg.str("rewrite_service_name")?, "trivial-rewrite");
-        let router = Router::new(Arc::new(RouteConfig::from_config(&rewrite)?), Arc::clone(&tables));
+        let asked = tables.of(&cfg.process("smtpd"))?;
+        let router = Router::new(Arc::new(RouteConfig::from_config(&rewrite)?), tables.of(&rewrite)?, &asked);
         let mut b = Builder { cfg, master, fixed, tables, route: Arc::new(router), cleanups: HashMap::new() };
         b.make_cleanups()?;
         b.finish()
@@ -168,13 +190,14 @@ impl Builder<'_> {
         let named = self.master.services.iter().filter(|s| s.command == "cleanup").map(|s| s.name.clone());
         let names: Vec<String> = named.chain(["cleanup".to_owned()]).collect();
         for name in names {
-            let config = CleanupConfig::from_config(&view(&self.cfg, &self.master, &name, "cleanup"))?;
+            let cfg = view(&self.cfg, &self.master, &name, "cleanup");
+            let config = CleanupConfig::from_config(&cfg)?;
             let cleanup = Cleanup::new(
                 Arc::new(config),
                 Arc::clone(&self.fixed.spool),
                 Arc::clone(&self.route),
                 Arc::clone(&self.fixed.arrivals) as Arc<dyn Arrivals>,
-                &self.tables,
+                &self.tables.of(&cfg)?,
                 self.fixed.log.clone(),
             );
             self.cleanups.insert(name, cleanup);
@@ -220,7 +243,7 @@ impl Builder<'_> {
             let deps = mail_deliver::Deps {
                 log: self.fixed.log.clone(),
                 resolver: self.fixed.resolver.clone(),
-                tables: Arc::clone(&self.tables),
+                tables: self.tables.of(&cfg)?,
                 route: Arc::clone(&self.route),
                 submit: self.cleanup(&cfg)?,
                 queue_directory: Path::new(&self.cfg.str("queue_directory")?).to_owned(),
@@ -250,7 +273,7 @@ impl Builder<'_> {
         let deps = mail_receive::Deps {
             submit: self.cleanup(cfg)?,
             route: Arc::clone(&self.route),
-            tables: Arc::clone(&self.tables),
+            tables: self.tables.of(cfg)?,
             resolver: self.fixed.resolver.clone(),
             log: self.fixed.log.clone(),
             anvil: self.fixed.anvil.clone(),

@@ -6,7 +6,7 @@ use crate::{
     lookup::Lookup,
     verdict::{Answer, Kind, Subject},
 };
-use base_calls::{Resolution, RouteError};
+use base_calls::{Resolution, RewriteContext, RouteError};
 use base_tables::Table;
 use proto_dsn::Status;
 
@@ -27,6 +27,7 @@ mod permit_auth_destination;
 mod permit_inet_interfaces;
 mod permit_mynetworks;
 mod permit_sasl_authenticated;
+mod permit_tls_clientcerts;
 mod reject;
 mod reject_invalid_helo_hostname;
 mod reject_multi_recipient_bounce;
@@ -137,6 +138,7 @@ pub static RULES: &[&Rule] = &[
     &permit_inet_interfaces::RULE,
     &permit_mynetworks::RULE,
     &permit_sasl_authenticated::RULE,
+    &permit_tls_clientcerts::RULE,
     &reject::RULE,
     &reject_invalid_helo_hostname::RULE,
     &reject_invalid_helo_hostname::OLD_NAME,
@@ -206,8 +208,14 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Where an address goes that is written as the client likes: in standard form first.
     async fn resolve(&self, recipient: &str) -> Result<Resolution, RouteError> {
-        self.restrict.route.resolve(self.facts.sender.unwrap_or_default(), recipient).await
+        let address = self.standard_form(recipient);
+        self.restrict.route.resolve(self.facts.sender.unwrap_or_default(), &address).await
+    }
+
+    fn standard_form(&self, address: &str) -> String {
+        self.restrict.route.rewrite(RewriteContext::Local, address)
     }
 }
 

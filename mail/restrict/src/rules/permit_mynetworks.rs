@@ -1,9 +1,8 @@
 //! `permit_mynetworks`: the client is in `mynetworks`.
 
-use super::{Context, Permits, Rule};
-use crate::{Refusal, Verdict, verdict::Answer};
+use super::{Context, Permits, Rule, lookup_failure};
+use crate::{Verdict, verdict::Answer};
 use base_tables::TableError;
-use proto_dsn::Status;
 
 pub(crate) static RULE: Rule = Rule { permits: Permits::Client, ..Rule::new("permit_mynetworks", check) };
 
@@ -21,8 +20,6 @@ fn verdict(c: &Context<'_>, answer: Result<bool, TableError>) -> Verdict {
     match answer {
         Ok(true) => Verdict::Permit,
         Ok(false) => Verdict::Dunno,
-        Err(_) => {
-            Verdict::Reject(Refusal::of(c.subject, 451, Status::new(4, 3, 0), "Temporary lookup failure"))
-        }
+        Err(_) => Verdict::Reject(lookup_failure(c.subject)),
     }
 }

@@ -28,6 +28,10 @@ fn check(c: Context<'_>) -> Answer<'_> {
 }
 
 async fn exists(c: &Context<'_>, name: &str) -> Result<(), DnsError> {
+    // Not a name that DNS knows, as Postfix sees it.
+    if name.ends_with('.') {
+        return Err(DnsError::NotFound);
+    }
     let resolver = &c.restrict.resolver;
     match resolver.addresses(name, true, true).await {
         Err(DnsError::NoData) => resolver.mx(name).await.map(drop),

@@ -12,7 +12,7 @@ pub(super) async fn unlisted(c: &Context<'_>, address: &str, subject: &Subject) 
     if address.is_empty() {
         return Verdict::Dunno;
     }
-    match c.restrict.route.unlisted(address).await {
+    match c.restrict.route.unlisted(&c.standard_form(address)).await {
         Ok(None) => Verdict::Dunno,
         Ok(Some(Unlisted::Class(class))) => Verdict::Reject(refusal(c, class, subject)),
         Ok(Some(Unlisted::Undeliverable { permanent, text })) => {
