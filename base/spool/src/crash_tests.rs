@@ -246,6 +246,28 @@ fn a_full_disk_refuses_mail_but_deliveries_go_on() {
 }
 
 #[test]
+fn a_full_disk_of_tiny_messages_is_emptied() {
+    let disk = SimDisk::new(Faults { room: Some(400 << 10), ..Faults::default() });
+    let spool = open(&disk).unwrap();
+    let mut kept = Vec::new();
+    while let Ok(id) = put(&spool, b"x") {
+        kept.push(id);
+    }
+    // More removals than the reserve holds.
+    assert!(kept.len() * 48 > 40 << 10, "{}", kept.len());
+    kept.iter().for_each(|id| wait(spool.remove(*id)).unwrap());
+    let mut tries = 0;
+    while let Err(e) = put(&spool, b"y") {
+        assert!(matches!(e, SpoolError::Full), "{e}");
+        tries += 1;
+        assert!(tries < 300, "{:?}", spool.stats());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    drop(spool);
+    assert_eq!(open(&disk.crash(None)).unwrap().stats().messages, 1);
+}
+
+#[test]
 fn on_a_full_disk_sparse_segments_make_room() {
     let disk = SimDisk::new(Faults { room: Some(500 << 10), ..Faults::default() });
     let spool = open(&disk).unwrap();

@@ -5,6 +5,7 @@ use crate::{
     format::{self, FIRST_RECORD, SegmentHeader, decode_index, encode_index, scan},
     read,
 };
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Reads `data` as a segment file: header, records, index, and each record's payload. Panics only on a bug.
 pub fn check_segment(data: &[u8]) {
@@ -39,7 +40,9 @@ fn check_payload(record: format::Record, payload: &[u8]) {
 
 /// A small valid segment, as a seed for the fuzzer.
 pub fn seed() -> Vec<u8> {
-    let dir = std::env::temp_dir().join(format!("hikyaku-spool-seed-{}", std::process::id()));
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("hikyaku-spool-seed-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let dir = std::env::temp_dir().join(name);
     let made = make_seed(&dir).unwrap_or_default();
     let _ = std::fs::remove_dir_all(&dir);
     made

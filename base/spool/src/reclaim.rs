@@ -20,7 +20,7 @@ const CHUNK: u64 = 1 << 20;
 /// A file smaller than this is not worth using.
 const SMALLEST: u64 = 64 << 10;
 /// Size of the reserve.
-const RESERVE: u64 = 1 << 20;
+pub(crate) const RESERVE: u64 = 1 << 20;
 /// Free segments kept for reuse; more are deleted.
 const SPARES: usize = 4;
 

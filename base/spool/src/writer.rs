@@ -11,7 +11,7 @@ use crate::{
     batch::{Current, Written, place},
     compact::Compaction,
     format::{FIRST_RECORD, Place, RECORD_HEADER, align, flag},
-    large,
+    large, reclaim,
     shared::{Op, Shared, State},
     slab::Entry,
 };
@@ -169,7 +169,6 @@ impl Writer {
 
     /// Writes the next batch. `Ok(false)`: there is no room for what is left, it waits.
     fn write_batch(&mut self) -> Result<bool, SpoolError> {
-        let wanted = self.batch_size();
         let crowded = self.is_crowded();
         let messages = self.pending.iter().any(|op| match op {
             Op::Commit(_) => true,
@@ -177,13 +176,23 @@ impl Writer {
             Op::Move { .. } => !crowded,
             _ => false,
         });
+        let limit = (BATCH_BYTES as u64).min(self.shared.options.segment_size - FIRST_RECORD);
+        let mut wanted = self.batch_size(limit);
         if !self.fits(wanted, messages) {
-            if !self.unsynced.is_empty() {
+            // What is left of the current segment still takes removals and changes.
+            let squeezed = if messages { 0 } else { self.squeezed() };
+            if squeezed == 0 && !self.unsynced.is_empty() {
                 self.sync();
                 return Ok(true);
             }
-            if let Err(e) = self.next_segment(wanted, messages) {
-                return Ok(self.no_room(e));
+            if squeezed > 0 {
+                wanted = squeezed;
+            } else {
+                let limit = if messages { limit } else { limit.min(reclaim::RESERVE - FIRST_RECORD) };
+                wanted = self.batch_size(limit);
+                if let Err(e) = self.next_segment(wanted, messages) {
+                    return Ok(self.no_room(e));
+                }
             }
         }
         let Some(current) = &mut self.current else { return Ok(false) };
@@ -223,7 +232,9 @@ impl Writer {
         }
         drop(state);
         barriers.into_iter().for_each(|done| drop(done.send(Ok(()))));
-        self.dirty_since.get_or_insert_with(Instant::now);
+        if !self.unsynced.is_empty() {
+            self.dirty_since.get_or_insert_with(Instant::now);
+        }
         if messages {
             self.refuse_until = None;
         }
@@ -235,17 +246,27 @@ impl Writer {
         self.refuse_until.is_some()
     }
 
-    /// Bytes of the operations that make up the next batch.
-    fn batch_size(&self) -> u64 {
+    /// Bytes of the operations that make up the next batch: at least the first, more up to `limit`.
+    fn batch_size(&self, limit: u64) -> u64 {
         let mut sum = 0;
         for op in &self.pending {
             let size = align((RECORD_HEADER + op.payload_len()) as u64);
-            if sum > 0 && sum + size > BATCH_BYTES as u64 {
+            if sum > 0 && sum + size > limit {
                 break;
             }
             sum += size;
         }
         sum
+    }
+
+    /// Bytes of the next operations that fit into what is allocated of the current segment; 0 when not even one does.
+    fn squeezed(&self) -> u64 {
+        let Some(current) = self.current.as_ref().filter(|c| c.records.len() < SEGMENT_RECORDS) else {
+            return 0;
+        };
+        let allocated = self.shared.state().segments.used.get(&current.number).map_or(0, |s| s.allocated);
+        let room = allocated.saturating_sub(current.end);
+        Some(self.batch_size(room)).filter(|size| *size <= room).unwrap_or(0)
     }
 
     /// There is no room: refuses the messages that wait. Whether anything else is left to try at once.
