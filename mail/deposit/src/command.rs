@@ -6,7 +6,7 @@
 
 use crate::{
     copy::copy,
-    job::{CommandJob, Copying},
+    job::{CommandJob, Copying, JobReport},
     status,
 };
 use base_calls::{Content, Diagnosis, courier::Verdict};
@@ -27,14 +27,15 @@ use std::{
 const MAX_OUTPUT: usize = 900;
 
 /// Runs it.
-pub fn run(job: &CommandJob, how: &Copying, content: &Content) -> Verdict {
+pub fn run(job: &CommandJob, how: &Copying, content: &Content) -> JobReport {
     match start(job) {
-        Ok((child, output)) => attend(job, how, content, child, output),
+        Ok((child, output)) => JobReport::of(attend(job, how, content, child, output)),
         // Postfix's child prints this and ends with EX_TEMPFAIL.
         Err(e) => {
             let first = job.argv.first().map(|a| a.to_string_lossy().into_owned()).unwrap_or_default();
-            let output = format!("{} {first}: {} ", job.complaint, system_text(&e));
-            status::exit_code(75, &output, &job.name)
+            let said = format!("{} {first}: {}", job.complaint, system_text(&e));
+            let verdict = status::exit_code(75, &format!("{said} "), &job.name);
+            JobReport { last_words: Some(said), ..JobReport::of(verdict) }
         }
     }
 }
@@ -155,7 +156,7 @@ mod tests {
             complaint: String::new(),
         };
         let how = Copying { eol: b"\n".to_vec(), ..Copying::default() };
-        match run(&job, &how, &Content::Memory(Bytes::copy_from_slice(body))) {
+        match run(&job, &how, &Content::Memory(Bytes::copy_from_slice(body))).verdict {
             Verdict::Sent(_, t) => t,
             Verdict::Deferred(d) => format!("deferred {} {}", d.status, d.reason),
             Verdict::Failed(d) => format!("failed {} {}", d.status, d.reason),
@@ -218,7 +219,8 @@ mod tests {
             name: "/no/such".into(),
             complaint: "pipe: fatal: pipe_command: execvp".into(),
         };
-        let Verdict::Deferred(d) = run(&job, &Copying::default(), &Content::Memory(Bytes::new())) else {
+        let Verdict::Deferred(d) = run(&job, &Copying::default(), &Content::Memory(Bytes::new())).verdict
+        else {
             panic!()
         };
         assert_eq!(

@@ -122,6 +122,8 @@ pub struct JobReport {
     pub verdict: Verdict,
     /// Lines for the log, after `warning: `.
     pub warnings: Vec<String>,
+    /// What a command's process said before it became the command, as `program: text`.
+    pub last_words: Option<String>,
 }
 
 const VERSION: u64 = 2;
@@ -274,7 +276,7 @@ fn take_command(input: &mut &[u8]) -> Result<CommandJob, Malformed> {
 impl JobReport {
     /// A report without warnings.
     pub fn of(verdict: Verdict) -> Self {
-        Self { verdict, warnings: Vec::new() }
+        Self { verdict, warnings: Vec::new(), last_words: None }
     }
 
     /// Encodes it.
@@ -285,6 +287,7 @@ impl JobReport {
         for w in &self.warnings {
             put(&mut out, w.as_bytes());
         }
+        put(&mut out, self.last_words.as_deref().unwrap_or_default().as_bytes());
         // The answer's own length is left out: it is the rest.
         out.extend_from_slice(answer.to_frame().get(4..).unwrap_or_default());
         out
@@ -294,9 +297,10 @@ impl JobReport {
     pub fn parse(mut input: &[u8]) -> Result<Self, Malformed> {
         let input = &mut input;
         let warnings = take_list(input, take_text)?;
+        let last_words = Some(take_text(input)?).filter(|t| !t.is_empty());
         let mut answer = CourierAnswer::parse(input)?;
         let verdict = answer.targets.pop().and_then(|mut t| t.deposits.pop()).ok_or(Malformed)?.verdict;
-        Ok(Self { verdict, warnings })
+        Ok(Self { verdict, warnings, last_words })
     }
 }
 
@@ -355,6 +359,7 @@ mod tests {
         let report = JobReport {
             verdict: Verdict::Sent(Status::new(2, 0, 0), "delivered to maildir".into()),
             warnings: vec!["a".into(), "b".into()],
+            last_words: Some("c".into()),
         };
         let bytes = report.encode();
         assert_eq!(JobReport::parse(&bytes).unwrap(), report);

@@ -43,7 +43,11 @@ fn report(t: &Trouble) -> JobReport {
         warnings.push(format!("maildir access problem for UID/GID={}/{}: {text}", who.uid, who.gid));
         warnings.push("perhaps you need to create the maildirs in advance".into());
     }
-    JobReport { verdict: mailbox_error(&t.error, format!("maildir delivery failed: {text}")), warnings }
+    JobReport {
+        verdict: mailbox_error(&t.error, format!("maildir delivery failed: {text}")),
+        warnings,
+        last_words: None,
+    }
 }
 
 fn try_deliver(job: &MaildirJob, how: &Copying, content: &Content, now: Timestamp) -> Result<(), Trouble> {

@@ -12,6 +12,6 @@ pub fn perform(job: &Job, content: &Content) -> JobReport {
     match &job.action {
         Action::Mbox(j) => JobReport::of(mbox::append(j, &job.copying, content)),
         Action::Maildir(j) => maildir::deliver(j, &job.copying, content),
-        Action::Command(j) => JobReport::of(command::run(j, &job.copying, content)),
+        Action::Command(j) => command::run(j, &job.copying, content),
     }
 }

@@ -114,6 +114,9 @@ fn work_done(shared: &Shared, source: &Source, work: &Work, content: &Content) -
             for warning in &report.warnings {
                 shared.log.warning(source, warning);
             }
+            if let Some((program, text)) = report.last_words.as_deref().and_then(|w| w.split_once(": ")) {
+                shared.log.info(&Source::new(program, std::process::id()), text);
+            }
             report.verdict
         }
         Err(e) => {
