@@ -14,7 +14,11 @@ use base_log::{Log, Source};
 use base_spool::{Spool, SpoolError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
+
+/// The longest delivery (`daemon_timeout`).
+const DELIVERY_TIME: Duration = Duration::from_secs(18_000);
 
 /// The delivery agents, by service name of master.cf.
 pub trait Agents: Send + Sync {
@@ -201,7 +205,8 @@ impl Inner {
             verp_sender,
         };
         let mut running = Running { inner: self.clone(), job: Some((attempt, indexes, ticket)) };
-        let report = agent.deliver(delivery).await;
+        // Agents keep their own limits; this one is for an agent that hangs.
+        let report = tokio::time::timeout(DELIVERY_TIME, agent.deliver(delivery)).await.unwrap_or_default();
         let (attempt, indexes, ticket) = running.job.take()?;
         let health = match &report.destination_down {
             Some(d) => Health::Down(d.status, d.reason.clone()),
