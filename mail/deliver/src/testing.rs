@@ -11,7 +11,7 @@ use proto_dsn::Status;
 use std::sync::Arc;
 
 pub(crate) struct Bench {
-    config: Config,
+    pub config: Config,
     captured: Captured,
     pub deps: Deps,
 }

@@ -5,6 +5,7 @@
 
 use super::{
     config::{ClientConfig, Dialect},
+    generic,
     hosts::{self, Candidate, NoHosts},
     nexthop::{self, NextHop},
     pool::Pool,
@@ -214,14 +215,34 @@ impl Client {
         let keep = self.wanted_later(delivery).await && session.may_continue(&self.cfg);
         let lmtp = self.cfg.dialect == Dialect::Lmtp;
         let features = session.features.clone();
-        let mail = transfer::mail_params(delivery, work.utf8);
-        let rcpts = work.left.iter().map(|t| transfer::rcpt_params(t, work.reporter.recipient(t))).collect();
+        let public = match &self.cfg.generic {
+            Some(generic) => match generic.public(delivery, &work.left).await {
+                Ok(public) => Some(public),
+                Err(e) => {
+                    work.reporter.warning(&format!("{}: {e}", delivery.message.id));
+                    work.all(&origin, texts::local(&session.peer), true);
+                    tokio::spawn(session.quit());
+                    return true;
+                }
+            },
+            None => None,
+        };
+        let mut mail = transfer::mail_params(delivery, work.utf8);
+        let rcpts = work.left.iter().map(|t| transfer::rcpt_params(t, work.reporter.recipient(t)));
+        let mut rcpts: Vec<_> = rcpts.collect();
+        if let Some(public) = &public {
+            mail.sender = &public.sender;
+            for (rcpt, address) in rcpts.iter_mut().zip(&public.recipients) {
+                rcpt.address = address;
+            }
+        }
         let mut t = Transaction::new(&features, lmtp, self.cfg.quote, mail, rcpts);
         if work.reporter.mode == Mode::Verify {
             t = t.probe();
         }
-        let content = &delivery.message.content;
-        let end = transfer::run(&mut session, &self.cfg, &mut t, content, keep, work.reporter).await;
+        let whole = generic::Body::whole(&delivery.message.content);
+        let body = public.as_ref().map_or(&whole, |p| &p.body);
+        let end = transfer::run(&mut session, &self.cfg, &mut t, body, keep, work.reporter).await;
         if reused && is_stale(&t, &end) {
             return false;
         }

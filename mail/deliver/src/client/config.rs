@@ -1,5 +1,6 @@
 //! The settings of an SMTP or LMTP client service: `smtp_…` and `lmtp_…` of postconf(5).
 
+use super::generic::Generic;
 use crate::Deps;
 use base_conf::{Config, Error, Service, computed};
 use base_dns::Hosts;
@@ -94,6 +95,7 @@ pub(crate) struct ClientConfig {
     pub quote: bool,
     pub line_limit: usize,
     pub discard_maps: Maps,
+    pub generic: Option<Generic>,
     pub cache_on_demand: bool,
     pub cache_destinations: MatchList,
     pub cache_time: Duration,
@@ -183,6 +185,7 @@ impl ClientConfig {
             quote: r.bool("quote_rfc821_envelope")?,
             line_limit: r.count("line_length_limit")?,
             discard_maps: Maps::open(&deps.tables, &discard_maps, &cfg.str(&discard_maps)?),
+            generic: Generic::open(&r.name("generic_maps"), cfg, deps)?,
             cache_on_demand: r.bool("connection_cache_on_demand")?,
             cache_destinations: MatchList::open(
                 &deps.tables,

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod config;
+mod generic;
 mod hosts;
 mod nexthop;
 mod pool;

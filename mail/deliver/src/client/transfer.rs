@@ -2,10 +2,11 @@
 
 use super::{
     config::ClientConfig,
+    generic::Body,
     session::{Broken, Session},
 };
 use crate::report::Reporter;
-use base_calls::{BodyType, Content, Delivery, Recipient, Ret, Target};
+use base_calls::{BodyType, Delivery, Recipient, Ret, Target};
 use proto_smtp::{
     Keyword,
     client::{BodyWriter, MailParams, RcptParams, Stage, Transaction, Waiting},
@@ -52,7 +53,7 @@ pub(crate) async fn run(
     session: &mut Session,
     cfg: &ClientConfig,
     transaction: &mut Transaction<'_>,
-    content: &Content,
+    content: &Body<'_>,
     keep: bool,
     log: &Reporter<'_>,
 ) -> Result<(), (Stage, Broken)> {
@@ -78,13 +79,13 @@ pub(crate) async fn run(
 async fn send(
     session: &mut Session,
     cfg: &ClientConfig,
-    content: Option<&Content>,
+    content: Option<&Body<'_>>,
     keep: bool,
 ) -> Result<(), Broken> {
     session.stream.set_time_limit(cfg.limits.of(Stage::Body));
     let quit: &[u8] = if !keep && session.features.has(Keyword::Pipelining) { b"QUIT\r\n" } else { b"" };
     let mut writer = BodyWriter::new(cfg.line_limit);
-    let total = content.map_or(0, Content::len);
+    let total = content.map_or(0, Body::len);
     let mut at = 0;
     loop {
         let chunk = match content {
