@@ -5,6 +5,7 @@ use crate::{
     options::Options,
 };
 use anyhow::{Context, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -12,8 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Runs both servers in turn; Postfix with a tenth of the connections, since it needs a process for each.
+/// Runs both servers in turn; Postfix with 200 connections at most, since it needs a process for each.
 pub fn compare(options: &Options) -> Result<()> {
+    allow_descriptors(u64::from(options.sessions) + 100)?;
     for mta in [Mta::Postfix, Mta::Hikyaku] {
         let n = if mta == Mta::Postfix { options.sessions.min(200) } else { options.sessions };
         one(mta, &Options { sessions: n, ..options.clone() })?;
@@ -49,6 +51,15 @@ fn one(mta: Mta, options: &Options) -> Result<()> {
     );
     drop(open);
     instance.stop()?;
+    Ok(())
+}
+
+/// Both ends of a connection count: ours here, the server's in its own process, which inherits the limit.
+fn allow_descriptors(wanted: u64) -> Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).context("too few file descriptors")?;
+    }
     Ok(())
 }
 

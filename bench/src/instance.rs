@@ -92,8 +92,6 @@ pub struct Used {
     pub cpu_us: f64,
     /// Context switches.
     pub switches: f64,
-    /// Bytes written to disk.
-    pub written: f64,
     /// Peak memory of the largest process in KiB.
     pub peak_kib: f64,
 }
@@ -174,12 +172,7 @@ impl Instance {
         let text = fs::read_to_string(self.dir.path().join("usage")).context("no usage file")?;
         let v: serde_json::Value = serde_json::from_str(&text)?;
         let n = |key: &str| v[key].as_f64().unwrap_or_default();
-        Ok(Used {
-            cpu_us: n("cpu_us"),
-            switches: n("switches"),
-            written: n("written"),
-            peak_kib: n("peak_kib"),
-        })
+        Ok(Used { cpu_us: n("cpu_us"), switches: n("switches"), peak_kib: n("peak_kib") })
     }
 }
 

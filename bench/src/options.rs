@@ -10,7 +10,7 @@ pub struct Options {
     pub prefix: PathBuf,
     /// `relay`, `accept`, `local`, `idle`.
     pub mode: String,
-    /// Sessions at once (idle: connections).
+    /// Sessions at once (20; idle: connections, 10,000).
     pub sessions: u32,
     /// Messages per run.
     pub count: u32,
@@ -25,6 +25,7 @@ pub struct Options {
 impl Options {
     /// Parses the arguments.
     pub fn parse(args: &[String]) -> Result<Self> {
+        let mut sessions = None;
         let mut o = Self {
             prefix: PathBuf::new(),
             mode: String::new(),
@@ -41,7 +42,7 @@ impl Options {
                 v.parse().with_context(|| format!("{a} {v}"))
             };
             match a.as_str() {
-                "--sessions" => o.sessions = number()?,
+                "--sessions" => sessions = Some(number()?),
                 "--count" => o.count = number()?,
                 "--size" => o.size = number()?,
                 "--runs" => o.runs = number()?,
@@ -51,6 +52,7 @@ impl Options {
                 other => bail!("unknown argument {other:?}"),
             }
         }
+        o.sessions = sessions.unwrap_or(if o.mode == "idle" { 10_000 } else { 20 });
         if o.mode.is_empty() {
             bail!("a mode is needed: relay, accept, local or idle");
         }

@@ -26,7 +26,6 @@ fn usage_json(u: &Usage) -> serde_json::Value {
     serde_json::json!({
         "cpu_us": u.user_time().num_microseconds() + u.system_time().num_microseconds(),
         "switches": u.voluntary_context_switches() + u.involuntary_context_switches(),
-        "written": u.block_writes() * 512,
         "peak_kib": u.max_rss(),
     })
 }
