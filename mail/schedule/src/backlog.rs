@@ -62,10 +62,9 @@ impl Backlog {
         self.incoming.push_back(Entry::new(id, FRESH));
     }
 
-    /// A message that is not to be tried before `due`.
+    /// A message that is not to be tried before `due` (whole seconds, rounded down as Postfix does).
     pub fn push_deferred(&mut self, id: QueueId, due: Timestamp) {
-        let due = whole_secs(due).saturating_add(u32::from(due.micros() > 0)).max(FRESH + 1);
-        self.deferred.push(Reverse(Entry::new(id, due)));
+        self.deferred.push(Reverse(Entry::new(id, whole_secs(due).max(FRESH + 1))));
     }
 
     /// A deferred message that is to be tried now. Earlier entries of it stay and are skipped later.
@@ -168,10 +167,10 @@ mod tests {
     #[test]
     fn nothing_before_its_time() {
         let mut b = Backlog::default();
-        b.push_deferred(id(1), Timestamp(10_000_001));
-        b.scan(Timestamp::from_secs(10));
+        b.push_deferred(id(1), Timestamp(10_900_000));
+        b.scan(Timestamp(9_999_999));
         assert_eq!(pops(&mut b), []);
-        b.scan(Timestamp::from_secs(11));
+        b.scan(Timestamp::from_secs(10));
         assert_eq!(pops(&mut b), [1]);
     }
 

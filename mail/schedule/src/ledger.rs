@@ -60,6 +60,16 @@ impl Ledger {
         pending
     }
 
+    /// The administrator said that the message is expired. Recipients that were tried before are not tried again, they
+    /// keep the reason they have; returned are those that need one.
+    pub fn skip_tried(&mut self, pending: Vec<u32>) -> Vec<u32> {
+        let tried =
+            |i: &u32| matches!(self.progress.recipients.get(*i as usize), Some(RecipientState::Deferred(_)));
+        let (tried, untried): (Vec<u32>, Vec<u32>) = pending.into_iter().partition(tried);
+        self.close(tried.len());
+        untried
+    }
+
     /// What the spool said when the message was loaded, and what happened since.
     pub fn progress(&self) -> &Progress {
         &self.progress
@@ -325,9 +335,10 @@ mod tests {
         p.apply(&Change::Expired(false));
         p.apply(&Change::Deferred(0, why()));
         let mut l = Ledger::new(p);
-        l.take_pending(&e);
-        assert!(l.close(1));
-        assert_eq!(l.verdict(at(0), &e, &c).expired, Some(true));
+        let pending = l.take_pending(&e);
+        assert!(l.skip_tried(pending).is_empty() && l.is_over());
+        let v = l.verdict(at(0), &e, &c);
+        assert_eq!((v.expired, v.failed), (Some(true), vec![(0, *why())]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::plan::{ERROR, Plan, plan};
 use crate::state::Attempt;
 use base_calls::{DeliveryReport, Diagnosis, Outcome, RouteError, Target, Timestamp};
 use base_log::lines::{Active, Delays, Delivery as DeliveryLine, DeliveryStatus};
+use proto_address::split_domain;
 use proto_dsn::Status;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,6 +16,14 @@ use std::time::Duration;
 /// How long the router may take for one recipient.
 const ROUTE_TIME: Duration = Duration::from_secs(1000);
 
+/// By domain, then local part: which recipients share a delivery when there are more than fit in one.
+fn in_order(targets: &mut [Target]) {
+    targets.sort_by(|a, b| {
+        let ((a, at), (b, bt)) = (split_domain(&a.address), split_domain(&b.address));
+        (at, a).cmp(&(bt, b))
+    });
+}
+
 impl Inner {
     /// Routes a message's recipients and starts what may start.
     pub(crate) async fn attempt(self: Arc<Self>, attempt: Arc<Attempt>) {
@@ -22,7 +31,8 @@ impl Inner {
         let envelope = &attempt.message.envelope;
         let (pending, expired) = {
             let mut ledger = attempt.ledger();
-            (ledger.take_pending(envelope), ledger.progress().expired.is_some())
+            let (pending, expired) = (ledger.take_pending(envelope), ledger.progress().expired.is_some());
+            (if expired { ledger.skip_tried(pending) } else { pending }, expired)
         };
         self.log.line(
             &self.source,
@@ -89,6 +99,9 @@ impl Inner {
                     attempt.ledger().close(1);
                 }
             }
+        }
+        for batch in batches.iter_mut().filter(|b| b.targets.len() > 1) {
+            in_order(batch.targets.make_contiguous());
         }
         batches
     }
@@ -182,5 +195,18 @@ impl Inner {
             (t.index, if retry { Outcome::Deferred(why) } else { Outcome::Failed(why) })
         };
         DeliveryReport { outcomes: targets.iter().map(outcome).collect(), ..DeliveryReport::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_of_recipients() {
+        let target = |a: &str| Target { index: 0, address: a.into() };
+        let mut list = ["d@b.org", "a@c.org", "b@b.org", "x"].map(target);
+        in_order(&mut list);
+        assert_eq!(list.map(|t| t.address), ["x", "b@b.org", "d@b.org", "a@c.org"]);
     }
 }

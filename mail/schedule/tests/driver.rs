@@ -315,14 +315,20 @@ async fn expired() {
 #[tokio::test(start_paused = true)]
 async fn expired_by_the_administrator() {
     let w = World::new("");
-    let id = w.send("defer@a").await;
+    let tried = w.send("defer@a").await;
+    let fresh = w.store("s@x", "ok@b", 0, true).await;
     w.deliveries();
-    w.handle.expire(id, false).await.unwrap();
+    w.handle.expire(tried, false).await.unwrap();
+    w.handle.expire(fresh, true).await.unwrap();
     w.handle.flush();
     w.settle().await;
-    assert_eq!(w.deliveries(), ["retry:4.7.0 message is administratively expired defer@a"]);
-    assert_eq!(w.notices(), ["failed 0=message is administratively expired"]);
-    assert!(w.texts(id).contains(&"ID: from=<s@x>, status=force-expired, returned to sender".to_owned()));
+    assert_eq!(w.deliveries(), ["retry:4.7.0 message is administratively expired ok@b"]);
+    let mut notices = w.notices();
+    notices.sort();
+    assert_eq!(notices, ["failed 0=defer", "failed 0=message is administratively expired"]);
+    for id in [tried, fresh] {
+        assert!(w.texts(id).contains(&"ID: from=<s@x>, status=force-expired, returned to sender".to_owned()));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,8 +43,11 @@ fn add(m: &mut Message, resent: bool, name: &str, value: &str) {
     }
 }
 
-/// `<20261121225718.QID@myhostname>`, UTC.
+/// `<20261121225718.QID@myhostname>`, UTC; without the time when the queue id tells it (`enable_long_queue_ids`).
 fn new_message_id(m: &Message) -> String {
+    if m.id.long {
+        return format!("<{}@{}>", m.id, m.config().myhostname);
+    }
     let stamp = stamp(m.envelope.arrival);
     format!("<{stamp}.{}@{}>", m.id, m.config().myhostname)
 }
