@@ -1,8 +1,11 @@
 //! The stages of one configuration, wired together; and what outlives a reload.
 
-use crate::{Process, agents::AgentMap};
+use crate::{
+    Process,
+    agents::{AgentMap, Unusable},
+};
 use anyhow::{Context, Result};
-use base_calls::{Arrivals, Fut, Notifier, Queued, Route, Submit};
+use base_calls::{Arrivals, Notifier, Queued, Route, Submit};
 use base_conf::{Config, MasterCf, Service};
 use base_dns::Resolver;
 use base_log::Log;
@@ -10,7 +13,7 @@ use base_spool::{Damage, FileSpool, Spool};
 use base_tables::Tables;
 use mail_bounce::{Bounce, BounceConfig};
 use mail_cleanup::{Cleanup, CleanupConfig};
-use mail_receive::{Anvil, Flush, Pickup, PickupConfig, SmtpConfig, SmtpServer, StartError};
+use mail_receive::{Anvil, Flush, FlushDomain, Pickup, PickupConfig, SmtpConfig, SmtpServer, StartError};
 use mail_route::{RouteConfig, Router};
 use mail_schedule::{Agents, Handle, Parts, ScheduleConfig, Scheduler};
 use std::{
@@ -100,10 +103,13 @@ fn damage_text(d: &Damage) -> String {
     format!("{id}: damaged queue record set aside as {}: {}", d.file.display(), d.reason)
 }
 
+/// SMTP servers by listener service.
+type Servers = HashMap<String, Result<SmtpServer, Refused>>;
+
 /// Everything that a reload replaces.
 pub struct Stages {
     /// SMTP servers by listener service (`smtp/inet`); one that must not run says why.
-    servers: HashMap<String, Result<SmtpServer, Refused>>,
+    servers: Servers,
     /// Takes in what `sendmail` left in the maildrop.
     pub pickup: Arc<Pickup>,
     /// Sessions that a service may have at once (maxproc); zero: no limit.
@@ -249,14 +255,19 @@ impl Builder<'_> {
                 queue_directory: Path::new(&self.cfg.str("queue_directory")?).to_owned(),
                 transports: Arc::clone(&transports),
             };
-            if let Some(agent) = mail_deliver::agent(service, &cfg, &deps)? {
-                map.add(&service.name, agent);
+            match mail_deliver::agent(service, &cfg, &deps) {
+                Ok(None) => {}
+                Ok(Some(agent)) => map.add(&service.name, agent),
+                Err(error) => {
+                    let source = format!("{}/{}", cfg.str("syslog_name")?, service.command);
+                    map.add(&service.name, Arc::new(Unusable::new(source, error, self.fixed.log.clone())));
+                }
             }
         }
         Ok(Arc::new(map))
     }
 
-    fn servers(&self) -> Result<(HashMap<String, Result<SmtpServer, Refused>>, HashMap<String, usize>)> {
+    fn servers(&self) -> Result<(Servers, HashMap<String, usize>)> {
         let (mut servers, mut limits) = (HashMap::new(), HashMap::new());
         let default_limit = usize::try_from(self.cfg.int("default_process_limit")?).unwrap_or(0);
         for service in self.master.services.iter().filter(|s| s.command == "smtpd") {
@@ -285,7 +296,7 @@ impl Builder<'_> {
     }
 
     /// ETRN: asks the scheduler, which knows what waits for a domain.
-    fn flush(&self) -> Arc<dyn Fn(&str) -> Fut<'static, Flush> + Send + Sync> {
+    fn flush(&self) -> FlushDomain {
         let arrivals = Arc::clone(&self.fixed.arrivals);
         Arc::new(move |domain| {
             if let Some(handle) = arrivals.0.get() {
