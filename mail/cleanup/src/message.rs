@@ -187,9 +187,6 @@ impl Message {
 
     /// Refuses the message because `address` could not be mapped.
     pub(crate) fn fail_mapping(&mut self, error: &RecipientError, address: &str) {
-        if let Some(cause) = error.cause() {
-            self.core.log.warning(&self.source, cause);
-        }
         self.warn(&error.log_text(address));
         self.fail(error.reply());
     }

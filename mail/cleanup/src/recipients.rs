@@ -6,14 +6,13 @@ use crate::{
     reply,
 };
 use base_calls::{Recipient, RewriteContext, SubmitError};
-use base_tables::TableError;
 use std::collections::HashSet;
 
 /// Why recipients could not be worked out.
 #[derive(Debug)]
 pub(crate) enum RecipientError {
-    /// A table is down: its name.
-    Lookup(String, TableError),
+    /// A table is down: the name of its parameter. The table has told the log why.
+    Lookup(String),
     /// `virtual_alias_expansion_limit`.
     TooMany,
     /// `virtual_alias_recursion_limit`.
@@ -23,14 +22,6 @@ pub(crate) enum RecipientError {
 }
 
 impl RecipientError {
-    /// What the table said, for a line of its own.
-    pub fn cause(&self) -> Option<&TableError> {
-        match self {
-            Self::Lookup(_, e) => Some(e),
-            _ => None,
-        }
-    }
-
     /// The answer for the client.
     pub fn reply(&self) -> SubmitError {
         match self {
@@ -43,7 +34,7 @@ impl RecipientError {
     pub fn log_text(&self, recipient: &str) -> String {
         let later = "message not accepted, try again later";
         match self {
-            Self::Lookup(maps, _) => format!("{maps} map lookup problem for {recipient} -- {later}"),
+            Self::Lookup(maps) => format!("{maps} map lookup problem for {recipient} -- {later}"),
             Self::TooMany => {
                 format!("unreasonable virtual_alias_maps map expansion size for {recipient} -- {later}")
             }
@@ -74,7 +65,7 @@ pub(crate) async fn prepare(
     }
     if map_addresses {
         let mapped = mapper.canonical(std::mem::take(&mut r.address), Place::EnvelopeRecipient).await;
-        r.address = mapped.map_err(|(maps, e)| RecipientError::Lookup(maps, e))?;
+        r.address = mapped.map_err(|(maps, _)| RecipientError::Lookup(maps))?;
     }
     Ok(r)
 }
@@ -91,7 +82,7 @@ pub(crate) async fn expand(mapper: Mapper<'_>, address: &str) -> Result<Vec<Stri
             return Err(RecipientError::TooLong(current));
         }
         let found = mapper.find(maps, &current, c.propagate_virtual).await;
-        let found = found.map_err(|e| RecipientError::Lookup(maps.title().to_owned(), e))?;
+        let found = found.map_err(|_| RecipientError::Lookup(maps.title().to_owned()))?;
         let Some(found) = found.filter(|f| !f.is_empty()) else {
             at += 1;
             continue;

@@ -39,10 +39,7 @@ impl Connection {
         self.act(outcome.actions);
         match outcome.refusal {
             None => Verdict::Accept,
-            Some(refusal) => {
-                self.transcript.refused(refusal.status);
-                Verdict::Refuse(of_refusal(refusal))
-            }
+            Some(refusal) => Verdict::Refuse(of_refusal(refusal)),
         }
     }
 

@@ -107,10 +107,7 @@ impl Connection {
         match message.finish().await {
             Ok(done) if chunked => Ok(Reply::new(250, OK, format!("Ok: {size} bytes queued as {}", done.id))),
             Ok(done) => Ok(Reply::new(250, OK, format!("Ok: queued as {}", done.id))),
-            Err(e) => {
-                self.transcript.refused(e.status);
-                Err(of_submit_error(&e))
-            }
+            Err(e) => Err(of_submit_error(&e)),
         }
     }
 

@@ -4,7 +4,6 @@
 
 use crate::connection::Connection;
 use base_calls::{Envelope, Origin, Recipient, SubmitOptions, Timestamp};
-use proto_dsn::Status;
 use proto_smtp::Reply;
 use std::fmt::Write;
 
@@ -88,13 +87,6 @@ impl Transcript {
             (_, (5, _)) => self.seen.protocol = true,
             (_, (3, _)) => {}
             _ => self.seen.policy = true,
-        }
-    }
-
-    /// A refusal with this status was logged.
-    pub(crate) fn refused(&mut self, status: Status) {
-        if status.subject() == 3 && status.detail() == 5 {
-            self.seen.software = true;
         }
     }
 
@@ -187,15 +179,15 @@ impl Connection {
             self.transcript.text()
         );
         let _ = message.content(text.as_bytes()).await;
-        if let Err(e) = message.finish().await {
-            self.warning(format_args!("session transcript for {recipient} was not sent: {e}"));
-        }
+        // Cleanup has told the log why it failed.
+        let _ = message.finish().await;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proto_dsn::Status;
 
     #[test]
     fn wraps_like_the_original() {
@@ -211,7 +203,7 @@ mod tests {
         assert_eq!(
             out,
             " Out: 451 4.3.5 <c@example.net>: Sender address rejected: Server configuration\r\n     error\r\n \
-             Out: 550 5.1.1 <nosuch@example.com>: Recipient address rejected: User unknown in\r\n     local recipient table\r\n"
+             Out: 550 5.1.1 <nosuch@example.com>: Recipient address rejected: User unknown\r\n     in local recipient table\r\n"
         );
     }
 

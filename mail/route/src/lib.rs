@@ -68,7 +68,7 @@ impl Router {
 }
 
 /// The answer when a table does not: the client gets 451, the queue manager tries again later.
-fn failure() -> RouteError {
+pub(crate) fn failure() -> RouteError {
     RouteError { status: proto_dsn::Status::new(4, 3, 0), text: "address resolver failure".to_owned() }
 }
 

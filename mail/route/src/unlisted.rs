@@ -4,7 +4,7 @@
 //! table is configured. Without a table the class lets everything pass. What is routed to `error:` or `retry:` is refused
 //! with the text given there.
 
-use crate::{RouteConfig, Router};
+use crate::{RouteConfig, Router, failure};
 use base_calls::{AddressClass, Resolution, RouteError, Unlisted};
 use base_tables::{AddressForms, Maps, Tables};
 use proto_address::split_domain;
@@ -93,6 +93,6 @@ impl Router {
         let found = maps
             .find_address(address, &self.config.recipient_delimiter, AddressForms::rewriting(local))
             .await;
-        Ok(found.map_err(|_| self.lookup_failure(maps))?.is_some())
+        Ok(found.map_err(|_| failure())?.is_some())
     }
 }

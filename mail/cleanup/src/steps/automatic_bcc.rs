@@ -21,7 +21,7 @@ async fn add_copies(m: &mut Message) -> Result<(), RecipientError> {
     if m.options.bcc && !m.core.mappings.sender_bcc.is_empty() && !m.envelope.sender.is_empty() {
         let maps = &m.core.mappings.sender_bcc;
         let found = m.mapper().find(maps, &m.envelope.sender, false).await;
-        let found = found.map_err(|e| RecipientError::Lookup(maps.title().to_owned(), e))?;
+        let found = found.map_err(|_| RecipientError::Lookup(maps.title().to_owned()))?;
         copies.extend(found.into_iter().flatten());
     }
     copies.append(&mut m.copies);

@@ -37,7 +37,7 @@ async fn resolve(m: &mut Message, given: Recipient) -> Result<(), RecipientError
 async fn copy_for(m: &mut Message, address: &str) -> Result<(), RecipientError> {
     let maps = &m.core.mappings.recipient_bcc;
     let found = m.mapper().find(maps, address, false).await;
-    let found = found.map_err(|e| RecipientError::Lookup(maps.title().to_owned(), e))?;
+    let found = found.map_err(|_| RecipientError::Lookup(maps.title().to_owned()))?;
     m.copies.extend(found.into_iter().flatten());
     Ok(())
 }

@@ -18,9 +18,9 @@ fn run(m: &mut Message) -> Fut<'_, ()> {
         }
         match m.mapper().canonical(sender, Place::EnvelopeSender).await {
             Ok(sender) => m.envelope.sender = sender,
-            Err((maps, e)) => {
+            Err((maps, _)) => {
                 let sender = m.envelope.sender.clone();
-                m.fail_mapping(&RecipientError::Lookup(maps, e), &sender);
+                m.fail_mapping(&RecipientError::Lookup(maps), &sender);
             }
         }
     })

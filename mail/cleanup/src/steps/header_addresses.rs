@@ -47,7 +47,7 @@ async fn rewritten(m: &mut Message, work: &HeaderWork<'_>) -> Result<Option<Vec<
         let mut new = m.core.route.rewrite(context, &given);
         if mapped {
             let result = m.mapper().canonical(new, place).await;
-            new = result.map_err(|(maps, e)| RecipientError::Lookup(maps, e))?;
+            new = result.map_err(|(maps, _)| RecipientError::Lookup(maps))?;
         }
         let after = external_owned(&new);
         if after != before {

@@ -138,6 +138,7 @@ pub static RULES: &[&Rule] = &[
     &permit_inet_interfaces::RULE,
     &permit_mynetworks::RULE,
     &permit_sasl_authenticated::RULE,
+    &permit_tls_clientcerts::ALL,
     &permit_tls_clientcerts::RULE,
     &reject::RULE,
     &reject_invalid_helo_hostname::RULE,
