@@ -74,10 +74,13 @@ pub(crate) fn place(
             state.segments.need(current.number, generation);
             Record { aux: generation, ..Record::about(Kind::Removal, *id) }
         }
-        Op::Bury { id, generation } => {
+        Op::Bury { id, generation, large } => {
             let mut state = shared.state();
             if !state.segments.by_generation.contains_key(generation) {
-                return;
+                drop(state);
+                return if *large {
+                    shared.delete_large(*id)
+                };
             }
             state.segments.need(current.number, *generation);
             Record { aux: *generation, ..Record::about(Kind::Removal, *id) }

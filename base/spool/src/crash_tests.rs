@@ -365,3 +365,24 @@ fn what_was_in_a_freed_segment_stays_gone() {
     }
     assert!(spool.stats().free_segments > 0);
 }
+
+/// `SEEDS=5000 cargo test -p base-spool -- --ignored campaign`: everything at once, for a long time.
+#[test]
+#[ignore = "long"]
+fn campaign() {
+    let seeds = std::env::var("SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(300u64);
+    let from = std::env::var("FROM").ok().and_then(|s| s.parse().ok()).unwrap_or(1_000u64);
+    for seed in from..from + seeds {
+        let mut rng = Rng(seed * 7_777_777 + 13);
+        let mut some = |most: u64| (rng.next().is_multiple_of(2)).then(|| 1 + rng.next() % most);
+        let faults = Faults {
+            stop_at: some(1200),
+            fail_sync: some(150),
+            fail_write: some(300),
+            room: some(400 << 10).map(|r| r + (120 << 10)),
+        };
+        let (disk, world) = run_with(faults, seed, 300);
+        disk.set_faults(Faults::default());
+        restart(&disk, &world, &format!("seed {seed}, {faults:?}"), &mut rng);
+    }
+}

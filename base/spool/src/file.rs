@@ -245,7 +245,7 @@ impl Shared {
     fn abandon(&self, id: QueueId, large: bool) {
         self.state().slab.release(id);
         if large {
-            let _ = self.disk.remove(&large::path(id));
+            self.delete_large(id);
         }
     }
 

@@ -181,12 +181,11 @@ impl Start<'_> {
         for (at, len, record) in &found.damage {
             self.save_damage(number, file.as_ref(), *at, *len, record.as_ref());
         }
-        for placed in &found.records {
-            self.replay(number, placed);
-        }
+        let mut kept = found.records;
+        kept.retain(|placed| self.replay(number, placed));
         if self.repair && !had_index {
             let last = self.state.slab.last_time;
-            let end = write_index(&file, header.generation, last, found.end, &found.records);
+            let end = write_index(&file, header.generation, last, found.end, &kept);
             size = size.max(end.unwrap_or(0));
             if let Some(s) = self.state.segments.used.get_mut(&number) {
                 s.allocated = size;
@@ -207,15 +206,17 @@ impl Start<'_> {
         self.report.damage.push(Damage { id, file: self.disk.full_path(&name), reason: reason.into() });
     }
 
-    fn replay(&mut self, segment: u32, placed: &Placed) {
+    /// Applies a record; whether it counts.
+    fn replay(&mut self, segment: u32, placed: &Placed) -> bool {
         let record = &placed.record;
         let place = Place { segment, offset: placed.offset };
         self.state.slab.last_time = self.state.slab.last_time.max(record.time);
         match record.kind {
             Kind::Message => self.message(place, record),
-            Kind::Change => self.change(place, record),
+            Kind::Change => return self.change(place, record),
             Kind::Removal => self.removal(place, record),
         }
+        true
     }
 
     fn message(&mut self, place: Place, record: &Record) {
@@ -231,21 +232,27 @@ impl Start<'_> {
         self.state.slab.restore(id, Entry::at(place, record.size(), record));
     }
 
-    fn change(&mut self, place: Place, record: &Record) {
+    /// A change whose predecessor is missing: when something is damaged, what it says is kept and recorded again over
+    /// what is left; else both belong to a torn batch, and it is dropped with the other.
+    fn change(&mut self, place: Place, record: &Record) -> bool {
         let id = record.id();
-        let Some(entry) = self.state.slab.get(id).copied() else { return };
+        let Some(entry) = self.state.slab.get(id).copied() else { return true };
         let previous = record.place();
         let known = previous == Place::NONE || previous == entry.change || self.cut_back(id, previous);
         if !known {
+            if self.report.damage.is_empty() {
+                return false;
+            }
             let stored = self.payload(place, record);
-            return self.orphans.entry(id).or_default().extend(stored);
+            self.orphans.entry(id).or_default().extend(stored);
+            return true;
         }
         if previous == Place::NONE {
             self.heads.remove(&id.slot);
             self.orphans.remove(&id);
         }
         let head = self.heads.get(&id.slot).copied().unwrap_or(NO_LINK);
-        let Ok(link) = u32::try_from(self.links.len()) else { return };
+        let Ok(link) = u32::try_from(self.links.len()) else { return true };
         self.links.push(Link { previous: head, place, size: record.size() });
         self.heads.insert(id.slot, link);
         let flags =
@@ -255,6 +262,7 @@ impl Start<'_> {
             entry.chain = if previous == Place::NONE { 1 } else { entry.chain.saturating_add(1) };
             entry.change = place;
         }
+        true
     }
 
     /// A change that continues from an earlier one (its predecessor was in a batch that failed): forgets those after

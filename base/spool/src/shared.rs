@@ -45,7 +45,7 @@ pub(crate) enum Op {
     /// A message is gone; its slot is dying.
     Remove { id: QueueId },
     /// A message that was refused after its record may have reached the disk.
-    Bury { id: QueueId, generation: u64 },
+    Bury { id: QueueId, generation: u64, large: bool },
     /// Compaction: a message record moves here from `from`.
     Move { id: QueueId, record: Record, payload: Vec<u8>, from: Place },
     /// The chain of changes of a message becomes this one record.
@@ -76,6 +76,18 @@ impl Op {
     }
 }
 
+/// How the writer sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Parked {
+    /// Not at all.
+    #[default]
+    No,
+    /// It looks again in a moment: only what somebody waits for wakes it up.
+    Briefly,
+    /// Anything wakes it up.
+    Long,
+}
+
 /// Operations that wait for the writer.
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -83,8 +95,7 @@ pub(crate) struct Queue {
     /// One of them is urgent.
     pub(crate) urgent: bool,
     pub(crate) closed: bool,
-    /// The writer sleeps without a time limit, or without an urgent operation.
-    parked: bool,
+    parked: Parked,
     /// The writer has ended.
     pub(crate) ended: bool,
 }
@@ -140,10 +151,16 @@ impl Shared {
             return Err(op);
         }
         let urgent = op.is_urgent();
-        let wake = queue.parked && (urgent || queue.ops.is_empty());
+        let wake = match queue.parked {
+            Parked::No => false,
+            Parked::Briefly => urgent,
+            Parked::Long => true,
+        };
         queue.urgent |= urgent;
         queue.ops.push(op);
-        queue.parked &= !wake;
+        if wake {
+            queue.parked = Parked::No;
+        }
         drop(queue);
         if wake {
             self.wake.notify_one();
@@ -151,27 +168,40 @@ impl Shared {
         Ok(())
     }
 
-    /// The writer's next operations: waits up to `idle` for any, then up to `linger` for an urgent one. The flag
-    /// says that the spool is being closed.
+    /// The writer's next operations. An urgent one ends the wait at once. Others are left for up to `linger` to go
+    /// with it: a busy server writes removals together with the next messages, and they wake nobody up. Without any
+    /// operation the wait is over after `idle`. The flag says that the spool is being closed.
     pub(crate) fn next(&self, idle: Option<Duration>, linger: Duration) -> (Vec<Op>, bool) {
         let mut queue = self.queue();
-        if queue.ops.is_empty() && !queue.closed {
-            queue = self.park(queue, idle);
-        }
-        if !queue.ops.is_empty() && !queue.urgent && !queue.closed {
-            queue = self.park(queue, Some(linger));
+        let soon = idle.map_or(linger, |idle| idle.min(linger));
+        let first = if queue.ops.is_empty() { soon } else { linger };
+        queue = self.park(queue, Parked::Briefly, Some(first));
+        if queue.ops.is_empty() {
+            queue = self.park(queue, Parked::Long, idle.map(|idle| idle.saturating_sub(soon)));
+            if !queue.ops.is_empty() {
+                queue = self.park(queue, Parked::Briefly, Some(linger));
+            }
         }
         queue.urgent = false;
         (std::mem::take(&mut queue.ops), queue.closed)
     }
 
-    fn park<'a>(&self, mut queue: MutexGuard<'a, Queue>, limit: Option<Duration>) -> MutexGuard<'a, Queue> {
-        queue.parked = true;
+    /// Sleeps for `limit`, or until woken up; not at all when there is something urgent.
+    fn park<'a>(
+        &self,
+        mut queue: MutexGuard<'a, Queue>,
+        how: Parked,
+        limit: Option<Duration>,
+    ) -> MutexGuard<'a, Queue> {
+        if queue.urgent || queue.closed || limit == Some(Duration::ZERO) {
+            return queue;
+        }
+        queue.parked = how;
         let mut queue = match limit {
             Some(limit) => self.wake.wait_timeout(queue, limit).unwrap_or_else(PoisonError::into_inner).0,
             None => self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
         };
-        queue.parked = false;
+        queue.parked = Parked::No;
         queue
     }
 
@@ -192,6 +222,11 @@ impl Shared {
         queue.ended = true;
         queue.ops.clear();
         self.ended.notify_all();
+    }
+
+    /// Deletes the content file of a large message; the next start would, too.
+    pub(crate) fn delete_large(&self, id: QueueId) {
+        let _ = self.disk.remove(&crate::large::path(id));
     }
 
     /// Reports damage found after the start.

@@ -11,7 +11,7 @@ use crate::{
     batch::{Current, Written, place},
     compact::Compaction,
     format::{FIRST_RECORD, Place, RECORD_HEADER, align, flag},
-    large, reclaim,
+    reclaim,
     shared::{Op, Shared, State},
     slab::Entry,
 };
@@ -148,17 +148,13 @@ impl Writer {
             self.pending.drain(..).partition(|op| matches!(op, Op::Commit(_)));
         self.pending = rest;
         for op in commits {
-            self.refuse(op, why.copy());
+            let Op::Commit(commit) = op else { continue };
+            if commit.record.flags & flag::LARGE != 0 {
+                self.shared.delete_large(commit.id);
+            }
+            self.shared.state().slab.release(commit.id);
+            let _ = commit.done.send(Err(why.copy()));
         }
-    }
-
-    fn refuse(&self, op: Op, why: SpoolError) {
-        let Op::Commit(commit) = op else { return };
-        if commit.record.flags & flag::LARGE != 0 {
-            let _ = self.shared.disk.remove(&large::path(commit.id));
-        }
-        self.shared.state().slab.release(commit.id);
-        let _ = commit.done.send(Err(why));
     }
 
     /// Commits are refused for a moment, so that a full or broken disk is not asked for each of them.
@@ -327,6 +323,7 @@ impl Writer {
         let mut answers = Vec::with_capacity(written.len());
         let mut gone = Vec::new();
         let mut rewritten = Vec::new();
+        let mut buried = Vec::new();
         let mut commits = 0;
         let mut state = self.shared.state();
         let State { slab, segments } = &mut *state;
@@ -351,6 +348,7 @@ impl Writer {
                 Op::Remove { id } => gone.push(id),
                 Op::Keep { record, from } => segments.needed_no_more(from, record.aux),
                 Op::Move { .. } | Op::Fold { .. } => rewritten.push((op, place, size)),
+                Op::Bury { id, large: true, .. } => buried.push(id),
                 Op::Bury { .. } | Op::Barrier(_) => {}
             }
         }
@@ -368,6 +366,7 @@ impl Writer {
         for id in gone {
             self.forget(id);
         }
+        buried.into_iter().for_each(|id| self.shared.delete_large(id));
         Shared::count(&self.shared.committed, commits);
         for (id, done) in answers {
             if done.send(Ok(())).is_err()
@@ -392,7 +391,7 @@ impl Writer {
         state.slab.release(id);
         drop(state);
         if entry.flags & flag::LARGE != 0 {
-            let _ = self.shared.disk.remove(&large::path(id));
+            self.shared.delete_large(id);
         }
     }
 
@@ -438,9 +437,11 @@ impl Writer {
     fn after_failure(&mut self, op: Op, generation: u64, why: &SpoolError) -> Option<Op> {
         match op {
             Op::Commit(c) => {
-                let id = c.id;
-                self.refuse(Op::Commit(c), why.copy());
-                Some(Op::Bury { id, generation })
+                // Its file stays until the removal is durable: a record without content would look like damage.
+                let (id, large) = (c.id, c.record.flags & flag::LARGE != 0);
+                self.shared.state().slab.release(id);
+                let _ = c.done.send(Err(why.copy()));
+                Some(Op::Bury { id, generation, large })
             }
             Op::Change { id, payload, flags, retry_at, done } => {
                 if let Some(done) = done {
