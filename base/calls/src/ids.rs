@@ -12,9 +12,9 @@ use std::fmt;
 /// 52 digits without vowels; base 51 leaves out the last one, `z`, which separates the parts.
 const DIGITS: &[u8; 52] = b"0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
 
-/// Added to the slot when printing, so that an id has the length that Postfix gives it in a small queue: two digits
-/// for the file in either form (its size in the Received: header counts in the log's `size=`).
-const SLOT_BASE: u64 = 0x40;
+/// Added to the slot when printing, so that an id has the length that Postfix gives it in a small queue on a
+/// fresh file system, where the first message file has a low inode number (the id's length counts in `size=`).
+const SLOT_BASE: u64 = 0x2C;
 
 /// The name of one queued message.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn junk_is_no_id() {
-        for junk in ["", "z", "12345", "xyz", "../../etc/passwd", "FFFFF40", "1234Z40", "0000040\u{e9}"] {
+        for junk in ["", "z", "12345", "xyz", "../../etc/passwd", "FFFFF2C", "1234Z2C", "000002C\u{e9}"] {
             assert_eq!(QueueId::parse(junk), None, "{junk}");
         }
     }

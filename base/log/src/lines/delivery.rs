@@ -116,7 +116,7 @@ mod tests {
         };
         assert_eq!(
             text_of(&line),
-            "1234540: to=<a@b>, orig_to=<c@b>, relay=mx[192.0.2.1]:25, conn_use=2, delay=0.05, delays=0.05/0/0/0, dsn=2.0.0, status=sent (250 ok)"
+            "123452C: to=<a@b>, orig_to=<c@b>, relay=mx[192.0.2.1]:25, conn_use=2, delay=0.05, delays=0.05/0/0/0, dsn=2.0.0, status=sent (250 ok)"
         );
     }
 }

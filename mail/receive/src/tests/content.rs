@@ -31,7 +31,7 @@ async fn a_message_in_one_breath() {
              S: 250 2.1.5 Ok
              S: 354 End data with <CR><LF>.<CR><LF>
              c: Subject: x\\r\\n\\r\\n..a\\nb\\r\\n.\\r\\nQUIT\\r\\n
-             S: 250 2.0.0 Ok: queued as 0000040
+             S: 250 2.0.0 Ok: queued as 000002C
              S: 221 2.0.0 Bye
              S: EOF"
         ),
@@ -43,7 +43,7 @@ async fn a_message_in_one_breath() {
     let content = text(&m.content);
     let (received, rest) = content.split_once("\r\nSubject").expect("header");
     assert!(received.starts_with(
-        "Received: from c (unknown [127.0.0.1])\r\n\tby mail.example.com (Postfix) with ESMTP id 0000040\r\n\tfor <alice@example.com>; "
+        "Received: from c (unknown [127.0.0.1])\r\n\tby mail.example.com (Postfix) with ESMTP id 000002C\r\n\tfor <alice@example.com>; "
     ));
     assert_eq!(rest, ": x\r\n\r\n.a\r\nb\r\n");
     assert_eq!((m.envelope.sender.as_str(), m.envelope.envid.as_str()), ("a@example.net", "x+y"));
@@ -69,14 +69,14 @@ async fn several_recipients_and_smtputf8() {
              C: DATA
              S: 354 End data with <CR><LF>.<CR><LF>
              C: .
-             S: 250 2.0.0 Ok: queued as 0000040"
+             S: 250 2.0.0 Ok: queued as 000002C"
         ),
         &[],
     )
     .await;
     let taken = world.queue.0.lock().expect("lock");
     assert!(text(&taken[0].content).starts_with(
-        "Received: from c (unknown [192.0.2.1])\r\n\tby mail.example.com (Postfix) with UTF8SMTP id 0000040;\r\n\t"
+        "Received: from c (unknown [192.0.2.1])\r\n\tby mail.example.com (Postfix) with UTF8SMTP id 000002C;\r\n\t"
     ));
     assert_eq!(taken[0].recipients.len(), 2);
     assert!(!taken[0].envelope.rewrite_local && taken[0].envelope.smtputf8);
@@ -91,7 +91,7 @@ async fn chunks() {
              S: 250 2.1.0 Ok
              S: 250 2.1.5 Ok
              S: 250 2.0.0 Ok: 17 bytes
-             S: 250 2.0.0 Ok: 20 bytes queued as 0000040
+             S: 250 2.0.0 Ok: 20 bytes queued as 000002C
              C: MAIL FROM:<a@example.net>
              S: 250 2.1.0 Ok
              c: BDAT 3\\r\\nabc
@@ -155,8 +155,8 @@ async fn too_big_and_bare_newlines() {
             OPEN.replace("10240000", "200")
         ),
         &[
-            "warning: 0000040: queue file size limit exceeded",
-            "0000040: reject: END-OF-MESSAGE from unknown[127.0.0.1]: bare <LF> received; from=<a@example.net> \
+            "warning: 000002C: queue file size limit exceeded",
+            "000002C: reject: END-OF-MESSAGE from unknown[127.0.0.1]: bare <LF> received; from=<a@example.net> \
              to=<alice@example.com> proto=ESMTP helo=<c>",
         ],
     )
@@ -179,11 +179,11 @@ smtpd_sender_restrictions = check_sender_access inline:{a@example.net=HOLD}",
              C: DATA
              S: 354 End data with <CR><LF>.<CR><LF>
              C: .
-             S: 250 2.0.0 Ok: queued as 0000040",
+             S: 250 2.0.0 Ok: queued as 000002C",
             OPEN.replace("    S: 250-ENH", "    S: 250-XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT\n    S: 250-ENH")
         ),
         &[
-            "0000040: client=unknown[127.0.0.1], orig_queue_id=abc, orig_client=spike.example.net[168.100.189.2]",
+            "000002C: client=unknown[127.0.0.1], orig_queue_id=abc, orig_client=spike.example.net[168.100.189.2]",
             "NOQUEUE: hold: RCPT from unknown[127.0.0.1]: <a@example.net>: Sender address triggers HOLD action; \
              from=<a@example.net> to=<alice@example.com> proto=ESMTP helo=<c>",
         ],

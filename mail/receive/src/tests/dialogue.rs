@@ -90,7 +90,7 @@ async fn relay_control() {
         &[
             "NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 554 5.7.1 <receive@example.org>: Relay access denied; \
              from=<send@example.net> to=<receive@example.org> proto=SMTP helo=<c>",
-            "0000040: reject: RCPT from unknown[192.0.2.1]: 554 5.7.1 <x@example.org@example.com>: Relay access \
+            "000002C: reject: RCPT from unknown[192.0.2.1]: 554 5.7.1 <x@example.org@example.com>: Relay access \
              denied; from=<send@example.net> to=<\"x@example.org\"@example.com> proto=SMTP helo=<c>",
             "lost connection after RCPT from unknown[192.0.2.1]",
         ],
@@ -100,7 +100,7 @@ async fn relay_control() {
     check(
         "",
         &format!("{ours}C: RCPT TO:receive@example.org\nS: 250 2.1.5 Ok"),
-        &["0000040: client=unknown[127.0.0.1]"],
+        &["000002C: client=unknown[127.0.0.1]"],
     )
     .await;
 }
@@ -180,7 +180,7 @@ async fn pipelining() {
          c: DATA\\r\\nNOOP\\r\\n
          S: 503 5.5.0 <DATA>: Data command rejected: Improper use of SMTP command pipelining
          S: 250 2.0.0 Ok",
-        &["0000040: reject: DATA from unknown[127.0.0.1]: 503 5.5.0 <DATA>: Data command rejected: Improper use of \
+        &["000002C: reject: DATA from unknown[127.0.0.1]: 503 5.5.0 <DATA>: Data command rejected: Improper use of \
            SMTP command pipelining; from=<a@example.net> to=<alice@example.com> proto=SMTP helo=<c>"],
     )
     .await;
