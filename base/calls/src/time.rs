@@ -45,6 +45,15 @@ impl Timestamp {
         }
     }
 
+    /// As log lines show it: `Nov  7 03:04:05`, in local time.
+    pub fn log_date(self) -> String {
+        let secs = i64::try_from(self.secs()).unwrap_or(i64::MAX);
+        let text = |t: jiff::Timestamp| {
+            t.to_zoned(jiff::tz::TimeZone::system()).strftime("%b %e %H:%M:%S").to_string()
+        };
+        jiff::Timestamp::from_second(secs).map_or_else(|_| String::new(), text)
+    }
+
     /// How long after `earlier` this is; zero when the clock went backwards.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))

@@ -3,6 +3,7 @@
 //! One handle for all services of the server. Entries go away when a client has no connection and its time unit is over; at
 //! most [`MAX_CLIENTS`] are kept, and a client that finds no room is not counted.
 
+use base_calls::Timestamp;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -35,9 +36,28 @@ type Key = (Arc<str>, Box<str>);
 #[derive(Debug, Default)]
 struct State {
     clients: HashMap<Key, Counts>,
-    /// The largest numbers since the last report: value and client.
-    peaks: [Option<(u32, String)>; 4],
+    /// The largest numbers since the last report, in the order of [`WHAT`].
+    peaks: [Option<Peak>; 5],
+    last_event: Option<Instant>,
 }
+
+/// The largest number of a kind.
+#[derive(Debug)]
+struct Peak {
+    value: u32,
+    /// `service:client`, or nothing.
+    client: String,
+    unit: Duration,
+    at: Timestamp,
+}
+
+/// What the peaks are of, as in the log.
+const WHAT: [&str; 5] =
+    ["connection rate", "message rate", "recipient rate", "connection count", "cache size"];
+/// The order of the log.
+const ORDER: [usize; 5] = [0, 3, 1, 2, 4];
+const COUNT: usize = 3;
+const CACHE: usize = 4;
 
 /// The counters.
 #[derive(Debug, Clone, Default)]
@@ -82,10 +102,30 @@ impl Anvil {
         (connection, counted)
     }
 
-    /// The largest numbers since the last call, with the client: connection rate, message rate, recipient rate,
-    /// connection count.
-    pub fn take_peaks(&self) -> [Option<(u32, String)>; 4] {
-        std::mem::take(&mut self.lock().peaks)
+    /// The largest numbers since the last call as log lines (`statistics: max connection rate 1/60s for (smtp:192.0.2.1)
+    /// at Nov  7 03:04:05`).
+    pub fn take_statistics(&self) -> Vec<String> {
+        let peaks = std::mem::take(&mut self.lock().peaks);
+        let line = |i: usize| {
+            let p = peaks.get(i)?.as_ref()?;
+            let (what, value, at) = (WHAT.get(i)?, p.value, p.at.log_date());
+            Some(match i {
+                COUNT => format!("statistics: max {what} {value} for ({}) at {at}", p.client),
+                CACHE => format!("statistics: max {what} {value} at {at}"),
+                _ => {
+                    let unit = p.unit.as_secs();
+                    format!("statistics: max {what} {value}/{unit}s for ({}) at {at}", p.client)
+                }
+            })
+        };
+        ORDER.into_iter().filter_map(line).collect()
+    }
+
+    /// Whether nobody is connected, and nothing has happened for so long.
+    pub fn is_idle(&self, time: Duration, now: Instant) -> bool {
+        let state = self.lock();
+        state.clients.values().all(|c| c.open == 0)
+            && state.last_event.is_none_or(|t| now.saturating_duration_since(t) >= time)
     }
 
     /// How many clients are known.
@@ -120,16 +160,19 @@ impl State {
         let n = &mut c.events[event as usize];
         *n = n.saturating_add(1);
         let counted = Counted { open: c.open, rate: *n };
-        self.peak(event as usize, counted.rate, key);
-        self.peak(3, counted.open, key);
+        let client = || format!("{}:{}", key.0, key.1);
+        self.peak(event as usize, counted.rate, unit, client);
+        self.peak(COUNT, counted.open, unit, client);
+        self.peak(CACHE, u32::try_from(self.clients.len()).unwrap_or(u32::MAX), unit, String::new);
+        self.last_event = Some(now);
         counted
     }
 
-    fn peak(&mut self, which: usize, value: u32, key: &Key) {
+    fn peak(&mut self, which: usize, value: u32, unit: Duration, client: impl Fn() -> String) {
         if let Some(p) = self.peaks.get_mut(which)
-            && p.as_ref().is_none_or(|(old, _)| value > *old)
+            && p.as_ref().is_none_or(|p| value > p.value)
         {
-            *p = Some((value, format!("{}:{}", key.0, key.1)));
+            *p = Some(Peak { value, client: client(), unit, at: Timestamp::now() });
         }
     }
 
@@ -185,6 +228,21 @@ mod tests {
         assert_eq!(a.event(Event::Message, t0 + unit), 1);
         let (_c, n) = anvil.connect(&service, "192.0.2.1", unit, t0 + unit);
         assert_eq!(n, Counted { open: 2, rate: 1 });
-        assert_eq!(anvil.take_peaks()[3], Some((2, "smtp:192.0.2.1".into())));
+        let lines = anvil.take_statistics();
+        let starts: Vec<&str> = lines.iter().filter_map(|l| l.split_once(" at ")).map(|(s, _)| s).collect();
+        // R-LIMIT-1
+        assert_eq!(
+            starts,
+            [
+                "statistics: max connection rate 2/60s for (smtp:192.0.2.1)",
+                "statistics: max connection count 2 for (smtp:192.0.2.1)",
+                "statistics: max message rate 2/60s for (smtp:192.0.2.1)",
+                "statistics: max cache size 2",
+            ]
+        );
+        assert!(anvil.take_statistics().is_empty());
+        assert!(!anvil.is_idle(unit, t0 + 3 * unit));
+        drop((a, _c));
+        assert!(anvil.is_idle(unit, t0 + 3 * unit) && !anvil.is_idle(unit, t0 + unit));
     }
 }

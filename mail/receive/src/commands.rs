@@ -198,8 +198,11 @@ impl Connection {
             Event::Message => (limits.message_rate, "Message delivery request rate", "much mail"),
             _ => (limits.recipient_rate, "Recipient address rate", "many recipients"),
         };
+        if limit == 0 || !self.limited {
+            return None;
+        }
         let value = self.counted.as_ref()?.event(event, Instant::now());
-        if limit == 0 || value <= limit || !self.limited {
+        if value <= limit {
             return None;
         }
         self.over_limit(what, value);

@@ -98,13 +98,13 @@ impl Connection {
     fn count_connection(&mut self) -> bool {
         let config = &self.shared.config;
         let (unit, limits) = (config.rate_unit, config.client_limits);
-        if self.peer.ip.is_none() {
+        if self.peer.ip.is_none() || !self.limited {
             return true;
         }
         let (counted, n) =
             self.shared.deps.anvil.connect(&self.shared.service, &self.peer.addr, unit, Instant::now());
         self.counted = Some(counted);
-        let over = |value: u32, limit: u32| limit > 0 && value > limit && self.limited;
+        let over = |value: u32, limit: u32| limit > 0 && value > limit;
         if over(n.open, limits.connections) {
             self.over_limit("Connection concurrency", n.open);
             return false;

@@ -95,6 +95,7 @@ async fn configure(
             let stages = Arc::new(ArcSwap::from_pointee(Stages::build(process, &fixed)?));
             fixed.start(&stages.load_full())?;
             tokio::spawn(scan_maildrop(Arc::clone(&stages)));
+            fixed.watch_clients(&base_conf::Config::load(&process.config_dir)?)?;
             *running = Some(Running { fixed, stages });
         }
         Some(r) => {

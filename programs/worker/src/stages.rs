@@ -21,8 +21,14 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// How often a table's file is looked at for changes while the table is in use.
+const TABLE_CHECK: Duration = Duration::from_millis(10);
+
+/// How long anvil waits for a client before it says what it has seen.
+const ANVIL_IDLE: Duration = Duration::from_secs(100);
 
 /// What stays from the first configuration to the end: the spool, the scheduler, limits per client, DNS.
 pub struct Fixed {
@@ -89,6 +95,25 @@ impl Fixed {
         self.arrivals.0.get().context("the scheduler does not run")
     }
 
+    /// Logs anvil's statistics when it is time: every `anvil_status_update_time`, and when clients have gone.
+    pub fn watch_clients(&self, cfg: &Config) -> Result<()> {
+        let (anvil, log) = (self.anvil.clone(), self.log.clone());
+        let source = log.session_source(format!("{}/anvil", cfg.str("syslog_name")?));
+        let every = cfg.time("anvil_status_update_time")?.max(Duration::from_secs(1));
+        tokio::spawn(async move {
+            let mut last = Instant::now();
+            loop {
+                tokio::time::sleep(every.min(ANVIL_IDLE)).await;
+                let now = Instant::now();
+                if now.duration_since(last) >= every || anvil.is_idle(ANVIL_IDLE, now) {
+                    last = now;
+                    anvil.take_statistics().iter().for_each(|line| log.info(&source, line));
+                }
+            }
+        });
+        Ok(())
+    }
+
     /// Ends deliveries and closes the spool.
     pub async fn stop(&self, patience: Duration) {
         if let Ok(handle) = self.handle() {
@@ -153,7 +178,8 @@ impl TableSets {
             let warn = Arc::new(move |text: &str| log.warning(&from, text));
             let log = self.log.clone();
             let error = Arc::new(move |text: &str| log.error(&source, text));
-            Tables::new(base_tables::Options { warn, error, ..base_tables::Options::default() })
+            let options = base_tables::Options { warn, error, ..base_tables::Options::default() };
+            Tables::new(base_tables::Options { check_every: TABLE_CHECK, ..options })
         });
         Ok(Arc::clone(set))
     }

@@ -30,7 +30,7 @@ fn refusals() {
         ("DEFER nah", "450 4.7.1 <a@b>: Sender address rejected: nah"),
         ("450 4.9.9 text", "450 4.9.9 <a@b>: Sender address rejected: text"),
         ("421 bye", "421 4.7.1 <a@b>: Sender address rejected: bye"),
-        ("550 5.1.1 gone", "550 5.1.0 <a@b>: Sender address rejected: gone"),
+        ("550 5.1.1 gone", "550 5.1.7 <a@b>: Sender address rejected: gone"),
         ("DEFER_IF_PERMIT", "450 4.7.1 <a@b>: Sender address rejected: Service unavailable"),
     ] {
         assert_eq!(reply(value), want, "{value}");

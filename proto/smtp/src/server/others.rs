@@ -5,6 +5,7 @@ use super::{
     session::{OK, Pending, Refused, SEQUENCE, sequence},
 };
 use crate::{Command, Reply, Syntax, Verb, command::is_foreign};
+use proto_address::{literal_address, valid_hostname};
 use proto_dsn::Status;
 
 impl Session {
@@ -46,7 +47,7 @@ impl Session {
             return Err(Syntax::Arguments(Verb::Etrn).reply());
         };
         let name = name.strip_prefix(['@', '#']).unwrap_or(name);
-        if name.is_empty() {
+        if !valid_hostname(name) && literal_address(name).is_none() {
             return Err(Reply::plain(501, "Error: invalid parameter syntax"));
         }
         Ok(self.ask(Pending::Other, Ask::Etrn(name.to_owned())))
