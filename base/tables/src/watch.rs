@@ -102,7 +102,7 @@ impl<T: Send + Sync + 'static> Watched<T> {
             inner.trouble_since.store(0, Ordering::Relaxed);
             return;
         }
-        if inner.is_hot() {
+        if is_hot(&inner.current.load().stamp, &stamp) {
             let rest = u64::try_from(REST.as_millis()).unwrap_or(u64::MAX);
             inner.next_check.store(now + rest.min(inner.every.max(1)), Ordering::Relaxed);
             return;
@@ -132,13 +132,6 @@ impl<T> Inner<T> {
         self.paths.iter().filter_map(|p| fs::metadata(p).ok()).map(|m| m.len()).max().unwrap_or(0)
     }
 
-    /// Was a file written a moment ago?
-    fn is_hot(&self) -> bool {
-        let now = SystemTime::now();
-        let changed = self.paths.iter().filter_map(|p| fs::metadata(p).ok()?.modified().ok());
-        changed.into_iter().any(|at| now.duration_since(at).is_ok_and(|age| age < REST))
-    }
-
     fn reload(&self) {
         let before = stamp(&self.paths);
         let value = (self.load)().map(Arc::new);
@@ -166,6 +159,20 @@ impl<T> Inner<T> {
             self.current.store(Arc::new(Loaded { value: Err(error), stamp: Vec::new() }));
         }
     }
+}
+
+/// Was a file written in place a moment ago? One that was replaced whole (another inode) needs no rest.
+fn is_hot(old: &Stamp, new: &Stamp) -> bool {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = i128::try_from(since_epoch.as_nanos()).unwrap_or(i128::MAX);
+    let hot = |(old, new): (&Option<[i128; 5]>, &Option<[i128; 5]>)| match (old, new) {
+        (Some([dev, inode, ..]), Some([new_dev, new_inode, _, mtime, _])) => {
+            let young = now >= *mtime && now - *mtime < REST.as_nanos() as i128;
+            young && (dev, inode) == (new_dev, new_inode)
+        }
+        _ => false,
+    };
+    old.iter().zip(new).any(hot)
 }
 
 fn stamp(paths: &[PathBuf]) -> Stamp {

@@ -62,6 +62,10 @@ fn run(command: Command, args: &[OsString]) -> ExitCode {
         Err(why) => return Console::new(command.name(), None).fatal(&why),
     };
     let console = Arc::new(Console::new(command.name(), Some(&config)));
+    if let Err(broken) = config.check() {
+        console.warning(&broken.text);
+        return console.fatal(&Fatal::new("dictionary mail_dict: macro processing error"));
+    }
     match perform(command, &console, &config, &options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
