@@ -99,7 +99,11 @@ fn attend(
 }
 
 fn success(job: &CommandJob, output: &str) -> String {
-    if output.is_empty() { job.success.clone() } else { format!("{} ({output})", job.success) }
+    if output.is_empty() || !job.tells_output {
+        job.success.clone()
+    } else {
+        format!("{} ({output})", job.success)
+    }
 }
 
 /// Writes the message. That the command does not read it all is no error.
@@ -154,6 +158,7 @@ mod tests {
             success: "delivered via x service".into(),
             name: "/bin/sh".into(),
             complaint: String::new(),
+            tells_output: true,
         };
         let how = Copying { eol: b"\n".to_vec(), ..Copying::default() };
         match run(&job, &how, &Content::Memory(Bytes::copy_from_slice(body))).verdict {
@@ -218,6 +223,7 @@ mod tests {
             success: String::new(),
             name: "/no/such".into(),
             complaint: "pipe: fatal: pipe_command: execvp".into(),
+            tells_output: true,
         };
         let Verdict::Deferred(d) = run(&job, &Copying::default(), &Content::Memory(Bytes::new())).verdict
         else {

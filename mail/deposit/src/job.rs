@@ -93,6 +93,8 @@ pub struct CommandJob {
     pub name: String,
     /// Text before the program's name when it cannot be executed, as Postfix's own child says it.
     pub complaint: String,
+    /// Whether the output of a command that succeeded is reported (pipe(8)).
+    pub tells_output: bool,
 }
 
 /// What is to be done.
@@ -259,6 +261,7 @@ fn put_command(out: &mut Vec<u8>, j: &CommandJob) {
     put(out, j.success.as_bytes());
     put(out, j.name.as_bytes());
     put(out, j.complaint.as_bytes());
+    put_uint(out, u64::from(j.tells_output));
 }
 
 fn take_command(input: &mut &[u8]) -> Result<CommandJob, Malformed> {
@@ -270,6 +273,7 @@ fn take_command(input: &mut &[u8]) -> Result<CommandJob, Malformed> {
         success: take_text(input)?,
         name: take_text(input)?,
         complaint: take_text(input)?,
+        tells_output: take_uint(input)? != 0,
     })
 }
 
@@ -337,6 +341,7 @@ mod tests {
             success: "delivered via x service".into(),
             name: "/bin/cat".into(),
             complaint: "pipe: fatal".into(),
+            tells_output: true,
         };
         [Action::Mbox(mbox), Action::Maildir(maildir), Action::Command(command)]
             .map(|action| Job { copying: copying.clone(), action })

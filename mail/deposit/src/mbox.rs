@@ -66,8 +66,11 @@ fn dot_lock(job: &MboxJob) -> Result<Option<DotLock>, Verdict> {
     match DotLock::take(&job.path, &patience(job)) {
         Ok(Some(lock)) => Ok(Some(lock)),
         Ok(None) => Err(deferred(format!("{}{name}: File exists", job.complaint))),
-        // A folder in which the user may not make files: the other lock has to do.
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied && job.locks.fcntl | job.locks.flock => {
+        // A folder that is not there, or in which the user may not make files: the other lock has to do.
+        Err(e)
+            if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound)
+                && job.locks.fcntl | job.locks.flock =>
+        {
             Ok(None)
         }
         Err(e) => Err(deferred(format!("{}{}", job.complaint, with_reason(&name, &e)))),
@@ -257,7 +260,10 @@ mod tests {
         );
         std::fs::create_dir(dir.path().join("folder")).unwrap();
         check(dir.path().join("folder"), "5.2.0 cannot update mailbox. cannot open file: Is a directory");
-        check(dir.path().join("no/box"), "4.2.0 cannot update mailbox. unable to create lock file");
+        check(
+            dir.path().join("no/box"),
+            "5.2.0 cannot update mailbox. cannot create file exclusively: No such",
+        );
         assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
     }
 

@@ -125,6 +125,7 @@ impl External {
             success: format!("delivered to command: {command}"),
             name: command.to_owned(),
             complaint: "local: fatal: execvp".to_owned(),
+            tells_output: false,
         };
         let copying = Copying { prefix: prefix.lines(b"\n"), eol: b"\n".to_vec(), ..Copying::default() };
         let preview = format!("delivers to command: {command}");

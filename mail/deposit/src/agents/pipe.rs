@@ -238,6 +238,7 @@ impl Pipe {
             time_limit: self.time_limit,
             success: format!("delivered via {} service", self.service),
             complaint: "pipe: fatal: pipe_command: execvp".to_owned(),
+            tells_output: true,
         };
         let work = Work {
             address: first.map(|t| t.address.clone()).unwrap_or_default(),

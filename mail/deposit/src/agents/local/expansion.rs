@@ -35,10 +35,12 @@ pub(super) struct Expansion<'a> {
     /// Final addresses that have their step.
     done: HashSet<String>,
     /// Users whose .forward file was read.
-    forwards: HashSet<String>,
+    forwarded: HashSet<String>,
     /// With whose rights the list that is being expanded acts.
     rights: Option<Rights>,
     steps: Vec<Step>,
+    /// Members to forward to, by sender.
+    outside: Vec<(String, Vec<String>)>,
     warnings: Vec<String>,
 }
 
@@ -54,8 +56,8 @@ enum Away<'a> {
 /// Where members of a list are collected.
 struct List<'a> {
     away: Away<'a>,
-    /// Members to forward to.
-    outside: Vec<String>,
+    /// Envelope sender of what is forwarded.
+    sender: String,
     /// Include lists that contain this one.
     depth: usize,
 }
@@ -75,9 +77,10 @@ impl<'a> Expansion<'a> {
             recipient,
             delivered_to: &target.address,
             done: HashSet::new(),
-            forwards: HashSet::new(),
+            forwarded: HashSet::new(),
             rights: None,
             steps: Vec::new(),
+            outside: Vec::new(),
             warnings: Vec::new(),
         };
         if looped {
@@ -86,6 +89,7 @@ impl<'a> Expansion<'a> {
         } else {
             x.address(&target.address, &mut Vec::new());
         }
+        x.forwards();
         (x.steps, x.warnings)
     }
 
@@ -145,22 +149,30 @@ impl<'a> Expansion<'a> {
         above: &mut Vec<String>,
     ) {
         let before = self.rights.replace(rights);
-        let mut list = List { away, outside: Vec::new(), depth: 0 };
+        let mut list = List { away, sender, depth: 0 };
         for member in members {
             self.member(address, member, above, &mut list);
         }
         self.rights = before;
-        if !list.outside.is_empty() {
-            self.steps.push(Step::Forward(Forward {
-                address: address.to_owned(),
-                sender,
-                delivered_to: if self.local.prepend.delivered_to_forward {
-                    self.delivered_to.to_owned()
-                } else {
-                    String::new()
-                },
-                recipients: list.outside,
-            }));
+    }
+
+    /// A member that is forwarded to.
+    fn forward(&mut self, sender: &str, member: String) {
+        match self.outside.iter_mut().find(|(s, _)| s == sender) {
+            Some((_, list)) => list.push(member),
+            None => self.outside.push((sender.to_owned(), vec![member])),
+        }
+    }
+
+    /// One message for each sender, on behalf of the recipient whose expansion this is.
+    fn forwards(&mut self) {
+        let delivered_to = match self.local.prepend.delivered_to_forward {
+            true => self.delivered_to.to_owned(),
+            false => String::new(),
+        };
+        for (sender, recipients) in std::mem::take(&mut self.outside) {
+            let (address, delivered_to) = (self.delivered_to.to_owned(), delivered_to.clone());
+            self.steps.push(Step::Forward(Forward { address, sender, delivered_to, recipients }));
         }
     }
 
@@ -176,7 +188,7 @@ impl<'a> Expansion<'a> {
                     Ok(true) if list.away == Away::AllBut(&self.local.user_part(&full)) => {
                         self.user(&full, above)
                     }
-                    Ok(_) => list.outside.push(full),
+                    Ok(_) => self.forward(&list.sender, full),
                     Err(text) => {
                         self.warnings.push(text);
                         self.say(&full, configuration_error());
@@ -238,7 +250,8 @@ impl<'a> Expansion<'a> {
                 self.rights = Some(rights);
             }
             Ok(None) => {
-                self.warnings.push(format!("cannot find include file: {path}"));
+                let text = "No such file or directory";
+                self.warnings.push(format!("unable to lookup :include: file {path}: {text}"));
                 self.say(alias, bad());
             }
             Err(e) => {
@@ -254,7 +267,7 @@ impl<'a> Expansion<'a> {
             Ok(Some(user)) => user,
             _ => return self.mailbox(address),
         };
-        if !self.forwards.insert(user.name.clone()) {
+        if !self.forwarded.insert(user.name.clone()) {
             return self.mailbox(address);
         }
         match self.forward_file(address, &user) {
