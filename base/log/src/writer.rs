@@ -19,8 +19,8 @@ use std::{
 const MAX_WAITING: usize = 100_000;
 /// Longest text of one line in bytes; the rest is cut.
 const MAX_TEXT: usize = 4096;
-/// How long the writer gathers lines once there is one, so that a busy server wakes it 500 times a second at most.
-const GATHER: Duration = Duration::from_millis(2);
+/// How long the writer gathers lines once there is one, so that a busy server wakes it 200 times a second at most.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// A cheap handle to the log of this process. The last clone's drop writes what is left.
 #[derive(Clone)]

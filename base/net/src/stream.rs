@@ -19,7 +19,9 @@ use tokio::{
 
 /// What one read of a quiet connection takes at most: on the stack, the heap buffer comes when there is input.
 const FIRST_READ: usize = 8 * 1024;
-/// Room for bulk reads.
+/// Room for the first bulk read: most messages fit.
+const SOME: usize = 16 * 1024;
+/// Room for bulk reads when much comes.
 const BULK: usize = 64 * 1024;
 /// Output that is sent even if nobody waits.
 const MUCH_OUTPUT: usize = 32 * 1024;
@@ -231,12 +233,15 @@ impl<S: Io> LineStream<S> {
     async fn fill_bulk(&mut self) -> Result<(), NetError> {
         self.flush().await?;
         self.compact();
-        if self.input.capacity() - self.input.len() < BULK / 4 {
-            self.input.reserve(BULK);
+        if self.input.capacity() - self.input.len() < SOME {
+            self.input.reserve(SOME);
         }
         let due = self.timing.due(Instant::now());
         let read = self.io.read_buf(&mut self.input);
         let n = timeout_at(due, read).await.map_err(|_| NetError::TimedOut)??;
+        if self.input.len() == self.input.capacity() {
+            self.input.reserve(BULK);
+        }
         self.received(n)
     }
 
