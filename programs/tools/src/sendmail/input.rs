@@ -30,7 +30,7 @@ impl<R: BufRead> Input<R> {
             if piece.is_empty() && !ended {
                 return if at_start { Ok(()) } else { out(b"\r\n") };
             }
-            if ended && piece.last() == Some(&b'\r') {
+            while ended && piece.last() == Some(&b'\r') {
                 piece.pop();
             }
             if at_start && ended && self.dot_ends && piece == b"." {
@@ -113,6 +113,7 @@ mod tests {
     #[test]
     fn line_ends_and_the_dot() {
         check(b"a\nb\r\nc", true, b"a\r\nb\r\nc\r\n");
+        check(b"a\r\r\nb\n", true, b"a\r\nb\r\n");
         check(b"a\n.\nb\n", true, b"a\r\n");
         check(b"a\r\n.\r\nb\n", true, b"a\r\n");
         check(b"a\n.\nb\n", false, b"a\r\n.\r\nb\r\n");

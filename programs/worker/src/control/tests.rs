@@ -5,8 +5,8 @@ use crate::showq;
 use base_calls::listing::ListedMessage;
 use base_calls::wire::{put_frame, take_frame};
 use base_calls::{
-    Deliver, Envelope, Fut, Notice, Notifier, Recipient, Resolution, RewriteContext, Route,
-    RouteError, SubmitError, Timestamp,
+    Deliver, Envelope, Fut, Notice, Notifier, Recipient, Resolution, RewriteContext, Route, RouteError,
+    SubmitError, Timestamp,
 };
 use base_conf::{Config, MasterCf};
 use base_log::Log;
