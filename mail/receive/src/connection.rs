@@ -51,6 +51,8 @@ pub(crate) struct Connection {
     /// For the log, when the connection is lost within content.
     pub(crate) content_bytes: Option<u64>,
     pub(crate) transcript: Transcript,
+    /// Ours, 0 for a UNIX-domain client.
+    pub(crate) server_port: u16,
     stressed: bool,
 }
 
@@ -85,6 +87,7 @@ impl Connection {
             pipelined: false,
             content_bytes: None,
             transcript,
+            server_port: 0,
             stressed,
         }
     }

@@ -153,8 +153,16 @@ fn envelope(c: &Connection) -> Envelope {
         content_filter: c.shared.config.content_filter.clone(),
         rewrite_local: c.forwarded.as_ref().and_then(|f| f.local).unwrap_or(c.rewrite_local),
         verp: mail.verp,
+        attributes: server(c),
         ..Envelope::default()
     }
+}
+
+/// Our end of the connection, which policies and filters may ask for.
+fn server(c: &Connection) -> Vec<(String, String)> {
+    let address = c.peer.server_ip.map(|ip| ("server_address".to_owned(), ip.to_string()));
+    let port = address.as_ref().map(|_| ("server_port".to_owned(), c.server_port.to_string()));
+    address.into_iter().chain(port).collect()
 }
 
 fn client_info(c: &Connection) -> ClientInfo {

@@ -97,6 +97,10 @@ impl SmtpServer {
             PeerAddr::Unix => 0,
         };
         let peer = client::nameless(peer, local);
-        Connection::new(Arc::clone(&self.shared), stream, peer, port, stressed).run().await;
+        let mut connection = Connection::new(Arc::clone(&self.shared), stream, peer, port, stressed);
+        if let PeerAddr::Inet(a) = local {
+            connection.server_port = a.port();
+        }
+        connection.run().await;
     }
 }
