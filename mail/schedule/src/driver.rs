@@ -7,9 +7,10 @@
 use crate::backlog::Entry;
 use crate::config::ScheduleConfig;
 use crate::core::{Health, Job, Ticket, TransportLimits};
+use crate::ledger::with_success_reports;
 use crate::state::{Attempt, Fate, State};
 use arc_swap::ArcSwap;
-use base_calls::{Deliver, Delivery, DeliveryReport, Notifier, Route, Timestamp};
+use base_calls::{Deliver, Delivery, DeliveryReport, Notifier, Queued, Route, Timestamp};
 use base_log::{Log, Source};
 use base_spool::{Spool, SpoolError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -148,6 +149,9 @@ impl Inner {
         let found = match self.spool.load(entry.id()).await {
             Ok((_, p)) if p.held && p.expired != Some(true) => None,
             Ok((_, p)) if entry.is_timed() && p.retry_at.secs() > now.secs() + 1 => None,
+            Ok((message, p)) if p.delay_warned && self.confirms_delivery(&message) => {
+                Some((Arc::new(with_success_reports(&message)), p))
+            }
             Ok(found) => Some(found),
             Err(e) => {
                 self.load_failed(entry, &e);
@@ -159,6 +163,11 @@ impl Inner {
             Some(attempt) => self.attempt(attempt).await,
             None => self.pump(),
         }
+    }
+
+    /// Whether the sender, who was told of a delay, is to be told of its end too.
+    fn confirms_delivery(&self, message: &Queued) -> bool {
+        self.parts.load().config.confirm_delay_cleared && !message.envelope.sender.is_empty()
     }
 
     fn load_failed(&self, entry: Entry, error: &SpoolError) {
@@ -225,7 +234,7 @@ impl Inner {
         health: Health,
     ) -> Option<AttemptJob> {
         let parts = self.parts.load_full();
-        let over = attempt.ledger().report(&indexes, report, &parts.config);
+        let over = attempt.ledger().report(&indexes, report);
         let now = Timestamp::now();
         let (mut jobs, wake) = {
             let mut state = self.state();

@@ -6,7 +6,9 @@
 //! qmgr(8): `maximal_queue_lifetime`, `bounce_queue_lifetime`, `delay_warning_time`, `minimal_backoff_time`.
 
 use crate::config::ScheduleConfig;
-use base_calls::{Change, DeliveryReport, Diagnosis, Envelope, Outcome, Progress, RecipientState, Timestamp};
+use base_calls::{
+    Change, DeliveryReport, Diagnosis, Envelope, Notify, Outcome, Progress, Queued, RecipientState, Timestamp,
+};
 use proto_dsn::Status;
 use std::time::Duration;
 
@@ -76,10 +78,10 @@ impl Ledger {
     }
 
     /// Applies an agent's report about `targets`. Returns whether the attempt is over.
-    pub fn report(&mut self, targets: &[u32], report: DeliveryReport, config: &ScheduleConfig) -> bool {
+    pub fn report(&mut self, targets: &[u32], report: DeliveryReport) -> bool {
         for (index, outcome) in report.outcomes {
             if targets.contains(&index) {
-                self.record(index, outcome, config);
+                self.record(index, outcome);
             }
         }
         self.traces.extend(report.traces);
@@ -97,12 +99,9 @@ impl Ledger {
         self.open == 0
     }
 
-    fn record(&mut self, index: u32, outcome: Outcome, config: &ScheduleConfig) {
+    fn record(&mut self, index: u32, outcome: Outcome) {
         let change = match outcome {
             Outcome::Sent(Some(d)) => Change::Delivered(index, d),
-            Outcome::Sent(None) if self.progress.delay_warned && config.confirm_delay_cleared => {
-                Change::Delivered(index, Box::new(delay_cleared()))
-            }
             Outcome::Sent(None) => Change::Done(index),
             Outcome::Deferred(d) => Change::Deferred(index, d),
             Outcome::Failed(d) => Change::Failed(index, d),
@@ -193,8 +192,14 @@ pub fn backoff(age: Duration, config: &ScheduleConfig) -> Duration {
     age.min(config.maximal_backoff).max(config.minimal_backoff)
 }
 
-fn delay_cleared() -> Diagnosis {
-    Diagnosis::new(Status::new(2, 0, 0), "the delayed message was delivered")
+/// After a delay warning and with `confirm_delay_cleared`, the message as if its sender had asked for success reports.
+pub fn with_success_reports(message: &Queued) -> Queued {
+    let mut envelope = message.envelope.clone();
+    for r in envelope.recipients.iter_mut().filter(|r| !r.notify.never) {
+        let n = r.notify;
+        r.notify = Notify { success: true, failure: n.wants_failure(), delay: n.wants_delay(), never: false };
+    }
+    Queued { id: message.id, envelope, content: message.content.clone(), accepted: message.accepted }
 }
 
 #[cfg(test)]
@@ -224,13 +229,13 @@ mod tests {
         Timestamp::from_secs(1_000_000 + secs)
     }
 
-    fn tried(outcomes: Vec<Outcome>, sender: &str, c: &ScheduleConfig) -> (Ledger, Envelope) {
+    fn tried(outcomes: Vec<Outcome>, sender: &str) -> (Ledger, Envelope) {
         let e = envelope(outcomes.len(), sender);
         let mut l = Ledger::new(Progress::new(outcomes.len()));
         let pending = l.take_pending(&e);
         let report =
             DeliveryReport { outcomes: (0u32..).zip(outcomes).collect(), ..DeliveryReport::default() };
-        assert!(l.report(&pending, report, c));
+        assert!(l.report(&pending, report));
         (l, e)
     }
 
@@ -245,7 +250,7 @@ mod tests {
     #[test]
     fn all_sent_is_quiet_and_finished() {
         let c = config("");
-        let (mut l, e) = tried(vec![Outcome::Sent(None), Outcome::Sent(None)], "a@b", &c);
+        let (mut l, e) = tried(vec![Outcome::Sent(None), Outcome::Sent(None)], "a@b");
         assert!(l.verdict(at(1), &e, &c).is_quiet());
         assert!(l.is_finished());
     }
@@ -262,7 +267,7 @@ mod tests {
             traces: traces.clone(),
             destination_down: None,
         };
-        assert!(l.report(&pending, report, &c));
+        assert!(l.report(&pending, report));
         assert!(l.is_finished() && !l.is_silent());
         assert_eq!(l.verdict(at(1), &e, &c), Verdict { traced: traces, ..Verdict::default() });
         assert!(l.is_silent());
@@ -278,7 +283,7 @@ mod tests {
             outcomes: vec![(0, Outcome::Sent(None)), (7, Outcome::Sent(None))],
             ..DeliveryReport::default()
         };
-        assert!(l.report(&pending, report, &c));
+        assert!(l.report(&pending, report));
         assert!(l.verdict(at(1), &e, &c).is_quiet());
         assert!(!l.is_finished());
     }
@@ -286,7 +291,7 @@ mod tests {
     #[test]
     fn failures_are_told_once() {
         let c = config("");
-        let (mut l, e) = tried(vec![Outcome::Failed(why()), Outcome::Deferred(why())], "a@b", &c);
+        let (mut l, e) = tried(vec![Outcome::Failed(why()), Outcome::Deferred(why())], "a@b");
         let v = l.verdict(at(1), &e, &c);
         assert_eq!(v.failed, [(0, *why())]);
         assert_eq!(v.expired, None);
@@ -303,7 +308,7 @@ mod tests {
         for (sender, age, expired) in
             [("a@b", 99, false), ("a@b", 100, true), ("", 49, false), ("", 50, true)]
         {
-            let (mut l, e) = tried(vec![Outcome::Deferred(why()), Outcome::Sent(None)], sender, &c);
+            let (mut l, e) = tried(vec![Outcome::Deferred(why()), Outcome::Sent(None)], sender);
             let v = l.verdict(at(age), &e, &c);
             assert_eq!(v.expired, expired.then_some(false), "{sender} {age}");
             assert_eq!(v.failed.len(), usize::from(expired));
@@ -313,14 +318,14 @@ mod tests {
     #[test]
     fn a_lifetime_of_zero_returns_at_once() {
         let c = config("maximal_queue_lifetime = 0\nbounce_queue_lifetime=0");
-        let (mut l, e) = tried(vec![Outcome::Deferred(why())], "a@b", &c);
+        let (mut l, e) = tried(vec![Outcome::Deferred(why())], "a@b");
         assert_eq!(l.verdict(at(0), &e, &c).expired, Some(false));
     }
 
     #[test]
     fn delay_warning_once() {
         let c = config("delay_warning_time = 1h");
-        let (mut l, e) = tried(vec![Outcome::Deferred(why()), Outcome::Sent(None)], "a@b", &c);
+        let (mut l, e) = tried(vec![Outcome::Deferred(why()), Outcome::Sent(None)], "a@b");
         assert!(l.verdict(at(3599), &e, &c).delayed.is_empty());
         assert_eq!(l.verdict(at(3600), &e, &c).delayed, [(0, *why())]);
         l.warned();
@@ -342,18 +347,19 @@ mod tests {
     }
 
     #[test]
-    fn delay_cleared_when_asked() {
-        let c = config("confirm_delay_cleared = yes");
-        let e = envelope(1, "a@b");
-        let mut p = Progress::new(1);
-        p.apply(&Change::DelayWarned);
-        let mut l = Ledger::new(p);
-        let pending = l.take_pending(&e);
-        l.report(
-            &pending,
-            DeliveryReport { outcomes: vec![(0, Outcome::Sent(None))], ..DeliveryReport::default() },
-            &c,
-        );
-        assert_eq!(l.verdict(at(0), &e, &c).delivered.len(), 1);
+    fn success_reports_keep_what_was_asked_for() {
+        let n = |never, success, failure, delay| Notify { never, success, failure, delay };
+        let id = base_calls::QueueId { time: at(0), slot: 1, long: false };
+        for (asked, want) in [
+            (n(false, false, false, false), n(false, true, true, true)),
+            (n(false, false, true, false), n(false, true, true, false)),
+            (n(true, false, false, false), n(true, false, false, false)),
+        ] {
+            let mut e = envelope(1, "a@b");
+            e.recipients[0].notify = asked;
+            let content = base_calls::Content::Memory(bytes::Bytes::new());
+            let q = Queued { id, envelope: e, content, accepted: at(0) };
+            assert_eq!(with_success_reports(&q).envelope.recipients[0].notify, want);
+        }
     }
 }

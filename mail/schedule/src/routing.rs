@@ -94,7 +94,7 @@ impl Inner {
                         }),
                     }
                 }
-                Some(Plan::Swallow(target)) => self.swallow(parts, attempt, target),
+                Some(Plan::Swallow(target)) => self.swallow(attempt, target),
                 None => {
                     attempt.ledger().close(1);
                 }
@@ -123,14 +123,14 @@ impl Inner {
         Some(plan(index, recipient, envelope, answer, &parts.config, attempt.flush))
     }
 
-    fn swallow(&self, parts: &Parts, attempt: &Attempt, target: Target) {
+    fn swallow(&self, attempt: &Attempt, target: Target) {
         let reason = "undeliverable postmaster notification discarded";
         self.log_own(attempt, &target, Status::new(2, 0, 0), DeliveryStatus::Sent, reason);
         let report = DeliveryReport {
             outcomes: vec![(target.index, Outcome::Sent(None))],
             ..DeliveryReport::default()
         };
-        attempt.ledger().report(&[target.index], report, &parts.config);
+        attempt.ledger().report(&[target.index], report);
     }
 
     /// Logs a delivery that the queue manager decides by itself.
