@@ -15,6 +15,9 @@ fn parameters_in_parity_md() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, format!("{before}{MARK}{want}")).expect("written");
     } else {
-        assert!(after == want, "docs/parity.md is stale: UPDATE_DOCS=1 cargo test -p base-conf --test parity_doc");
+        assert!(
+            after == want,
+            "docs/parity.md is stale: UPDATE_DOCS=1 cargo test -p base-conf --test parity_doc"
+        );
     }
 }

@@ -14,7 +14,8 @@ pub struct Space {
 
 /// The room on the file system that holds `path`.
 pub fn space(path: &Path) -> io::Result<Space> {
-    let v = nix::sys::statvfs::statvfs(path).map_err(|e| explain(format_args!("statvfs {}", path.display()), e))?;
+    let v = nix::sys::statvfs::statvfs(path)
+        .map_err(|e| explain(format_args!("statvfs {}", path.display()), e))?;
     let size = v.fragment_size();
     Ok(Space { total: v.blocks().saturating_mul(size), available: v.blocks_available().saturating_mul(size) })
 }

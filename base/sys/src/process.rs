@@ -181,9 +181,11 @@ impl Signals {
 /// Ignores SIGINT: Ctrl-C at the terminal goes to the whole process group, and master alone decides what it means.
 pub fn ignore_interrupt() -> io::Result<()> {
     // SAFETY: SIG_IGN installs no handler, so nothing of ours runs in signal context.
-    unsafe { nix::sys::signal::signal(nix::sys::signal::Signal::SIGINT, nix::sys::signal::SigHandler::SigIgn) }
-        .map(drop)
-        .map_err(io::Error::from)
+    unsafe {
+        nix::sys::signal::signal(nix::sys::signal::Signal::SIGINT, nix::sys::signal::SigHandler::SigIgn)
+    }
+    .map(drop)
+    .map_err(io::Error::from)
 }
 
 /// Lets all signals through again in this thread: for programs that were started with some blocked.

@@ -117,6 +117,7 @@ fn fix_status(status: Status, kind: Kind) -> Status {
         (Kind::Sender, 5 | 9 | 10) => 0,
         (Kind::Recipient, 7) => 3,
         (Kind::Recipient, 8) => 2,
+        (Kind::Recipient, 9) => 0,
         (Kind::Sender | Kind::Recipient, d) => d,
         _ => return Status::new(status.class(), 0, 0),
     };

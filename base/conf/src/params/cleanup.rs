@@ -10,7 +10,7 @@ pub(super) const PARAMS: &[Param] = &[
     int("body_checks_size_limit", "51200"),
     text("canonical_classes", "envelope_sender, envelope_recipient, header_sender, header_recipient").used(),
     text("canonical_maps", "").used(),
-    yesno("cleanup_replace_stray_cr_lf", "yes"),
+    yesno("cleanup_replace_stray_cr_lf", "yes").used(),
     text("cleanup_service_name", "cleanup").used(),
     yesno("detect_8bit_encoding_header", "yes"),
     text("empty_address_recipient", "MAILER-DAEMON").used(),

@@ -66,7 +66,7 @@ pub(super) const PARAMS: &[Param] = &[
     yesno("qmqpd_client_port_logging", "no"),
     time("qmqpd_error_delay", "1s"),
     time("qmqpd_timeout", "300s"),
-    long("queue_minfree", "0"),
+    long("queue_minfree", "0").used(),
     text("receive_override_options", "").used(),
     text("recipient_delimiter", "").used(),
     text("relay_clientcerts", ""),

@@ -9,7 +9,7 @@ pub(super) const PARAMS: &[Param] = &[
     builtin("config_directory", "/etc/postfix").used(),
     text("daemon_directory", "/usr/lib/postfix/sbin").used(),
     text("data_directory", "/var/lib/postfix").used(),
-    text("default_privs", "nobody"),
+    text("default_privs", "nobody").used(),
     text("html_directory", "/usr/share/doc/postfix/html"),
     text("mail_owner", "postfix").used(),
     text("mail_release_date", "20260305"),

@@ -33,7 +33,7 @@ pub(super) const PARAMS: &[Param] = &[
     text("lmtp_dns_resolver_options", ""),
     text("lmtp_dns_support_level", "").used(),
     text("lmtp_fallback_relay", "").used(),
-    text("lmtp_generic_maps", ""),
+    text("lmtp_generic_maps", "").used(),
     text("lmtp_header_checks", ""),
     text("lmtp_host_lookup", "dns").used(),
     text("lmtp_lhlo_name", "$myhostname").used(),

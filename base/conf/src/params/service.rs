@@ -5,7 +5,7 @@ use super::{Param, builtin, int, text, time};
 /// The group.
 pub(super) const PARAMS: &[Param] = &[
     time("anvil_rate_time_unit", "60s").used(),
-    time("anvil_status_update_time", "600s"),
+    time("anvil_status_update_time", "600s").used(),
     time("application_event_drain_time", "100s").min(1),
     time("daemon_timeout", "18000s").min(1),
     int("default_process_limit", "100").min(1).used(),

@@ -44,7 +44,7 @@ pub(super) const PARAMS: &[Param] = &[
     text("smtp_dns_resolver_options", ""),
     text("smtp_dns_support_level", "").used(),
     text("smtp_fallback_relay", "$fallback_relay").used(),
-    text("smtp_generic_maps", ""),
+    text("smtp_generic_maps", "").used(),
     text("smtp_header_checks", ""),
     text("smtp_helo_name", "$myhostname").used(),
     time("smtp_helo_timeout", "300s").used(),

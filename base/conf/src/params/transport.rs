@@ -29,19 +29,16 @@ pub(super) const PARAMS: &[Param] = &[
     template(
         "transport_destination_concurrency_failed_cohort_limit",
         "$default_destination_concurrency_failed_cohort_limit",
-    )
-    ,
+    ),
     template("transport_destination_concurrency_limit", "$default_destination_concurrency_limit").used(),
     template(
         "transport_destination_concurrency_negative_feedback",
         "$default_destination_concurrency_negative_feedback",
-    )
-    ,
+    ),
     template(
         "transport_destination_concurrency_positive_feedback",
         "$default_destination_concurrency_positive_feedback",
-    )
-    ,
+    ),
     template("transport_destination_rate_delay", "$default_destination_rate_delay").used(),
     template("transport_destination_recipient_limit", "$default_destination_recipient_limit").used(),
     template("transport_extra_recipient_limit", "$default_extra_recipient_limit"),
