@@ -1,6 +1,7 @@
 //! relay, accept and local: messages per second and what each costs.
 
 use crate::{
+    disk,
     instance::{Instance, Mta, free_port},
     options::Options,
     report::{Report, Row},
@@ -35,6 +36,7 @@ fn one(mta: Mta, options: &Options) -> Result<Row> {
     let nexthop = free_port()?;
     let mut sink = if options.mode == "relay" { Some(start_sink(nexthop, options)?) } else { None };
     let instance = Instance::start(mta, options, nexthop)?;
+    let before = disk::written();
     let begin = Instant::now();
     let status = source(&instance, options)?.wait()?;
     if !status.success() {
@@ -48,7 +50,7 @@ fn one(mta: Mta, options: &Options) -> Result<Row> {
     }
     let all = begin.elapsed();
     let used = instance.stop()?;
-    Ok(Row::new(options.count, accepted, all, used))
+    Ok(Row::new(options.count, accepted, all, disk::written() - before, used))
 }
 
 fn start_sink(port: u16, options: &Options) -> Result<Child> {

@@ -4,6 +4,7 @@
 //! `$BENCH_DIR` (default /var/tmp, which must be a real disk). Only processes started here are ended. Figures are whole-process
 //! accounting by the kernel (getrusage of everything the server started); ratios count, since machines are noisy.
 
+mod disk;
 mod idle;
 mod instance;
 mod load;

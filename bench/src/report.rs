@@ -17,19 +17,22 @@ pub struct Row {
     pub cpu: f64,
     /// Context switches per message.
     pub switches: f64,
+    /// Bytes that the machine's disks wrote per message.
+    pub written: f64,
     /// Peak memory of the largest process, MiB.
     pub peak: f64,
 }
 
 impl Row {
     /// From the raw figures of a run.
-    pub fn new(count: u32, accepted: Duration, all: Duration, used: Used) -> Self {
+    pub fn new(count: u32, accepted: Duration, all: Duration, written: f64, used: Used) -> Self {
         let n = f64::from(count);
         Self {
             rate: n / all.as_secs_f64(),
             accepted: n / accepted.as_secs_f64(),
             cpu: used.cpu_us / n / 1000.0,
             switches: used.switches / n,
+            written: written / n,
             peak: used.peak_kib / 1024.0,
         }
     }
@@ -39,8 +42,8 @@ impl Row {
         format!("{:8} run {run}: {self}", mta.name())
     }
 
-    fn figures(&self) -> [f64; 5] {
-        [self.rate, self.accepted, self.cpu, self.switches, self.peak]
+    fn figures(&self) -> [f64; 6] {
+        [self.rate, self.accepted, self.cpu, self.switches, self.written, self.peak]
     }
 }
 
@@ -48,8 +51,8 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:8.0} msg/s {:8.0} accepted/s {:7.3} CPU s/1000 {:6.1} switches/msg {:6.1} MiB",
-            self.rate, self.accepted, self.cpu, self.switches, self.peak
+            "{:8.0} msg/s {:8.0} accepted/s {:7.3} CPU s/1000 {:6.1} switches/msg {:7.0} bytes written/msg {:6.1} MiB",
+            self.rate, self.accepted, self.cpu, self.switches, self.written, self.peak
         )
     }
 }
@@ -82,8 +85,8 @@ impl Report {
             v.sort_by(f64::total_cmp);
             v.get(v.len() / 2).copied().unwrap_or(f64::NAN)
         };
-        let [rate, accepted, cpu, switches, peak] = std::array::from_fn(column);
-        Row { rate, accepted, cpu, switches, peak }
+        let [rate, accepted, cpu, switches, written, peak] = std::array::from_fn(column);
+        Row { rate, accepted, cpu, switches, written, peak }
     }
 }
 
@@ -95,11 +98,12 @@ impl fmt::Display for Report {
         let r = |a: f64, b: f64| if b == 0.0 { f64::NAN } else { a / b };
         write!(
             f,
-            "ratio    {:.2}x msg/s, {:.2}x accepted/s, {:.3}x CPU, {:.3}x switches",
+            "ratio    {:.2}x msg/s, {:.2}x accepted/s, {:.3}x CPU, {:.3}x switches, {:.2}x bytes written",
             r(ours.rate, theirs.rate),
             r(ours.accepted, theirs.accepted),
             r(ours.cpu, theirs.cpu),
-            r(ours.switches, theirs.switches)
+            r(ours.switches, theirs.switches),
+            r(ours.written, theirs.written)
         )
     }
 }
