@@ -3,6 +3,7 @@
 use super::{Param, int, text, time, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     text("2bounce_notice_recipient", "postmaster").used(),
     yesno("backwards_bounce_logfile_compatibility", "yes"),

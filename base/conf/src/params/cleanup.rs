@@ -3,6 +3,7 @@
 use super::{Param, int, text, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     yesno("always_add_missing_headers", "no").used(),
     text("always_bcc", "").used(),

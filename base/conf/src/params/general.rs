@@ -3,6 +3,7 @@
 use super::{Param, computed, int, long, text, time, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     text("alias_database", "$default_database_type:/etc/aliases").used(),
     yesno("allow_untrusted_routing", "no"),
@@ -35,10 +36,7 @@ pub(super) const PARAMS: &[Param] = &[
     int("hash_queue_depth", "1").min(1).used(),
     text("hash_queue_names", "deferred, defer").used(),
     yesno("helpful_warnings", "yes"),
-    text(
-        "import_environment",
-        "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME",
-    ),
+    text("import_environment", "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME"),
     time("in_flow_delay", "1s").max(10),
     text("inet_interfaces", "all").used(),
     text("inet_protocols", "all").used(),

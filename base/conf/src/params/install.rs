@@ -3,6 +3,7 @@
 use super::{Param, builtin, text};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     text("alternate_config_directories", "").used(),
     text("command_directory", "/usr/sbin").used(),

@@ -3,6 +3,7 @@
 use super::{Param, int, text, time, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     text("lmtp_address_preference", "any").used(),
     text("lmtp_address_verify_target", "rcpt"),

@@ -3,29 +3,21 @@
 use super::{Param, int, long, raw, text, time, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     text("alias_maps", "$default_database_type:/etc/aliases").used(),
     text("allow_mail_to_commands", "alias, forward").used(),
     text("allow_mail_to_files", "alias, forward").used(),
     yesno("biff", "yes"),
     raw("command_execution_directory", ""),
-    text(
-        "command_expansion_filter",
-        "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
-    ),
+    text("command_expansion_filter", "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ").used(),
     time("command_time_limit", "1000s"),
     int("duplicate_filter_limit", "1000").used(),
-    text(
-        "execution_directory_expansion_filter",
-        "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
-    ),
+    text("execution_directory_expansion_filter", "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"),
     yesno("expand_owner_alias", "no"),
     text("fallback_transport", "").used(),
     text("fallback_transport_maps", "").used(),
-    text(
-        "forward_expansion_filter",
-        "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
-    ),
+    text("forward_expansion_filter", "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"),
     raw("forward_path", "$home/.forward${recipient_delimiter}${extension}, $home/.forward").used(),
     yesno("frozen_delivered_to", "yes"),
     text("home_mailbox", "").used(),

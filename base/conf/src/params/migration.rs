@@ -3,6 +3,7 @@
 use super::{Param, text, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     text("non_bdb_custom_mapping", ""),
     text("non_bdb_migration_allow_root_prefixes", ""),

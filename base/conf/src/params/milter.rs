@@ -3,6 +3,7 @@
 use super::{Param, text, time};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     time("milter_command_timeout", "30s"),
     text("milter_connect_macros", "j {daemon_name} {daemon_addr} v _"),
@@ -17,10 +18,7 @@ pub(super) const PARAMS: &[Param] = &[
     text("milter_macro_daemon_name", "$myhostname"),
     text("milter_macro_defaults", ""),
     text("milter_macro_v", "$mail_name $mail_version"),
-    text(
-        "milter_mail_macros",
-        "i {auth_type} {auth_authen} {auth_author} {mail_addr} {mail_host} {mail_mailer}",
-    ),
+    text("milter_mail_macros", "i {auth_type} {auth_authen} {auth_author} {mail_addr} {mail_host} {mail_mailer}"),
     text("milter_protocol", "6"),
     text("milter_rcpt_macros", "i {rcpt_addr} {rcpt_host} {rcpt_mailer}"),
     text("milter_unknown_command_macros", ""),

@@ -3,6 +3,7 @@
 use super::{Param, text, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     text("multi_instance_directories", "").used(),
     yesno("multi_instance_enable", "no"),

@@ -3,14 +3,12 @@
 use super::{Param, int, raw, text, time, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     time("dnsblog_reply_delay", "0s"),
     text("dnsblog_service_name", "dnsblog"),
     text("postscreen_access_list", "permit_mynetworks"),
-    text(
-        "postscreen_allowlist_interfaces",
-        "${postscreen_whitelist_interfaces?{$postscreen_whitelist_interfaces}:{static:all}}",
-    ),
+    text("postscreen_allowlist_interfaces", "${postscreen_whitelist_interfaces?{$postscreen_whitelist_interfaces}:{static:all}}"),
     text("postscreen_bare_newline_action", "ignore"),
     yesno("postscreen_bare_newline_enable", "no"),
     time("postscreen_bare_newline_ttl", "30d"),
@@ -22,18 +20,12 @@ pub(super) const PARAMS: &[Param] = &[
     int("postscreen_command_count_limit", "20"),
     text("postscreen_command_filter", ""),
     time("postscreen_command_time_limit", "${stress?{10}:{300}}s"),
-    text(
-        "postscreen_denylist_action",
-        "${postscreen_blacklist_action?{$postscreen_blacklist_action}:{ignore}}",
-    ),
+    text("postscreen_denylist_action", "${postscreen_blacklist_action?{$postscreen_blacklist_action}:{ignore}}"),
     yesno("postscreen_disable_vrfy_command", "$disable_vrfy_command"),
     text("postscreen_discard_ehlo_keyword_address_maps", "$smtpd_discard_ehlo_keyword_address_maps"),
     text("postscreen_discard_ehlo_keywords", "$smtpd_discard_ehlo_keywords"),
     text("postscreen_dnsbl_action", "ignore"),
-    int(
-        "postscreen_dnsbl_allowlist_threshold",
-        "${postscreen_dnsbl_whitelist_threshold?{$postscreen_dnsbl_whitelist_threshold}:{0}}",
-    ),
+    int("postscreen_dnsbl_allowlist_threshold", "${postscreen_dnsbl_whitelist_threshold?{$postscreen_dnsbl_whitelist_threshold}:{0}}"),
     time("postscreen_dnsbl_max_ttl", "${postscreen_dnsbl_ttl?{$postscreen_dnsbl_ttl}:{1}}h"),
     time("postscreen_dnsbl_min_ttl", "60s"),
     text("postscreen_dnsbl_reply_map", ""),

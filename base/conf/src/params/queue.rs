@@ -3,6 +3,7 @@
 use super::{Param, int, text, time};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     text("default_filter_nexthop", "").used(),
     text("defer_transports", "").used(),

@@ -3,13 +3,11 @@
 use super::{Param, int, raw, text};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     int("access_map_defer_code", "450").used(),
     int("access_map_reject_code", "554").used(),
-    raw(
-        "default_rbl_reply",
-        "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}",
-    ),
+    raw("default_rbl_reply", "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}"),
     int("defer_code", "450").used(),
     int("fault_injection_code", "0"),
     int("invalid_hostname_reject_code", "501").used(),

@@ -3,6 +3,7 @@
 use super::{Param, text, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     yesno("allow_min_user", "no").used(),
     yesno("allow_percent_hack", "yes").used(),

@@ -3,6 +3,7 @@
 use super::{Param, int, text, time, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     yesno("broken_sasl_auth_clients", "no"),
     text("cyrus_sasl_config_path", ""),

@@ -3,6 +3,7 @@
 use super::{Param, builtin, int, text, time};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     time("anvil_rate_time_unit", "60s").used(),
     time("anvil_status_update_time", "600s").used(),

@@ -3,6 +3,7 @@
 use super::{Param, int, text, time, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     yesno("allow_srv_lookup_fallback", "no"),
     text("best_mx_transport", "").used(),

@@ -3,6 +3,7 @@
 use super::{Param, int, raw, text, time, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     text("smtpd_authorized_verp_clients", "$authorized_verp_clients").used(),
     text("smtpd_authorized_xclient_hosts", "").used(),

@@ -3,6 +3,7 @@
 use super::{Param, int, long, text, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     int("berkeley_db_create_buffer_size", "16777216").min(1),
     int("berkeley_db_read_buffer_size", "131072").min(1),

@@ -3,6 +3,7 @@
 use super::{Param, int, text, time, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     yesno("lmtp_enforce_tls", "no"),
     yesno("lmtp_log_tls_feature_status", "yes"),

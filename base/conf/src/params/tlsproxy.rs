@@ -3,6 +3,7 @@
 use super::{Param, int, text, time, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     text("tlsproxy_client_CAfile", "$smtp_tls_CAfile"),
     text("tlsproxy_client_CApath", "$smtp_tls_CApath"),

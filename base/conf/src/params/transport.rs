@@ -3,6 +3,7 @@
 use super::{Param, int, template, text, time, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     int("default_delivery_slot_cost", "5"),
     int("default_delivery_slot_discount", "50"),
@@ -26,19 +27,10 @@ pub(super) const PARAMS: &[Param] = &[
     template("transport_delivery_slot_cost", "$default_delivery_slot_cost"),
     template("transport_delivery_slot_discount", "$default_delivery_slot_discount"),
     template("transport_delivery_slot_loan", "$default_delivery_slot_loan"),
-    template(
-        "transport_destination_concurrency_failed_cohort_limit",
-        "$default_destination_concurrency_failed_cohort_limit",
-    ),
+    template("transport_destination_concurrency_failed_cohort_limit", "$default_destination_concurrency_failed_cohort_limit").used(),
     template("transport_destination_concurrency_limit", "$default_destination_concurrency_limit").used(),
-    template(
-        "transport_destination_concurrency_negative_feedback",
-        "$default_destination_concurrency_negative_feedback",
-    ),
-    template(
-        "transport_destination_concurrency_positive_feedback",
-        "$default_destination_concurrency_positive_feedback",
-    ),
+    template("transport_destination_concurrency_negative_feedback", "$default_destination_concurrency_negative_feedback").used(),
+    template("transport_destination_concurrency_positive_feedback", "$default_destination_concurrency_positive_feedback").used(),
     template("transport_destination_rate_delay", "$default_destination_rate_delay").used(),
     template("transport_destination_recipient_limit", "$default_destination_recipient_limit").used(),
     template("transport_extra_recipient_limit", "$default_extra_recipient_limit"),

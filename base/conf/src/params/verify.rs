@@ -3,6 +3,7 @@
 use super::{Param, int, text, time, yesno};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     time("address_verify_cache_cleanup_interval", "12h"),
     text("address_verify_default_transport", "$default_transport"),
@@ -19,10 +20,7 @@ pub(super) const PARAMS: &[Param] = &[
     text("address_verify_relay_transport", "$relay_transport"),
     text("address_verify_relayhost", "$relayhost"),
     text("address_verify_sender", "$double_bounce_sender"),
-    text(
-        "address_verify_sender_dependent_default_transport_maps",
-        "$sender_dependent_default_transport_maps",
-    ),
+    text("address_verify_sender_dependent_default_transport_maps", "$sender_dependent_default_transport_maps"),
     text("address_verify_sender_dependent_relayhost_maps", "$sender_dependent_relayhost_maps"),
     time("address_verify_sender_ttl", "0s"),
     text("address_verify_service_name", "verify"),

@@ -3,6 +3,7 @@
 use super::{Param, int, long, text};
 
 /// The group.
+#[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
     int("virtual_alias_address_length_limit", "1000").used(),
     text("virtual_alias_domains", "$virtual_alias_maps").used(),
