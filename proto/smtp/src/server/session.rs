@@ -40,6 +40,8 @@ pub(super) enum Pending {
 }
 
 pub(super) const OK: Status = Status::new(2, 0, 0);
+/// RFC 5321 4.1.1.8.
+const HELP: &str = "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY ETRN HELP QUIT";
 pub(super) const SEQUENCE: Status = Status::new(5, 5, 1);
 
 /// `503 5.5.1`: a command out of sequence.
@@ -123,14 +125,14 @@ impl Session {
     /// that do not exist nothing is expected.
     pub fn must_wait_after(&self, line: &[u8]) -> bool {
         let verb = std::str::from_utf8(line).ok().and_then(Verb::of).map_or(Verb::Unknown, |(v, _)| v);
-        counted(verb) != Verb::Unknown
+        verb != Verb::Unknown
             && (!self.esmtp || self.settings.discarded.has(Keyword::Pipelining) || verb.ends_a_group())
     }
 
     /// Takes note of the verb without running the command: it was refused before it was looked at.
     pub fn begin(&mut self, line: &[u8]) {
         let verb = std::str::from_utf8(line).ok().and_then(Verb::of).map_or(Verb::Unknown, |(v, _)| v);
-        self.start(counted(verb));
+        self.start(verb);
     }
 
     pub(super) fn start(&mut self, verb: Verb) {
@@ -148,7 +150,7 @@ impl Session {
             return self.refuse(Reply::new(500, Status::new(5, 5, 2), "Error: bad UTF-8 syntax"));
         };
         let Some((verb, rest)) = Verb::of(line) else { return self.refuse(Syntax::Empty.reply()) };
-        self.start(counted(verb));
+        self.start(verb);
         let result = match &self.denied {
             Some(reply) if verb != Verb::Quit => Err(reply.clone()),
             _ => self.dispatch(verb, rest, line),
@@ -173,7 +175,8 @@ impl Session {
             Verb::StartTls | Verb::Auth => {
                 Ok(self.ask(Pending::Other, Ask::Other(verb, rest.trim().to_owned())))
             }
-            Verb::Help | Verb::Unknown => self.unknown(line),
+            Verb::Help => Ok(self.accept(Reply::new(214, OK, HELP))),
+            Verb::Unknown => self.unknown(line),
         }
     }
 
@@ -277,11 +280,6 @@ impl Session {
         self.notes.push(Note::BadAddress(verb, text.clone()));
         self.refuse(bad_address_reply(verb))
     }
-}
-
-/// HELP is not one of the commands yet that are counted by themselves.
-fn counted(verb: Verb) -> Verb {
-    if verb == Verb::Help { Verb::Unknown } else { verb }
 }
 
 #[cfg(test)]

@@ -214,3 +214,9 @@ fn source_routes_and_odd_names() {
     }
     assert_eq!(neutral("c d<x>"), "c?d?x?");
 }
+
+#[test]
+fn help_is_answered() {
+    let want = "S: 214 2.0.0 Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY ETRN HELP QUIT";
+    check(Settings::default(), &format!("C: HELP\n{want}\n"));
+}
