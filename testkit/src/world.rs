@@ -459,7 +459,10 @@ impl World {
         log.sort();
         // How often a warning repeats is no contract.
         log.dedup_by(|a, b| {
-            a == b && (a.contains(": warning: ") || a.ends_with("connect from localhost[127.0.0.1]"))
+            a == b
+                && (a.contains(": warning: ")
+                    || a.contains(": error: ")
+                    || a.ends_with("connect from localhost[127.0.0.1]"))
         });
         let mut mail = delivered();
         mail.extend(self.sinks.iter().flat_map(Sink::report));
