@@ -26,7 +26,7 @@ pub fn find() -> Result<PathBuf, String> {
 
 fn build(cargo: &Path, release: bool) -> Result<(), String> {
     let mut c = Command::new(cargo);
-    c.args(["build", "--quiet"]).args(release.then_some("--release"));
+    c.arg("build").args(release.then_some("--release"));
     for p in NEEDED {
         c.args(["-p", p]);
     }
