@@ -1,8 +1,8 @@
-//! What tests of the whole server are made of. (Written by the lead.)
+//! What tests of the whole server are made of.
 //!
 //! - [`scenario`]: the text format of e2e/scenarios
 //! - [`world`]: private namespaces in which Debian's Postfix or ours runs with the same paths, users and ports
-//! - [`client`], [`sink`], [`dns`], [`logs`]: a scripted SMTP client, a scripted next hop, a name server, the log socket
+//! - [`client`], [`services`], [`dns`], [`logs`]: a scripted SMTP client, scripted peers, a name server, the log socket
 //! - [`normal`]: what may differ between two runs is made the same
 //!
 //! Everything stays on addresses of a network namespace of its own and ends with its process namespace.
@@ -12,7 +12,7 @@ pub mod dns;
 pub mod logs;
 pub mod normal;
 pub mod scenario;
-pub mod sink;
+pub mod services;
 pub mod world;
 
 /// Which implementation runs.

@@ -87,6 +87,21 @@ pub fn reports_in_order(text: &str) -> String {
     out.join("\n\n")
 }
 
+/// The messages of an mbox stand in the order in which deliveries ended: they are sorted by what follows the first line.
+pub fn mbox_in_order(text: &str) -> String {
+    if !text.starts_with("From ") {
+        return text.to_owned();
+    }
+    let whole = text.strip_suffix("\n\n").unwrap_or(text);
+    let mut messages: Vec<&str> = whole.split("\n\nFrom ").collect();
+    if let Some(first) = messages.first_mut() {
+        *first = first.strip_prefix("From ").unwrap_or(first);
+    }
+    messages.sort_by_key(|m| m.split_once('\n').map(|(_, rest)| rest));
+    let end = if whole.len() == text.len() { "" } else { "\n\n" };
+    format!("From {}{end}", messages.join("\n\nFrom "))
+}
+
 /// Whether a log line carries no contract.
 pub fn is_noise(line: &str) -> bool {
     NOISE.as_ref().is_some_and(|n| n.is_match(line))
@@ -99,6 +114,13 @@ mod tests {
         let text = "a\n\n<y@b>: no\n\n<x@b>: no\n\nc\n\nFinal-Recipient: y\n\nFinal-Recipient: x\n\nd\n";
         let want = "a\n\n<x@b>: no\n\n<y@b>: no\n\nc\n\nFinal-Recipient: x\n\nFinal-Recipient: y\n\nd\n";
         assert_eq!(super::reports_in_order(text), want);
+    }
+
+    #[test]
+    fn messages_of_an_mbox_in_order() {
+        let text = "From b now\nS: 2\n\ny\n\nFrom a now\nS: 1\n\nx\n\n";
+        assert_eq!(super::mbox_in_order(text), "From a now\nS: 1\n\nx\n\nFrom b now\nS: 2\n\ny\n\n");
+        assert_eq!(super::mbox_in_order("S: 1\n\nx\n"), "S: 1\n\nx\n");
     }
 
     #[test]

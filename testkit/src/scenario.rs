@@ -2,12 +2,16 @@
 //!
 //! ```text
 //! ### name: what it shows
-//! @main               lines that replace or add to the base main.cf
-//! @master             entries that replace or add to the base master.cf
+//! @main               lines that replace or add to the base main.cf (@rawmain: the whole file)
+//! @master             entries that replace or add to the base master.cf (@rawmaster: the whole file)
+//! @nostart            the server is not started
+//! @needs PROGRAM …    programs or paths of packages that must be installed
 //! @file PATH [mode=755]
 //! @map hash:PATH      the file, and postmap on it
 //! @dns                NAME TYPE DATA
-//! @sink ADDRESS:PORT  REGEX => reply (or: drop)
+//! @serve KIND ADDRESS [key=value …]  a fake peer (services/KIND.rs) with its script; "@sink ADDRESS" is "@serve sink ADDRESS"
+//! @daemon COMMAND     a real peer, in the background, started before the server; ends with the namespace
+//! @wait PATH|HOST:PORT until it exists or accepts
 //! @smtp [src=IP] [dst=IP:PORT]     a dialogue: lines are sent, replies recorded; "+LINE" is sent together with the
 //!                     next one; "!raw N TEXT" sends escaped text and reads N replies; "!close", "!sleep S"
 //! @run COMMAND        a command; its output and exit status are recorded
@@ -46,8 +50,26 @@ impl Scenario {
 }
 
 const KINDS: &[&str] = &[
-    "aliases", "check", "differs", "dns", "file", "main", "map", "master", "run", "settle", "sink", "sleep",
+    "aliases",
+    "check",
+    "daemon",
+    "differs",
+    "dns",
+    "file",
+    "main",
+    "map",
+    "master",
+    "needs",
+    "nostart",
+    "rawmain",
+    "rawmaster",
+    "run",
+    "serve",
+    "settle",
+    "sink",
+    "sleep",
     "smtp",
+    "wait",
 ];
 
 /// Parses a file of scenarios.

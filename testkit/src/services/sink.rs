@@ -1,5 +1,8 @@
 //! A scripted next hop: answers by rules, keeps what it hears.
+//!
+//! A rule is `REGEX => reply`; the reply `drop` closes the connection. `CONNECT` stands for the greeting and `.` for the end of data.
 
+use super::{Kind, Service};
 use regex::Regex;
 use std::{
     io::{BufRead, BufReader, Write},
@@ -9,8 +12,11 @@ use std::{
     time::Duration,
 };
 
-/// A running sink.
-pub struct Sink {
+/// The record.
+pub const KIND: Kind =
+    Kind { name: "sink", start: |address, _, body| Ok(Box::new(Sink::start(address, body)?)) };
+
+struct Sink {
     address: String,
     sessions: Arc<Mutex<Vec<String>>>,
 }
@@ -18,9 +24,7 @@ pub struct Sink {
 type Rules = Arc<Vec<(Regex, String)>>;
 
 impl Sink {
-    /// Listens on `address`. A rule is `REGEX => reply`; the reply `drop` closes the connection. `CONNECT` stands for the
-    /// greeting and `.` for the end of data.
-    pub fn start(address: &str, rules: &[String]) -> anyhow::Result<Self> {
+    fn start(address: &str, rules: &[String]) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let mut parsed = Vec::new();
         for rule in rules.iter().filter(|r| !r.trim().is_empty()) {
@@ -45,16 +49,15 @@ impl Sink {
         });
         Ok(Self { address: address.to_owned(), sessions })
     }
+}
 
-    /// What each session heard, sorted.
-    pub fn report(&self) -> Vec<String> {
-        let mut all = self.sessions.lock().map(|s| s.clone()).unwrap_or_default();
-        all.sort();
-        let titled = all.into_iter().flat_map(|s| {
-            let lines: Vec<_> = s.lines().map(|l| format!("  {l}")).collect();
-            std::iter::once("  -- session".to_owned()).chain(lines)
-        });
-        std::iter::once(format!("== sink {}", self.address)).chain(titled).collect()
+impl Service for Sink {
+    fn address(&self) -> String {
+        format!("sink {}", self.address)
+    }
+
+    fn received(&self) -> Vec<String> {
+        self.sessions.lock().map(|s| s.clone()).unwrap_or_default()
     }
 }
 

@@ -1,0 +1,40 @@
+//! Fake peers of a scenario: `@serve KIND ADDRESS [key=value …]` with a script below. One file a kind, one word in [`ALL`].
+//!
+//! A real program from Debian (`@daemon`) is better wherever one exists; these are for what a real one does not do on demand:
+//! answer wrongly, late, in pieces, or not at all.
+
+use crate::scenario::options;
+use anyhow::{Context, Result};
+
+mod sink;
+
+/// A running peer.
+pub trait Service: Send {
+    /// Where it listens, for the title.
+    fn address(&self) -> String;
+    /// What it received, a text for each session or request; the order does not matter.
+    fn received(&self) -> Vec<String>;
+}
+
+/// Starts a peer on an address with its options and its script.
+pub type Start = fn(&str, &[(&str, &str)], &[String]) -> Result<Box<dyn Service>>;
+
+/// A kind of peer.
+pub struct Kind {
+    /// The word after `@serve`.
+    pub name: &'static str,
+    /// Starts one.
+    pub start: Start,
+}
+
+/// All kinds, sorted.
+pub const ALL: &[&Kind] = &[&sink::KIND];
+
+/// Starts `KIND ADDRESS [key=value …]`.
+pub fn start(arg: &str, body: &[String]) -> Result<Box<dyn Service>> {
+    let (plain, named) = options(arg);
+    let (name, address) =
+        (plain.first().copied().unwrap_or_default(), plain.get(1).copied().unwrap_or_default());
+    let kind = ALL.iter().find(|k| k.name == name).with_context(|| format!("no service {name:?}"))?;
+    (kind.start)(address, &named, body).with_context(|| arg.to_owned())
+}
