@@ -23,6 +23,7 @@ mod queue;
 mod route;
 mod submit;
 mod time;
+mod verify;
 pub mod wire;
 
 pub use content::*;
@@ -35,6 +36,7 @@ pub use queue::*;
 pub use route::*;
 pub use submit::*;
 pub use time::*;
+pub use verify::*;
 
 /// A boxed future, so that stage traits stay object safe.
 pub type Fut<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

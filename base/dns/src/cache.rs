@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-/// Name in lower case, and what is asked.
-pub type Key = (String, Kind);
+/// Name in lower case, what is asked, and whether with DNSSEC.
+pub type Key = (String, Kind, bool);
 /// What is kept.
 pub type Outcome = Result<Arc<Found>, DnsError>;
 
@@ -121,7 +121,7 @@ mod tests {
             asked.fetch_add(1, Ordering::SeqCst);
             found(5)
         };
-        let key = || ("a".to_owned(), Kind::A);
+        let key = || ("a".to_owned(), Kind::A, false);
         for (wait, want) in [(0, 1), (4, 1), (2, 2)] {
             tokio::time::advance(Duration::from_secs(wait)).await;
             cache.get(key(), ask).await.unwrap();
@@ -137,7 +137,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             found(0)
         };
-        let key = || ("a".to_owned(), Kind::A);
+        let key = || ("a".to_owned(), Kind::A, false);
         let (a, b) = tokio::join!(cache.get(key(), ask), cache.get(key(), ask));
         assert!(a.is_ok() && b.is_ok());
         assert_eq!(asked.load(Ordering::SeqCst), 1);
@@ -149,7 +149,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_question_given_up_is_taken_over() {
         let cache = Cache::new(10);
-        let key = || ("a".to_owned(), Kind::A);
+        let key = || ("a".to_owned(), Kind::A, false);
         let never = || std::future::pending::<(Outcome, u32)>();
         let slow = tokio::time::timeout(Duration::from_secs(1), cache.get(key(), never));
         assert!(slow.await.is_err());
@@ -161,7 +161,7 @@ mod tests {
     async fn is_bounded() {
         let cache = Cache::new(50);
         for i in 0..500 {
-            cache.get((format!("n{i}"), Kind::A), || async { found(1000) }).await.unwrap();
+            cache.get((format!("n{i}"), Kind::A, false), || async { found(1000) }).await.unwrap();
             assert!(cache.len() <= 50);
         }
     }

@@ -18,17 +18,26 @@ pub enum DnsError {
     /// The server refuses (REFUSED, NOTIMP, FORMERR).
     #[error("Non-recoverable error")]
     Refused(String),
+    /// A reply filter dropped every record (`smtp_dns_reply_filter`).
+    #[error("DNS reply filter drops all results")]
+    Filtered,
+    /// A reply filter gave no usable answer: its table failed, or holds an action that does not exist.
+    #[error("Invalid DNS reply filter syntax")]
+    FilterFailed,
 }
 
 impl DnsError {
     /// Postfix's whole text: `Host or domain name not found. Name service error for name=x type=MX: Host not found`.
     pub fn text(&self, name: &str, kind: &str) -> String {
+        if matches!(self, DnsError::Filtered | DnsError::FilterFailed) {
+            return format!("Error looking up name={name} type={kind}: {self}");
+        }
         format!("Host or domain name not found. Name service error for name={name} type={kind}: {self}")
     }
 
     /// Worth trying again later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, DnsError::TempFail(_))
+        matches!(self, DnsError::TempFail(_) | DnsError::Filtered | DnsError::FilterFailed)
     }
 
     /// The name or the record does not exist.

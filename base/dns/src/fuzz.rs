@@ -7,7 +7,7 @@ use crate::{hosts, resolv_conf};
 pub fn check_reply(input: &[u8]) {
     let Ok(name) = wire::encode_name("example.com") else { return };
     let id = input.get(..2).and_then(|b| b.try_into().ok()).map_or(0, u16::from_be_bytes);
-    for kind in [Kind::A, Kind::Aaaa, Kind::Mx, Kind::Ns, Kind::Ptr, Kind::Txt] {
+    for kind in [Kind::A, Kind::Aaaa, Kind::Mx, Kind::Ns, Kind::Ptr, Kind::Srv, Kind::Tlsa, Kind::Txt] {
         if let Some(wire::Reply::Found(found)) = wire::reply(input, id, &name, kind) {
             assert!(found.data.len() <= wire::MAX_RECORDS);
         }

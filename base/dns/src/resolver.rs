@@ -4,11 +4,13 @@ use crate::DnsError;
 use crate::cache::{Cache, Outcome};
 use crate::exchange::Ask;
 use crate::hosts::{self, HostsFile};
+use crate::records::{self, Mx, Srv, Tlsa};
 use crate::reread::Reread;
 use crate::resolv_conf::{self, ResolvConf};
 use crate::wire::{self, Data, Found, Kind, Reply};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
@@ -20,19 +22,10 @@ pub struct Answer<T> {
     pub records: Vec<T>,
     /// The name at the end of the chain of aliases (the name asked for when there are none).
     pub name: String,
-    /// The resolver vouches for the answer (AD bit; needs `Options::dnssec`).
+    /// The name server vouches for the answer (AD bit); never set unless asked by [`Resolver::dnssec`].
     pub authentic: bool,
     /// Seconds for which the answer held when it came.
     pub ttl: u32,
-}
-
-/// A mail exchanger. The null MX of RFC 7505 has an empty `host`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mx {
-    /// Lower is tried first.
-    pub preference: u16,
-    /// The name, without the final dot.
-    pub host: String,
 }
 
 /// Where host addresses come from (smtp_host_lookup).
@@ -59,12 +52,29 @@ pub struct Options {
     pub cache_entries: usize,
     /// The most questions under way.
     pub parallel: usize,
-    /// Ask for DNSSEC (AD bit) in every query.
+}
+
+/// How a handle asks. Handles of all manners share the cache.
+#[derive(Clone, Default)]
+pub struct Manner {
+    /// Ask for DNSSEC (AD bit).
     pub dnssec: bool,
     /// RES_DEFNAMES: append the local domain to names without a dot (smtp_dns_resolver_options, host lookups only).
     pub defnames: bool,
     /// RES_DNSRCH: try the search list.
     pub dnsrch: bool,
+    /// Looks at every record of an answer (smtp_dns_reply_filter).
+    pub filter: Option<Arc<dyn ReplyFilter>>,
+}
+
+/// Drops records from answers.
+pub trait ReplyFilter: Send + Sync {
+    /// Whether a record stays; `record` is `name ttl class type preference value`, names with a final dot. An error is
+    /// the answer to the whole question.
+    fn keeps<'a>(
+        &'a self,
+        record: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<bool, DnsError>> + Send + 'a>>;
 }
 
 impl Default for Options {
@@ -74,9 +84,6 @@ impl Default for Options {
             hosts_file: "/etc/hosts".into(),
             cache_entries: 10_000,
             parallel: 500,
-            dnssec: false,
-            defnames: false,
-            dnsrch: false,
         }
     }
 }
@@ -88,10 +95,10 @@ const MAX_HOPS: usize = 8;
 #[derive(Clone)]
 pub struct Resolver {
     inner: Arc<Inner>,
+    manner: Manner,
 }
 
 struct Inner {
-    options: Options,
     conf: Reread<ResolvConf>,
     hosts: Reread<HostsFile>,
     cache: Cache,
@@ -108,9 +115,18 @@ impl Resolver {
             cache: Cache::new(options.cache_entries),
             rotor: AtomicUsize::new(0),
             parallel: Semaphore::new(options.parallel.max(1)),
-            options,
         };
-        Resolver { inner: Arc::new(inner) }
+        Resolver { inner: Arc::new(inner), manner: Manner::default() }
+    }
+
+    /// The same resolver, asking in another manner.
+    pub fn with(&self, manner: Manner) -> Resolver {
+        Resolver { inner: Arc::clone(&self.inner), manner }
+    }
+
+    /// The same resolver, asking for DNSSEC: only then [`Answer::authentic`] can be set.
+    pub fn dnssec(&self) -> Resolver {
+        self.with(Manner { dnssec: true, ..self.manner.clone() })
     }
 
     /// The mail exchangers of `name`, as received (not sorted).
@@ -126,8 +142,7 @@ impl Resolver {
     /// With both asked, it fails only when neither gives an address; a temporary failure of one wins over the
     /// absence of the other.
     pub async fn addresses(&self, name: &str, v4: bool, v6: bool) -> Result<Answer<IpAddr>, DnsError> {
-        let Options { defnames, dnsrch, .. } = self.inner.options;
-        self.searched(name, v4, v6, defnames, dnsrch).await
+        self.searched(name, v4, v6, self.manner.defnames, self.manner.dnsrch).await
     }
 
     /// Like [`Resolver::addresses`] with the sources as configured.
@@ -164,6 +179,25 @@ impl Resolver {
     pub async fn txt(&self, name: &str) -> Result<Answer<Vec<u8>>, DnsError> {
         self.typed(name, Kind::Txt, |data| match data {
             Data::Text(text) => Some(text.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The hosts of a service, `_smtp._tcp.example.com` (RFC 2782), as received (not sorted).
+    pub async fn srv(&self, name: &str) -> Result<Answer<Srv>, DnsError> {
+        self.typed(name, Kind::Srv, |data| match data {
+            Data::Srv(srv) => Some(srv.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The TLSA records of a service, `_25._tcp.mx.example.com` (RFC 6698 3). Of use only when the answer is authentic:
+    /// ask [`Resolver::dnssec`]. An alias is followed; [`Answer::name`] is where the records are.
+    pub async fn tlsa(&self, name: &str) -> Result<Answer<Tlsa>, DnsError> {
+        self.typed(name, Kind::Tlsa, |data| match data {
+            Data::Tlsa(tlsa) => Some(tlsa.clone()),
             _ => None,
         })
         .await
@@ -236,28 +270,43 @@ impl Resolver {
         kind: Kind,
         pick: impl Fn(&Data) -> Option<T>,
     ) -> Result<Answer<T>, DnsError> {
-        let found = self.inner.lookup(name, kind).await?;
-        let records: Vec<T> = found.data.iter().filter_map(pick).collect();
+        let found = self.inner.lookup(name, kind, self.manner.dnssec).await?;
+        let mut records: Vec<T> = Vec::with_capacity(found.data.len());
+        for data in &found.data {
+            if self.keeps(&found, data).await? {
+                records.extend(pick(data));
+            }
+        }
         if records.is_empty() {
-            return Err(DnsError::NoData);
+            let filtered = self.manner.filter.is_some() && !found.data.is_empty();
+            return Err(if filtered { DnsError::Filtered } else { DnsError::NoData });
         }
         Ok(Answer { records, name: found.name.clone(), authentic: found.authentic, ttl: found.ttl })
     }
 }
 
+impl Resolver {
+    async fn keeps(&self, found: &Found, data: &Data) -> Result<bool, DnsError> {
+        match &self.manner.filter {
+            Some(filter) => filter.keeps(&records::text(&found.name, found.ttl, data)).await,
+            None => Ok(true),
+        }
+    }
+}
+
 impl Inner {
-    async fn lookup(&self, name: &str, kind: Kind) -> Outcome {
+    async fn lookup(&self, name: &str, kind: Kind, dnssec: bool) -> Outcome {
         let name = name.strip_suffix('.').unwrap_or(name).to_lowercase();
         wire::encode_name(&name)?;
-        let ask = || self.follow(name.clone(), kind);
-        self.cache.get((name.clone(), kind), ask).await
+        let ask = || self.follow(name.clone(), kind, dnssec);
+        self.cache.get((name.clone(), kind, dnssec), ask).await
     }
 
     /// Asks, and asks for the target of an alias that leads out of the reply.
-    async fn follow(&self, mut name: String, kind: Kind) -> (Outcome, u32) {
+    async fn follow(&self, mut name: String, kind: Kind, dnssec: bool) -> (Outcome, u32) {
         let (mut life, mut vouched) = (u32::MAX, true);
         for _ in 0..MAX_HOPS {
-            match self.ask(&name, kind).await {
+            match self.ask(&name, kind, dnssec).await {
                 Err(error) => return (Err(error), 0),
                 Ok(Reply::Absent(error, ttl)) => return (Err(error), ttl.min(life)),
                 Ok(Reply::Alias(target, ttl, authentic)) => {
@@ -266,7 +315,7 @@ impl Inner {
                 }
                 Ok(Reply::Found(found)) => {
                     let ttl = found.ttl.min(life);
-                    let authentic = found.authentic && vouched && self.options.dnssec;
+                    let authentic = found.authentic && vouched && dnssec;
                     return (Ok(Arc::new(Found { ttl, authentic, ..found })), ttl);
                 }
                 Ok(other) => return (Err(DnsError::TempFail(format!("unexpected reply {other:?}"))), 0),
@@ -275,11 +324,11 @@ impl Inner {
         (Err(DnsError::Invalid("too many aliases".to_owned())), 0)
     }
 
-    async fn ask(&self, name: &str, kind: Kind) -> Result<Reply, DnsError> {
+    async fn ask(&self, name: &str, kind: Kind, dnssec: bool) -> Result<Reply, DnsError> {
         let wire_name = wire::encode_name(name)?;
         let conf = self.conf.get();
         let first = if conf.rotate { self.rotor.fetch_add(1, Ordering::Relaxed) } else { 0 };
-        let ask = Ask { conf: &conf, first, dnssec: self.options.dnssec };
+        let ask = Ask { conf: &conf, first, dnssec };
         let _turn = self.parallel.acquire().await.map_err(|e| DnsError::TempFail(e.to_string()))?;
         ask.ask(&wire_name, kind).await
     }
@@ -318,6 +367,7 @@ fn merge(
 /// A temporary failure may hide an answer, and a name that exists says more than one that does not.
 fn worse(so_far: Option<DnsError>, new: DnsError) -> DnsError {
     let rank = |error: &DnsError| match error {
+        DnsError::Filtered | DnsError::FilterFailed => 5,
         DnsError::TempFail(_) => 4,
         DnsError::Refused(_) => 3,
         DnsError::Invalid(_) => 2,

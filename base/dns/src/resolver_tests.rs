@@ -2,7 +2,8 @@
 
 use super::*;
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, TXT};
+use hickory_proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, SRV, TLSA, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -121,6 +122,16 @@ fn zone(reply: &mut Message, asked: &str, kind: RecordType, via: Via) -> Does {
         ("example.test", RecordType::MX) => {
             add(reply, asked, RData::MX(MX::new(10, name("mx1.example.test"))));
             add(reply, asked, RData::MX(MX::new(5, name("MX2.example.test"))));
+            ResponseCode::NoError
+        }
+        ("_smtp._tcp.example.test", RecordType::SRV) => {
+            add(reply, asked, RData::SRV(SRV::new(1, 20, 2525, name("Host.test"))));
+            ResponseCode::NoError
+        }
+        ("_25._tcp.host.test", RecordType::TLSA) => {
+            let (usage, selector, matching) = (CertUsage::DaneEe, Selector::Spki, Matching::Sha256);
+            reply.metadata.authentic_data = true;
+            add(reply, asked, RData::TLSA(TLSA::new(usage, selector, matching, vec![1, 2, 255])));
             ResponseCode::NoError
         }
         ("null.test", RecordType::MX) => {
@@ -339,7 +350,8 @@ async fn search_lists_and_hosts_files() {
     for (name, hosts, want) in cases {
         assert_eq!(addresses(s.resolver.host(name, true, true, hosts).await), want, "{name} {hosts:?}");
     }
-    let with_search = setup(|o| o.defnames = true).await;
+    let mut with_search = setup(|_| {}).await;
+    with_search.resolver = with_search.resolver.with(Manner { defnames: true, ..Manner::default() });
     assert_eq!(addresses(with_search.resolver.addresses("host", true, false).await), "192.0.2.1");
 }
 
@@ -354,7 +366,8 @@ async fn names_of_addresses() {
 #[tokio::test]
 async fn the_ad_bit_counts_only_when_asked_for() {
     for dnssec in [false, true] {
-        let s = setup(|o| o.dnssec = dnssec).await;
+        let mut s = setup(|_| {}).await;
+        s.resolver = s.resolver.with(Manner { dnssec, ..Manner::default() });
         assert_eq!(s.resolver.addresses("host.test", true, false).await.unwrap().authentic, dnssec);
         assert!(!s.resolver.addresses("v4.test", true, false).await.unwrap().authentic);
     }
@@ -373,4 +386,41 @@ async fn many_at_once_ask_once() {
         assert!(tokio::time::timeout(Duration::from_secs(10), lookup).await.unwrap().unwrap().is_ok());
     }
     assert_eq!(s.server.asked(), ["v4.test A"]);
+}
+
+#[tokio::test]
+async fn service_and_certificate_records() {
+    let s = setup(|_| {}).await;
+    let srv = s.resolver.srv("_smtp._tcp.example.test").await.unwrap();
+    assert_eq!(srv.records, [Srv { priority: 1, weight: 20, port: 2525, host: "Host.test".into() }]);
+    let plain = s.resolver.tlsa("_25._tcp.host.test").await.unwrap();
+    let vouched = s.resolver.dnssec().tlsa("_25._tcp.host.test").await.unwrap();
+    assert_eq!((plain.authentic, vouched.authentic), (false, true));
+    assert_eq!(vouched.records, [Tlsa { usage: 3, selector: 1, matching: 1, data: vec![1, 2, 255] }]);
+    assert_eq!(s.resolver.tlsa("_25._tcp.v4.test").await, Err(DnsError::NotFound));
+}
+
+/// Drops what contains its text, breaks on `break`.
+struct Drops(&'static str);
+
+impl ReplyFilter for Drops {
+    fn keeps<'a>(
+        &'a self,
+        record: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<bool, DnsError>> + Send + 'a>> {
+        Box::pin(async move {
+            if self.0 == "break" { Err(DnsError::FilterFailed) } else { Ok(!record.contains(self.0)) }
+        })
+    }
+}
+
+#[tokio::test]
+async fn reply_filters() {
+    let s = setup(|_| {}).await;
+    let with = |text| s.resolver.with(Manner { filter: Some(Arc::new(Drops(text))), ..Manner::default() });
+    let hosts = async |r: Resolver| r.mx("example.test").await.map(|a| a.records.len());
+    assert_eq!(hosts(with("example.test. 300 IN MX 10 mx1.example.test.")).await, Ok(1));
+    assert_eq!(hosts(with("nothing")).await, Ok(2));
+    assert_eq!(hosts(with("IN MX")).await, Err(DnsError::Filtered));
+    assert_eq!(hosts(with("break")).await, Err(DnsError::FilterFailed));
 }

@@ -1,7 +1,7 @@
 //! Questions and replies as bytes; the records of a reply, along the chain of aliases.
 
 use crate::DnsError;
-use crate::resolver::Mx;
+use crate::records::{Mx, Srv, Tlsa};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use std::net::IpAddr;
@@ -21,6 +21,8 @@ pub enum Kind {
     Mx,
     Ns,
     Ptr,
+    Srv,
+    Tlsa,
     Txt,
 }
 
@@ -32,6 +34,8 @@ impl Kind {
             Kind::Mx => RecordType::MX,
             Kind::Ns => RecordType::NS,
             Kind::Ptr => RecordType::PTR,
+            Kind::Srv => RecordType::SRV,
+            Kind::Tlsa => RecordType::TLSA,
             Kind::Txt => RecordType::TXT,
         }
     }
@@ -48,6 +52,10 @@ pub enum Data {
     Name(String),
     /// Text, its strings joined.
     Text(Vec<u8>),
+    /// A service's host.
+    Srv(Srv),
+    /// A certificate's digest.
+    Tlsa(Tlsa),
 }
 
 /// What a reply says.
@@ -200,6 +208,18 @@ fn data_of(data: &RData) -> Option<Data> {
         RData::NS(name) => Data::Name(text_of(&name.0)),
         RData::PTR(name) => Data::Name(text_of(&name.0)),
         RData::TXT(txt) => Data::Text(txt.txt_data.concat()),
+        RData::SRV(srv) => Data::Srv(Srv {
+            priority: srv.priority,
+            weight: srv.weight,
+            port: srv.port,
+            host: text_of(&srv.target),
+        }),
+        RData::TLSA(tlsa) => Data::Tlsa(Tlsa {
+            usage: tlsa.cert_usage.into(),
+            selector: tlsa.selector.into(),
+            matching: tlsa.matching.into(),
+            data: tlsa.cert_data.clone(),
+        }),
         _ => return None,
     })
 }

@@ -56,7 +56,8 @@ pub(crate) fn unreachable(peer: &Peer, why: &str) -> Diagnosis {
 /// The name service has no answer.
 pub(crate) fn dns(error: &DnsError, name: &str, kind: &str) -> Diagnosis {
     let status = match error {
-        DnsError::TempFail(_) => Status::new(4, 4, 3),
+        DnsError::Filtered => Status::new(4, 7, 0),
+        DnsError::TempFail(_) | DnsError::FilterFailed => Status::new(4, 4, 3),
         DnsError::NotFound | DnsError::NoData => Status::new(5, 4, 4),
         DnsError::Invalid(_) | DnsError::Refused(_) => Status::new(5, 4, 3),
     };
