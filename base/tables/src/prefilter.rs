@@ -1,9 +1,10 @@
 //! Which rules of a table can match a key at all, found in one pass over the key.
 //!
 //! From each translated pattern the texts are taken that every match contains ("user1@", ".example"). One automaton
-//! looks for all of them; a rule without all of its texts in the key is not tried. A pattern without such a text, or
-//! without translation, is always tried.
+//! looks for all of them; a rule without all of its texts in the key is not tried. Patterns without such a text are
+//! asked in chunks (see [`crate::chunks`]); those without translation are always tried.
 
+use crate::chunks::Chunks;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex_syntax::hir::{Hir, HirKind};
 use std::collections::HashMap;
@@ -30,31 +31,34 @@ pub struct Prefilter {
     others: Vec<Vec<Vec<u32>>>,
     /// Rules that are always tried.
     always: Vec<u32>,
+    /// Rules without texts.
+    chunks: Chunks,
 }
 
 impl Prefilter {
     /// One translated pattern, or none, for each rule.
     pub fn new(rules: &[Option<String>]) -> Prefilter {
         let count = u32::try_from(rules.len()).unwrap_or(u32::MAX);
-        let all = Prefilter {
-            automaton: None,
-            rules_of: Vec::new(),
-            others: Vec::new(),
-            always: (0..count).collect(),
-        };
+        let all = Prefilter::always(rules.len());
         if rules.len() < WORTH {
             return all;
         }
         let mut texts = Texts::default();
+        let mut textless = Vec::new();
         let mut filter = Prefilter { always: Vec::new(), ..all };
         for (number, pattern) in (0..count).zip(rules) {
             let mut clauses = pattern.as_deref().map(clauses_of).unwrap_or_default().into_iter();
-            match clauses.next() {
-                None => filter.always.push(number),
-                Some(first) => texts.numbers(first).into_iter().for_each(|text| filter.add(text, number)),
+            match (clauses.next(), pattern) {
+                (None, None) => filter.always.push(number),
+                (None, Some(pattern)) => textless.push((number, pattern.clone())),
+                (Some(first), _) => texts.numbers(first).into_iter().for_each(|text| filter.add(text, number)),
             }
             filter.others.push(clauses.map(|clause| texts.numbers(clause)).collect());
         }
+        let (chunks, few) = Chunks::new(textless);
+        filter.chunks = chunks;
+        filter.always.extend(few);
+        filter.always.sort_unstable();
         filter.rules_of.resize(texts.list.len(), Vec::new());
         let bytes: usize = texts.list.iter().map(Vec::len).sum();
         let kind = if bytes <= DFA_BYTES { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
@@ -72,7 +76,13 @@ impl Prefilter {
     /// Every rule is tried.
     pub fn always(rules: usize) -> Prefilter {
         let count = u32::try_from(rules).unwrap_or(u32::MAX);
-        Prefilter { automaton: None, rules_of: Vec::new(), others: Vec::new(), always: (0..count).collect() }
+        Prefilter {
+            automaton: None,
+            rules_of: Vec::new(),
+            others: Vec::new(),
+            always: (0..count).collect(),
+            chunks: Chunks::default(),
+        }
     }
 
     fn add(&mut self, text: u32, rule: u32) {
@@ -111,6 +121,7 @@ impl Prefilter {
         let found = present.iter().zip(&self.rules_of).filter(|(present, _)| **present);
         let mut hits: Vec<u32> =
             found.flat_map(|(_, rules)| rules).filter(|rule| complete(rule)).copied().collect();
+        self.chunks.add_hits(key, &mut hits);
         hits.sort_unstable();
         hits.dedup();
         hits

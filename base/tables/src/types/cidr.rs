@@ -1,7 +1,7 @@
 //! `cidr:/file`, `cidr:{ {rule} … }`: networks and addresses. cidr_table(5).
 //!
 //! The first rule that holds answers. Rules in a row without `!` and `if` are found by their prefix, so that long
-//! lists cost little; a key that is no address matches nothing.
+//! lists cost little (also inside `if` blocks); a key that is no address matches nothing.
 
 use super::{Open, TableType};
 use crate::lines::{is_space, lines, trim};
@@ -10,7 +10,7 @@ use crate::rules::{read, text_of};
 use crate::table::{Answer, OpenError, Table};
 use crate::tables::Warn;
 use crate::watch::Watched;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -28,6 +28,21 @@ impl Rule {
     fn holds(&self, address: IpAddr) -> bool {
         address.is_ipv6() == self.network.is_v6() && self.network.contains(address) != self.negated
     }
+
+    fn step(&self, address: IpAddr) -> Step<'_> {
+        match (&self.action, self.holds(address)) {
+            (Action::Result(value), true) => Step::Answer(value),
+            (Action::If(end), false) => Step::Jump(*end),
+            _ => Step::Next,
+        }
+    }
+}
+
+/// What a rule says about an address.
+enum Step<'a> {
+    Answer(&'a [u8]),
+    Jump(usize),
+    Next,
 }
 
 enum Action {
@@ -36,14 +51,50 @@ enum Action {
     If(usize),
 }
 
+impl Action {
+    /// Where a condition that does not hold leads.
+    fn target(&self) -> Option<usize> {
+        match self {
+            Action::If(end) => Some(*end),
+            Action::Result(_) => None,
+        }
+    }
+}
+
+/// The first of each prefix; `start` is the number of the first rule.
+fn prefixes(rules: &[Rule], start: usize) -> Vec<Prefixes> {
+    let mut lengths: Vec<Prefixes> = Vec::new();
+    for (number, rule) in (start..).zip(rules) {
+        let (v6, length) = (rule.network.is_v6(), rule.network.length());
+        let at = lengths.iter().position(|(v, l, _)| (*v, *l) == (v6, length)).unwrap_or_else(|| {
+            lengths.push((v6, length, HashMap::new()));
+            lengths.len() - 1
+        });
+        if let Some((_, _, map)) = lengths.get_mut(at) {
+            map.entry(rule.network.bits()).or_insert(number);
+        }
+    }
+    lengths
+}
+
 struct Rules {
     rules: Vec<Rule>,
-    /// For tables of plain rules only.
-    index: Option<Vec<Prefixes>>,
+    /// Runs of plain results, by the number of their first rule.
+    runs: BTreeMap<usize, Run>,
+}
+
+/// Rules in a row without `!` and `if`, none of which an `if` jumps to but the first.
+struct Run {
+    /// Behind the last one.
+    end: usize,
+    prefixes: Vec<Prefixes>,
 }
 
 /// Address family and length of some rules, and which rule comes first for a prefix.
 type Prefixes = (bool, u8, HashMap<u128, usize>);
+
+/// Shorter runs are walked.
+const WORTH: usize = 8;
 
 struct Cidr {
     spec: String,
@@ -84,7 +135,7 @@ impl Table for Cidr {
 
 impl Rules {
     fn parse(text: &[u8], name: &str, warn: &Warn) -> Rules {
-        let mut rules = Rules { rules: Vec::new(), index: None };
+        let mut rules = Rules { rules: Vec::new(), runs: BTreeMap::new() };
         let mut ifs = Vec::new();
         for line in lines(text) {
             if line.text.first().is_some_and(|b| is_space(*b)) {
@@ -136,45 +187,54 @@ impl Rules {
         Ok(())
     }
 
-    /// Prepares the quick search when order is all that counts.
+    /// Prepares the quick search in every run that is worth it.
     fn index(&mut self) {
-        if self.rules.len() < 8 || self.rules.iter().any(|r| r.negated || matches!(r.action, Action::If(_))) {
-            return;
-        }
-        let mut lengths: Vec<Prefixes> = Vec::new();
-        for (number, rule) in self.rules.iter().enumerate() {
-            let (v6, length) = (rule.network.is_v6(), rule.network.length());
-            let at = lengths.iter().position(|(v, l, _)| (*v, *l) == (v6, length)).unwrap_or_else(|| {
-                lengths.push((v6, length, HashMap::new()));
-                lengths.len() - 1
-            });
-            if let Some((_, _, map)) = lengths.get_mut(at) {
-                map.entry(rule.network.bits()).or_insert(number);
+        let plain = |rule: &Rule| !rule.negated && matches!(rule.action, Action::Result(_));
+        let jumps: HashSet<usize> = self.rules.iter().filter_map(|rule| rule.action.target()).collect();
+        let mut start = 0;
+        while start < self.rules.len() {
+            let rest = self.rules.iter().enumerate().skip(start);
+            let run = rest.take_while(|(at, rule)| plain(rule) && (*at == start || !jumps.contains(at)));
+            let end = start + run.count();
+            if end - start >= WORTH {
+                let prefixes = prefixes(self.rules.get(start..end).unwrap_or_default(), start);
+                self.runs.insert(start, Run { end, prefixes });
             }
+            start = end.max(start + 1);
         }
-        self.index = Some(lengths);
     }
 
     fn find(&self, address: IpAddr) -> Option<&[u8]> {
-        let Some(index) = &self.index else { return self.walk(address) };
         let (v6, bits, _) = widen(address);
-        let same = index.iter().filter(|(v, _, _)| *v == v6);
-        let first = same.filter_map(|(_, length, map)| map.get(&(bits & mask(*length)))).min()?;
-        match &self.rules.get(*first)?.action {
-            Action::Result(value) => Some(value),
-            Action::If(_) => None,
+        let mut at = 0;
+        while let Some(rule) = self.rules.get(at) {
+            let Some(run) = self.runs.get(&at) else {
+                match rule.step(address) {
+                    Step::Answer(value) => return Some(value),
+                    Step::Jump(end) => at = end,
+                    Step::Next => at += 1,
+                }
+                continue;
+            };
+            let same = run.prefixes.iter().filter(|(v, _, _)| *v == v6);
+            let first = same.filter_map(|(_, length, map)| map.get(&(bits & mask(*length)))).min();
+            match first.and_then(|first| self.rules.get(*first)).map(|rule| &rule.action) {
+                Some(Action::Result(value)) => return Some(value),
+                _ => at = run.end,
+            }
         }
+        None
     }
 
+    /// Rule by rule, to check [`Rules::find`] against.
+    #[cfg(test)]
     fn walk(&self, address: IpAddr) -> Option<&[u8]> {
         let mut at = 0;
         while let Some(rule) = self.rules.get(at) {
-            at += 1;
-            let holds = rule.holds(address);
-            match &rule.action {
-                Action::Result(value) if holds => return Some(value),
-                Action::If(end) if !holds => at = *end,
-                _ => (),
+            match rule.step(address) {
+                Step::Answer(value) => return Some(value),
+                Step::Jump(end) => at = end,
+                Step::Next => at += 1,
             }
         }
         None
@@ -222,7 +282,7 @@ mod tests {
         let mut text = String::from("10.1.0.0/16 wide\n10.1.2.0/24 narrow\n10.3.3.3 one\n10.3.3.0/24 all\n");
         (0..100).for_each(|i| text.push_str(&format!("10.200.{i}.0/24 r{i}\n")));
         let (rules, _) = parse(&text);
-        assert!(rules.index.is_some());
+        assert_eq!(rules.runs.len(), 1);
         for (address, want) in [
             ("10.1.2.3", Some("wide")),
             ("10.3.3.3", Some("one")),
@@ -254,6 +314,18 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn the_quick_search_changes_nothing(
+            lines in proptest::collection::vec("(if !?|!|)(10\\.[0-2]\\.[0-2]\\.0/(24|25|31)|10\\.[0-2]\\.0\\.0/16|10.1.2.[0-3])( [a-d]|)|endif", 0..60),
+            addresses: [u32; 4],
+        ) {
+            let (rules, _) = parse(&(lines.join("\n") + "\n"));
+            for bits in addresses {
+                let address = IpAddr::from((0x0a00_0000 | bits & 0x0003_0383).to_be_bytes());
+                assert_eq!(rules.find(address), rules.walk(address), "{address} {lines:?}");
+            }
+        }
+
         #[test]
         fn never_panics(text: Vec<u8>) {
             let warn: Warn = Arc::new(|_: &str| ());

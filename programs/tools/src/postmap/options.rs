@@ -45,12 +45,15 @@ pub struct Options {
     pub headers: bool,
     /// -m: with MIME structure.
     pub mime: bool,
+    /// -j: one JSON object a line.
+    pub json: bool,
     /// -F: values are files to be included.
     pub files: bool,
     /// The tables.
     pub tables: Vec<String>,
 }
 
+/// Without -j, which came later: scripts compare.
 fn usage(command: Command) -> String {
     let letters = match command {
         Command::Postmap => "bfFhimnNoprsuUvw",
@@ -62,8 +65,8 @@ fn usage(command: Command) -> String {
 /// Reads the command line.
 pub fn parse(command: Command, args: &[OsString]) -> Result<Options, Fatal> {
     let spec = match command {
-        Command::Postmap => "bc:d:fFhimnNopq:rsuUvw",
-        Command::Postalias => "Nc:d:finopq:rsuvw",
+        Command::Postmap => "bc:d:fFhijmnNopq:rsuUvw",
+        Command::Postalias => "Nc:d:fijnopq:rsuvw",
     };
     let parsed = getopt::parse(spec, args).map_err(|found| Fatal::usage(found, &usage(command)))?;
     let mut options = Options {
@@ -78,6 +81,7 @@ pub fn parse(command: Command, args: &[OsString]) -> Result<Options, Fatal> {
         body: command == Command::Postmap && parsed.has('b'),
         headers: command == Command::Postmap && parsed.has('h'),
         mime: command == Command::Postmap && parsed.has('m'),
+        json: parsed.has('j'),
         files: command == Command::Postmap && parsed.has('F'),
         tables: parsed.operands.iter().map(|o| o.to_string_lossy().into_owned()).collect(),
     };
@@ -122,6 +126,9 @@ impl Options {
         if (self.body || self.headers) && self.work != Work::Query("-".to_owned()) {
             return Err(Fatal::new("specify -b -h or -m only with \"-q -\""));
         }
+        if self.json && !matches!(self.work, Work::Query(_) | Work::List) {
+            return Err(Fatal::new("specify -j only with -s or -q"));
+        }
         if self.tables.is_empty() && self.work != Work::List {
             return Err(Fatal::new(usage(command)));
         }
@@ -153,6 +160,8 @@ mod tests {
         check(Postmap, "-q x", Err(USAGE));
         check(Postmap, "-q x -d y static:a", Err("specify only one of -s -q or -d"));
         check(Postmap, "-hq x static:b", Err("specify -b -h or -m only with \"-q -\""));
+        check(Postmap, "-jq x static:b", Ok(Work::Query("x".into())));
+        check(Postmap, "-j static:b", Err("specify -j only with -s or -q"));
         check(Postmap, "-h static:b", Err("specify -b -h or -m only with \"-q -\""));
         check(
             Postalias,

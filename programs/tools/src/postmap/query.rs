@@ -27,6 +27,10 @@ pub fn query(job: &Job<'_>, key: &str) -> Result<bool, Fatal> {
             search.stdin(&mut out)?
         }
         key => match search.find(key.as_bytes())? {
+            Some(value) if job.options.json => {
+                entry(job, &mut out, key.as_bytes(), &value)?;
+                true
+            }
             Some(value) => {
                 write(&mut out, &[&value, b"\n"])?;
                 true
@@ -41,13 +45,12 @@ pub fn query(job: &Job<'_>, key: &str) -> Result<bool, Fatal> {
 /// Lists the first table named, as the original does; gives whether there was one.
 pub fn list(job: &Job<'_>) -> Result<bool, Fatal> {
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
-    let between = separator(job.command);
     let Some(table) = open(job)?.into_iter().next() else { return Ok(false) };
     let unsupported = || Fatal::new(format!("table {}: sequence operation is not supported", table.spec()));
     let entries = table.entries().ok_or_else(unsupported)?.map_err(|e| query_error(&e))?;
     for (key, value) in entries {
         let value = content(job, table.as_ref(), &key, value)?;
-        write(&mut out, &[&key, between, &value, b"\n"])?;
+        entry(job, &mut out, &key, &value)?;
     }
     flush(out)?;
     Ok(true)
@@ -68,6 +71,16 @@ fn content(job: &Job<'_>, table: &dyn Table, key: &[u8], value: Vec<u8>) -> Resu
         job.warn(&format!("table {title}: key {key}: malformed BASE64 value: {start}"));
         Fatal::new(format!("table {title}: query error"))
     })
+}
+
+/// Shows an entry: `key value`, or with -j an object `{"key": "value"}`.
+fn entry(job: &Job<'_>, out: &mut impl Write, key: &[u8], value: &[u8]) -> Result<(), Fatal> {
+    if !job.options.json {
+        return write(out, &[key, separator(job.command), value, b"\n"]);
+    }
+    let quoted = |text: &[u8]| serde_json::Value::from(String::from_utf8_lossy(text)).to_string();
+    let line = format!("{{{}: {}}}\n", quoted(key), quoted(value));
+    write(out, &[line.as_bytes()])
 }
 
 fn separator(command: Command) -> &'static [u8] {
@@ -125,7 +138,7 @@ impl Search<'_> {
 
     fn show(&self, out: &mut impl Write, key: &[u8]) -> Result<bool, Fatal> {
         let Some(value) = self.find(key)? else { return Ok(false) };
-        write(out, &[key, separator(self.job.command), &value, b"\n"])?;
+        entry(self.job, out, key, &value)?;
         Ok(true)
     }
 
