@@ -8,6 +8,7 @@
 pub mod agents;
 mod client;
 mod courier;
+mod lazy;
 #[cfg(test)]
 mod peer;
 mod report;
@@ -18,7 +19,7 @@ mod transports;
 pub use transports::Transports;
 
 use base_calls::{Deliver, Route, Submit};
-use base_conf::{Config, Error, Service};
+use base_conf::{Config, Service};
 use base_dns::Resolver;
 use base_log::Log;
 use base_tables::Tables;
@@ -43,11 +44,11 @@ pub struct Deps {
     pub transports: Arc<Transports>,
 }
 
-/// The agent of a master.cf service. `cfg` is the view of that service (its `-o` overrides, its process name). `None`
-/// when the service's command delivers nothing.
-pub fn agent(service: &Service, cfg: &Config, deps: &Deps) -> Result<Option<Arc<dyn Deliver>>, Error> {
-    let Some(kind) = agents::find(&service.command) else { return Ok(None) };
-    let agent = (kind.make)(service, cfg, deps)?;
+/// The agent of a master.cf service, made at its first delivery. `cfg` is the view of that service (its `-o` overrides, its
+/// process name). `None` when the service's command delivers nothing.
+pub fn agent(service: &Service, cfg: &Config, deps: &Deps) -> Option<Arc<dyn Deliver>> {
+    let kind = agents::find(&service.command)?;
+    let agent: Arc<dyn Deliver> = Arc::new(lazy::Lazy::new(kind, service, cfg, deps));
     deps.transports.enter(&service.name, &agent);
-    Ok(Some(agent))
+    Some(agent)
 }

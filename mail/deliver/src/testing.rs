@@ -57,7 +57,7 @@ impl Bench {
     pub fn agent(&self, entry: &str) -> Arc<dyn Deliver> {
         let master = MasterCf::parse(entry).unwrap();
         let service = &master.services[0];
-        agent(service, &self.config.service(&service.name, &service.overrides), &self.deps).unwrap().unwrap()
+        agent(service, &self.config.service(&service.name, &service.overrides), &self.deps).unwrap()
     }
 
     /// Lines so far, without queue id and delays.

@@ -1,9 +1,6 @@
 //! The stages of one configuration, wired together; and what outlives a reload.
 
-use crate::{
-    Process,
-    agents::{AgentMap, Unusable},
-};
+use crate::{Process, agents::AgentMap};
 use anyhow::{Context, Result};
 use base_calls::{Arrivals, Notifier, Queued, Route, Submit};
 use base_conf::{Config, MasterCf, Service};
@@ -281,13 +278,8 @@ impl Builder<'_> {
                 queue_directory: Path::new(&self.cfg.str("queue_directory")?).to_owned(),
                 transports: Arc::clone(&transports),
             };
-            match mail_deliver::agent(service, &cfg, &deps) {
-                Ok(None) => {}
-                Ok(Some(agent)) => map.add(&service.name, agent),
-                Err(error) => {
-                    let source = format!("{}/{}", cfg.str("syslog_name")?, service.command);
-                    map.add(&service.name, Arc::new(Unusable::new(source, error, self.fixed.log.clone())));
-                }
+            if let Some(agent) = mail_deliver::agent(service, &cfg, &deps) {
+                map.add(&service.name, agent);
             }
         }
         Ok(Arc::new(map))
