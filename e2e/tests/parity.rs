@@ -14,7 +14,7 @@ use testkit::scenario;
 const TRIES: usize = 4;
 
 /// Scenarios at a time. They wait most of the time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// Lines that only one side has, in order (by the longest common subsequence).
 fn difference(theirs: &[String], ours: &[String]) -> String {

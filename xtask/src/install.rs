@@ -14,21 +14,10 @@ use std::{
 pub const PROGRAMS: &[&str] =
     &["hikyaku-courier", "hikyaku-master", "hikyaku-submit", "hikyaku-tools", "hikyaku-worker"];
 
-/// Command name (below sbin/) and the executable that serves it.
-pub const COMMANDS: &[(&str, &str)] = &[
-    ("mailq", "hikyaku-tools"),
-    ("newaliases", "hikyaku-tools"),
-    ("postalias", "hikyaku-tools"),
-    ("postcat", "hikyaku-tools"),
-    ("postconf", "hikyaku-tools"),
-    ("postdrop", "hikyaku-submit"),
-    ("postfix", "hikyaku-tools"),
-    ("postlog", "hikyaku-tools"),
-    ("postmap", "hikyaku-tools"),
-    ("postqueue", "hikyaku-submit"),
-    ("postsuper", "hikyaku-tools"),
-    ("sendmail", "hikyaku-tools"),
-];
+/// Command name (below sbin/) and the executable that serves it: the lines of programs/COMMANDS.
+pub fn commands() -> impl Iterator<Item = (&'static str, &'static str)> {
+    include_str!("../../programs/COMMANDS").lines().filter_map(|l| l.split_once(' '))
+}
 
 /// The command's entry.
 pub fn run(args: &[String]) -> Result<()> {
@@ -70,7 +59,7 @@ fn lay_out(built: &Path, prefix: &Path) -> Result<()> {
         fs::copy(built.join(p), &fresh).with_context(|| format!("cannot install {}", to.display()))?;
         fs::rename(&fresh, &to)?;
     }
-    for (name, program) in COMMANDS {
+    for (name, program) in commands() {
         link(&Path::new("../libexec/hikyaku").join(program), &prefix.join("sbin").join(name))?;
     }
     for name in ["mailq", "newaliases"] {

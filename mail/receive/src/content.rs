@@ -9,7 +9,7 @@ use base_net::NetError;
 use mail_restrict::{Facts, Stage};
 use proto_dsn::Status;
 use proto_smtp::{
-    BareLf, BdatFramer, DataFramer, Piece, Reply,
+    BareLf, BdatFramer, DataFramer, Framer, Piece, Reply,
     command::Chunk,
     server::{Next, Verdict},
 };
@@ -67,9 +67,10 @@ impl Connection {
         result.map(|()| self.bare_lf == BareLf::Reject && framer.bare_lf())
     }
 
-    async fn pump(&mut self, framer: &mut DataFramer, message: &mut Message) -> Result<(), NetError> {
+    async fn pump(&mut self, framer: &mut impl Framer, message: &mut Message) -> Result<(), NetError> {
         loop {
-            let input = self.stream.fill_buf().await?;
+            // An empty rest of a chunk must not wait for input.
+            let input = if framer.wants_input() { self.stream.fill_buf().await? } else { b"" };
             let mut at = 0;
             let ended = loop {
                 let step = framer.next(input.get(at..).unwrap_or_default());
@@ -156,7 +157,7 @@ impl Connection {
         let mut framer = message.bdat.take().unwrap_or_else(|| BdatFramer::new(self.bare_lf));
         framer.chunk(chunk.size);
         let before = self.content_bytes.unwrap_or(0);
-        let result = self.pump_chunk(&mut framer, &mut message).await;
+        let result = self.pump(&mut framer, &mut message).await;
         self.content_bytes = Some(before + chunk.size - framer.left());
         let bare_lf = self.bare_lf == BareLf::Reject && framer.bare_lf();
         if result.is_ok() && chunk.last {
@@ -174,28 +175,6 @@ impl Connection {
         }
         self.content_bytes = None;
         Ok(self.complete(false, true).await.map(Some))
-    }
-
-    async fn pump_chunk(&mut self, framer: &mut BdatFramer, message: &mut Message) -> Result<(), NetError> {
-        loop {
-            // An empty rest of a chunk must not wait for input.
-            let input = if framer.left() > 0 { self.stream.fill_buf().await? } else { b"" };
-            let mut at = 0;
-            let ended = loop {
-                let step = framer.next(input.get(at..).unwrap_or_default());
-                at += step.used;
-                match step.piece {
-                    Some(Piece::Content(c)) => message.content(c).await,
-                    Some(Piece::End) => break true,
-                    None if step.used == 0 => break false,
-                    None => {}
-                }
-            };
-            self.stream.consume(at);
-            if ended {
-                return Ok(());
-            }
-        }
     }
 }
 

@@ -38,6 +38,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_installed_name_has_its_tool() {
+        for line in include_str!("../../COMMANDS").lines() {
+            let (name, program) = line.split_once(' ').unwrap();
+            assert_eq!(find(name).is_some(), program == "hikyaku-tools", "{name}");
+        }
+    }
+
+    #[test]
     fn sorted_and_unique() {
         assert!(ALL.windows(2).all(|w| w[0].name < w[1].name));
     }

@@ -3,7 +3,7 @@
 //! Each chunk is announced with its size; a dot is only a dot. Lines may go on across chunks; a last line without its
 //! end gets one from [`BdatFramer::finish`].
 
-use crate::data::{BareLf, DataFramer, Piece, Step};
+use crate::data::{BareLf, DataFramer, Framer, Piece, Step};
 
 /// Takes chunks apart; one for each message.
 #[derive(Debug, Clone)]
@@ -47,6 +47,16 @@ impl BdatFramer {
     /// After the last chunk: what makes the last line whole.
     pub fn finish(self) -> &'static [u8] {
         if self.lines.at_line_start() { b"" } else { b"\r\n" }
+    }
+}
+
+impl Framer for BdatFramer {
+    fn next<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        Self::next(self, input)
+    }
+
+    fn wants_input(&self) -> bool {
+        self.left > 0
     }
 }
 

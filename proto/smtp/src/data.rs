@@ -78,6 +78,25 @@ enum At {
 const CRS: &[u8; 32] = &[b'\r'; 32];
 const CRLF: &[u8] = b"\r\n";
 
+/// Takes the content of a message out of what a client sends, by DATA or BDAT.
+pub trait Framer {
+    /// Deals with the start of `input`.
+    fn next<'a>(&mut self, input: &'a [u8]) -> Step<'a>;
+
+    /// Whether it waits for input; when not, [`Framer::next`] has an answer without any.
+    fn wants_input(&self) -> bool;
+}
+
+impl Framer for DataFramer {
+    fn next<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        Self::next(self, input)
+    }
+
+    fn wants_input(&self) -> bool {
+        true
+    }
+}
+
 /// Takes a DATA stream apart.
 #[derive(Debug, Clone)]
 pub struct DataFramer {

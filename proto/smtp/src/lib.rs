@@ -16,6 +16,6 @@ pub mod xattr;
 
 pub use bdat::BdatFramer;
 pub use command::{Command, Syntax, Verb};
-pub use data::{BareLf, DataFramer, DotStuffer, Piece, Step};
+pub use data::{BareLf, DataFramer, DotStuffer, Framer, Piece, Step};
 pub use ehlo::{Features, Keyword, Keywords};
 pub use reply::{Reply, ReplyError, ReplyParser};

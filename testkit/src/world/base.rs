@@ -1,5 +1,6 @@
 //! The configuration, zone and mailboxes that every scenario starts from; its own `@main`, `@master` and `@dns` replace or add to them.
 
+/// main.cf.
 pub const MAIN_CF: &str = "\
 compatibility_level = 3.6
 myhostname = mail.example.com
@@ -23,34 +24,13 @@ mail_spool_directory = /var/mail
 biff = no
 ";
 
-pub const MASTER_CF: &str = "\
-smtp inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-proxywrite unix - - n - 1 proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-showq unix n - n - - showq
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-local unix - n n - - local
-virtual unix - n n - - virtual
-lmtp unix - - n - - lmtp
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
-";
+/// Every service of a usual master.cf but the listener. The measurements of `bench` use the same file.
+pub const SERVICES: &str = include_str!("../../services.cf");
 
+/// The listener.
+pub const LISTENER: &str = "smtp inet n - n - - smtpd\n";
+
+/// The zone.
 pub const DNS: &[&str] = &[
     "192.0.2.10 PTR client.example.net",
     "client.example.net A 192.0.2.10",

@@ -10,20 +10,6 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Names below /usr/sbin and the program of ours that serves them.
-const COMMANDS: &[(&str, &str)] = &[
-    ("postalias", "hikyaku-tools"),
-    ("postcat", "hikyaku-tools"),
-    ("postconf", "hikyaku-tools"),
-    ("postdrop", "hikyaku-submit"),
-    ("postfix", "hikyaku-tools"),
-    ("postlog", "hikyaku-tools"),
-    ("postmap", "hikyaku-tools"),
-    ("postqueue", "hikyaku-submit"),
-    ("postsuper", "hikyaku-tools"),
-    ("sendmail", "hikyaku-tools"),
-];
-
 pub fn command(name: &str, args: &[&str]) -> Result<()> {
     let out = Command::new(name).args(args).stdin(Stdio::null()).output().with_context(|| name.to_owned())?;
     if !out.status.success() {
@@ -92,9 +78,11 @@ fn our_programs(programs: &Path) -> Result<()> {
     let group = fs::read_to_string("/etc/group")?;
     let line = group.lines().find(|l| l.starts_with("postdrop:")).context("no group postdrop")?;
     let postdrop: u32 = line.split(':').nth(2).and_then(|g| g.parse().ok()).context("group postdrop")?;
-    for (name, program) in COMMANDS {
+    let commands = include_str!("../../../programs/COMMANDS").lines().filter_map(|l| l.split_once(' '));
+    // mailq and newaliases are links of sendmail in Debian; they are put into the path below.
+    for (name, program) in commands.filter(|(name, _)| !["mailq", "newaliases"].contains(name)) {
         let mut from = programs.join(program);
-        if *program == "hikyaku-submit" {
+        if program == "hikyaku-submit" {
             let copy = PathBuf::from(format!("/mnt/setgid-{name}"));
             fs::copy(&from, &copy)?;
             chown(&copy, Some(0), Some(postdrop))?;

@@ -12,7 +12,7 @@ use crate::{
     services::{self, Service},
 };
 use anyhow::{Result, bail};
-use base::{DNS, MAIL_DIRS, MAIN_CF, MASTER_CF};
+use base::{DNS, LISTENER, MAIL_DIRS, MAIN_CF, SERVICES};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -35,15 +35,18 @@ struct World {
     services: Vec<Box<dyn Service>>,
     smtp: Vec<String>,
     cmd: Vec<String>,
+    /// The server runs (not @nostart).
+    started: bool,
 }
 
 /// Runs the scenario; the outcome as JSON. `programs` holds our executables.
 pub fn run(side: Side, scenario: &Scenario, programs: &Path) -> Result<Value> {
     machine::system(side, programs)?;
     let logs = Logs::listen(Path::new("/dev/log"))?;
-    let mut w = World { side, logs, services: Vec::new(), smtp: Vec::new(), cmd: Vec::new() };
+    let started = !scenario.items.iter().any(|i| i.kind == "nostart");
+    let mut w = World { side, logs, services: Vec::new(), smtp: Vec::new(), cmd: Vec::new(), started };
     let maps = w.configure(scenario)?;
-    if !scenario.items.iter().any(|i| i.kind == "nostart") {
+    if started {
         w.start(&maps)?;
     } else {
         maps.iter().try_for_each(|map| w.tool(&format!("postmap {map}")))?;
@@ -80,7 +83,7 @@ impl World {
     fn configure(&mut self, s: &Scenario) -> Result<Vec<String>> {
         let main =
             merge(MAIN_CF, &s.bodies("main"), |l| l.split('=').next().unwrap_or_default().trim().to_owned());
-        let master = merge(MASTER_CF, &s.bodies("master"), |l| {
+        let master = merge(&(LISTENER.to_owned() + SERVICES), &s.bodies("master"), |l| {
             l.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
         });
         let raw = |kind: &str, usual: String| match s.items.iter().any(|i| i.kind == kind) {
@@ -233,6 +236,9 @@ impl World {
 
     /// Waits until nothing moves: no log lines for a while, and no message in the incoming or active queue.
     fn settle(&mut self) {
+        if !self.started {
+            return sleep(Duration::from_millis(20));
+        }
         let end = Instant::now() + Duration::from_secs(15);
         let mut quiet_since = Instant::now();
         let mut seen = self.logs.count();
