@@ -1,0 +1,84 @@
+//! Who knows passwords: the implementations behind `smtpd_sasl_type` (postconf(5), SASL_README).
+//!
+//! mail/receive asks a [`Backend`] for its mechanisms and runs an [`Exchange`] for each AUTH command; everything is
+//! base64 as it crosses the line, so that what a client sends is decoded where it is understood. One file
+//! per implementation. An exchange never fails: trouble is a [`Step::Failed`] that says whether it may pass.
+
+mod dovecot;
+
+pub use dovecot::Dovecot;
+pub use proto_sasl::{BadOption, Mechanism, Properties, Security};
+
+use base_calls::Fut;
+
+/// Who wants to log in, and over what.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Request {
+    /// As the client wrote it.
+    pub mechanism: String,
+    /// `smtpd_sasl_service`.
+    pub service: String,
+    /// Our address, without brackets; empty when there is none.
+    pub local: String,
+    /// The client's.
+    pub remote: String,
+    /// The session is encrypted.
+    pub secured: bool,
+}
+
+/// Where an exchange stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The client is to answer this (base64; may be empty).
+    Challenge(String),
+    /// The client is who it says.
+    Success {
+        /// Its login name.
+        user: String,
+    },
+    /// It is not.
+    Failed(Failure),
+}
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Failure {
+    /// The login name, if it is known.
+    pub user: Option<String>,
+    /// Words for the client and the log.
+    pub reason: Option<String>,
+    /// It may work later.
+    pub temporary: bool,
+}
+
+impl Failure {
+    /// A failure for this reason.
+    pub fn because(reason: &str) -> Self {
+        Self { reason: Some(reason.to_owned()), ..Self::default() }
+    }
+
+    /// Somebody who should know is not there.
+    pub fn temporary(reason: &str) -> Self {
+        Self { temporary: true, ..Self::because(reason) }
+    }
+}
+
+/// The mechanisms cannot be found out; the text is for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+/// One AUTH command in progress.
+pub trait Exchange: Send {
+    /// The next step. The first time: the initial response, if there was one; later the client's answers.
+    fn step<'a>(&'a mut self, response: Option<&'a str>) -> Fut<'a, Step>;
+}
+
+/// An implementation.
+pub trait Backend: Send + Sync {
+    /// What it offers now.
+    fn mechanisms(&self) -> Fut<'_, Result<Vec<Mechanism>, Unavailable>>;
+
+    /// Begins an exchange. Nothing happens before its first step.
+    fn start(&self, request: Request) -> Box<dyn Exchange>;
+}

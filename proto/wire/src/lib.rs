@@ -1,0 +1,5 @@
+//! Codecs of the small protocols between a mail server and its helpers. One file each; bytes in, values out.
+//!
+//! Used by the crates that hold the sockets. A line or packet that does not parse is an error value, never a panic.
+
+pub mod dovecot_auth;
