@@ -24,6 +24,7 @@ mod maps;
 mod match_list;
 mod network;
 mod prefilter;
+mod remote;
 mod rules;
 mod source;
 mod table;
