@@ -10,6 +10,7 @@ mod instance;
 mod load;
 mod options;
 mod report;
+mod tables;
 mod wrap;
 
 use anyhow::{Result, bail};
@@ -38,6 +39,7 @@ fn run() -> Result<()> {
     match options.mode.as_str() {
         "relay" | "accept" | "local" => load::compare(&options),
         "idle" => idle::compare(&options),
-        other => bail!("unknown mode {other:?}: relay, accept, local or idle"),
+        "tables" => tables::compare(&options),
+        other => bail!("unknown mode {other:?}: relay, accept, local, idle or tables"),
     }
 }

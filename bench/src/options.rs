@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub struct Options {
     /// Where Hikyaku is installed.
     pub prefix: PathBuf,
-    /// `relay`, `accept`, `local`, `idle`.
+    /// `relay`, `accept`, `local`, `idle`, `tables`.
     pub mode: String,
     /// Sessions at once (20; idle: connections, 10,000).
     pub sessions: u32,
@@ -54,7 +54,7 @@ impl Options {
         }
         o.sessions = sessions.unwrap_or(if o.mode == "idle" { 10_000 } else { 20 });
         if o.mode.is_empty() {
-            bail!("a mode is needed: relay, accept, local or idle");
+            bail!("a mode is needed: relay, accept, local, idle or tables");
         }
         Ok(o)
     }
