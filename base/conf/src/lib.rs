@@ -11,8 +11,10 @@
 //! - [`main_cf`] reads main.cf as written, with file and line of each definition
 //! - [`expand`] is the `$name` language, [`value`] the grammars of numbers, times and yes/no, [`list`] of lists
 //! - [`params`] is the registry: every parameter with type and default, one file per group
+//! - [`grammar`] says what text parameters may hold
 //! - [`config`] puts them together; [`computed`] makes the defaults that depend on the machine
 //! - [`master_cf`] reads master.cf
+//! - [`names`] finds the names that a value refers to
 //! - [`fuzz`] holds the check functions for arbitrary input
 
 pub mod computed;
@@ -20,10 +22,12 @@ pub mod config;
 mod error;
 pub mod expand;
 pub mod fuzz;
+pub mod grammar;
 pub mod level;
 pub mod list;
 pub mod main_cf;
 pub mod master_cf;
+pub mod names;
 pub mod params;
 pub mod value;
 

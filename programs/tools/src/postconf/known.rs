@@ -2,7 +2,7 @@
 //! Warns of definitions that nothing uses and of references to nothing, as postconf(1) does.
 
 use super::{Fatal, warn};
-use base_conf::{Config, MasterCf, Service, ServiceKind, expand, list, params};
+use base_conf::{Config, MasterCf, Service, ServiceKind, expand, list, names, params};
 use params::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,12 +47,12 @@ impl Known {
                 if name == "smtpd_restriction_classes" {
                     self.adopt(cfg, list::split(value).into_iter().map(str::to_owned).collect(), &mut todo);
                 }
-                self.adopt(cfg, references(value), &mut todo);
+                self.adopt(cfg, names::mentioned(value), &mut todo);
             }
         }
         while let Some(name) = todo.pop() {
             let value = cfg.raw(&name).unwrap_or_default();
-            self.adopt(cfg, references(&value), &mut todo);
+            self.adopt(cfg, names::mentioned(&value), &mut todo);
         }
     }
 
@@ -94,7 +94,7 @@ impl Known {
             }
             let value = cfg.main_cf().get(name).map(|e| e.value.as_str()).unwrap_or_default();
             out.extend(
-                plain_references(value).into_iter().filter(|n| !self.has(n) && params::find(n).is_none()),
+                names::needed(value).into_iter().filter(|n| !self.has(n) && params::find(n).is_none()),
             );
         }
         out
@@ -102,13 +102,13 @@ impl Known {
 
     fn check_service(&self, cfg: &Config, s: &Service, file: &str) {
         for (name, value) in &s.overrides {
-            let elsewhere = s.overrides.iter().flat_map(|(_, v)| references(v)).any(|r| r == *name);
+            let elsewhere = s.overrides.iter().flat_map(|(_, v)| names::mentioned(v)).any(|r| r == *name);
             let used =
                 elsewhere || self.has(name) || params::find(name).is_some() || is_referenced(cfg, name);
             if !used {
                 warn(&format!("{file}: unused parameter: {name}={value}"));
             }
-            for r in plain_references(value) {
+            for r in names::needed(value) {
                 let defined =
                     self.has(&r) || params::find(&r).is_some() || s.overrides.iter().any(|(n, _)| *n == r);
                 if !defined && params::find(name).is_none_or(|p| p.kind != Kind::Raw) {
@@ -121,7 +121,7 @@ impl Known {
 
 /// Whether some value of main.cf refers to `name`.
 fn is_referenced(cfg: &Config, name: &str) -> bool {
-    cfg.main_cf().entries.iter().any(|e| references(&e.value).iter().any(|r| r == name))
+    cfg.main_cf().entries.iter().any(|e| names::mentioned(&e.value).iter().any(|r| r == name))
 }
 
 fn check_syntax(cfg: &Config) -> Result<(), Fatal> {
@@ -152,49 +152,9 @@ fn service_parameters(s: &Service, builtin: &mut BTreeSet<String>, out: &mut BTr
     }
 }
 
-/// Every name a text refers to, in all branches.
-pub(super) fn references(text: &str) -> Vec<String> {
-    scan(text, true)
-}
-
-/// The names whose value a text asks for, not those it only tests.
-fn plain_references(text: &str) -> Vec<String> {
-    scan(text, false)
-}
-
-fn scan(text: &str, tested: bool) -> Vec<String> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once('$') {
-        if let Some(skipped) = after.strip_prefix('$') {
-            rest = skipped;
-            continue;
-        }
-        let inside = after.strip_prefix(['{', '(']);
-        let from = inside.unwrap_or(after);
-        let end = from.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(from.len());
-        let (name, tail) = from.split_at(end);
-        let is_test = inside.is_some() && tail.trim_start().starts_with(['?', ':']);
-        if !name.is_empty() && (tested || !is_test) {
-            out.push(name.to_owned());
-        }
-        rest = tail;
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names() {
-        assert_eq!(
-            references("$a ${b?$c} ${{$d} == {x} ? {$(e)} : {}} $$f ${g"),
-            ["a", "b", "c", "d", "e", "g"]
-        );
-        assert_eq!(plain_references("$a ${b?$c} ${d:e}"), ["a", "c"]);
-    }
 
     #[test]
     fn user_parameters() {
