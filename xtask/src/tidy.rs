@@ -19,7 +19,7 @@ use std::{
 const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "hikyaku-courier",
-        &["tokio", "hickory-proto", "proto-smtp", "mail-receive", "mail-deliver", "base-dns"],
+        &["tokio", "hickory-proto", "proto-smtp", "mail-receive", "mail-deliver", "base-dns", "base-nettables"],
     ),
     (
         "hikyaku-master",
@@ -36,6 +36,7 @@ const LICENCES: &[&str] = &[
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
+    "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
     "MIT-0",
@@ -52,6 +53,7 @@ const LICENCES: &[&str] = &[
 const REGISTRIES: &[(&str, &str)] = &[
     ("mail/restrict/src/rules", "mail/restrict/src/rules/mod.rs"),
     ("base/tables/src/types", "base/tables/src/types/mod.rs"),
+    ("base/nettables/src/types", "base/nettables/src/types/mod.rs"),
     ("mail/cleanup/src/steps", "mail/cleanup/src/steps/mod.rs"),
     ("mail/deliver/src/agents", "mail/deliver/src/agents/mod.rs"),
     ("mail/deposit/src/agents", "mail/deposit/src/agents/mod.rs"),

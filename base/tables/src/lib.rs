@@ -24,7 +24,7 @@ mod maps;
 mod match_list;
 mod network;
 mod prefilter;
-mod remote;
+pub mod remote;
 mod rules;
 mod source;
 mod table;

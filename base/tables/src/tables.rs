@@ -5,6 +5,7 @@
 
 use crate::TableError;
 use crate::table::{Answer, Fut, OpenError, Table};
+use crate::types::MoreTypes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -58,6 +59,8 @@ pub struct Options {
     pub proxy: ProxyRead,
     /// How often at most a table's file is checked for changes.
     pub check_every: Duration,
+    /// Opens the table types that this crate does not have, or not for this program.
+    pub more: Option<Arc<dyn MoreTypes>>,
 }
 
 impl Default for Options {
@@ -69,6 +72,7 @@ impl Default for Options {
             proxy_warn: quiet,
             proxy: ProxyRead::Any,
             check_every: Duration::from_millis(200),
+            more: None,
         }
     }
 }

@@ -7,7 +7,8 @@ use base_conf::{Config, MasterCf, Service};
 use base_dns::Resolver;
 use base_log::Log;
 use base_spool::{Damage, FileSpool, Spool};
-use base_tables::Tables;
+use base_nettables::NetTables;
+use base_tables::{Tables, types::MoreTypes};
 use mail_bounce::{Bounce, BounceConfig};
 use mail_cleanup::{Cleanup, CleanupConfig};
 use mail_receive::{Anvil, Flush, FlushDomain, Pickup, PickupConfig, SmtpConfig, SmtpServer, StartError};
@@ -161,6 +162,7 @@ struct Builder<'a> {
 /// Tables by the name under which their trouble is logged: each service warns for itself, as processes of Postfix do.
 struct TableSets {
     log: Log,
+    net: Arc<NetTables>,
     sets: RefCell<HashMap<String, Arc<Tables>>>,
 }
 
@@ -175,8 +177,9 @@ impl TableSets {
             let warn = Arc::new(move |text: &str| log.warning(&from, text));
             let log = self.log.clone();
             let error = Arc::new(move |text: &str| log.error(&source, text));
+            let more: Arc<dyn MoreTypes> = self.net.clone();
             let options = base_tables::Options { warn, error, ..base_tables::Options::default() };
-            Tables::new(base_tables::Options { check_every: TABLE_CHECK, ..options })
+            Tables::new(base_tables::Options { check_every: TABLE_CHECK, more: Some(more), ..options })
         });
         Ok(Arc::clone(set))
     }
@@ -187,7 +190,8 @@ impl Stages {
     pub fn build(process: &Process, fixed: &Fixed) -> Result<Self> {
         let cfg = Config::load(&process.config_dir)?;
         let master = MasterCf::load(&process.config_dir)?;
-        let tables = TableSets { log: process.log.clone(), sets: RefCell::default() };
+        let net = NetTables::new(cfg.clone());
+        let tables = TableSets { log: process.log.clone(), net, sets: RefCell::default() };
         let rewrite = view(&cfg, &master, &cfg.str("rewrite_service_name")?, "trivial-rewrite");
         let asked = tables.of(&cfg.process("smtpd"))?;
         let router = Router::new(Arc::new(RouteConfig::from_config(&rewrite)?), tables.of(&rewrite)?, &asked);

@@ -45,6 +45,12 @@ pub struct Open<'a> {
     pub usage: Usage,
 }
 
+/// Table types that a program adds, or opens in its own way: those that ask a server.
+pub trait MoreTypes: Send + Sync {
+    /// Opens `open.spec`, whose part before the first colon is `kind`; `None` leaves it to this crate. Asked first.
+    fn open(&self, kind: &str, open: &Open<'_>) -> Option<Result<Arc<dyn Table>, OpenError>>;
+}
+
 /// All types, sorted by name (`postconf -m`).
 pub static TYPES: &[&TableType] = &[
     &btree::TYPE,
@@ -73,23 +79,32 @@ pub fn find(name: &str) -> Option<&'static TableType> {
 
 /// Takes `type:name` apart.
 pub fn parse_spec(spec: &str) -> Result<(&'static TableType, &str), OpenError> {
-    let (kind, name) = match spec.split_once(':') {
-        Some((kind, name)) if !kind.is_empty() && !name.is_empty() => (kind, name),
+    let (kind, name) = split_spec(spec)?;
+    Ok((find(kind).ok_or_else(|| unsupported(kind))?, name))
+}
+
+fn split_spec(spec: &str) -> Result<(&str, &str), OpenError> {
+    match spec.split_once(':') {
+        Some((kind, name)) if !kind.is_empty() && !name.is_empty() => Ok((kind, name)),
         _ => {
             let text = format!("open dictionary: expecting \"type:name\" form instead of \"{spec}\"");
-            return Err(OpenError::new(text));
+            Err(OpenError::new(text))
         }
-    };
-    match find(kind) {
-        Some(found) => Ok((found, name)),
-        None => Err(OpenError::new(format!("unsupported dictionary type: {kind}"))),
     }
+}
+
+fn unsupported(kind: &str) -> OpenError {
+    OpenError::new(format!("unsupported dictionary type: {kind}"))
 }
 
 /// Opens `spec`.
 pub(crate) fn open(tables: &Tables, spec: &str, usage: Usage) -> Result<Arc<dyn Table>, OpenError> {
-    let (kind, name) = parse_spec(spec)?;
-    (kind.open)(&Open { tables, spec, name, usage })
+    let (kind, name) = split_spec(spec)?;
+    let open = Open { tables, spec, name, usage };
+    if let Some(opened) = tables.options().more.as_ref().and_then(|more| more.open(kind, &open)) {
+        return opened;
+    }
+    (find(kind).ok_or_else(|| unsupported(kind))?.open)(&open)
 }
 
 /// The text between the outer braces of `type:{…}`; `need` is what Postfix says the form is.

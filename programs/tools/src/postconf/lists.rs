@@ -27,10 +27,17 @@ impl List {
     }
 }
 
+fn table_types() -> Vec<&'static str> {
+    let local = base_tables::types::TYPES.iter().map(|t| t.name);
+    let mut all: Vec<_> = local.chain(base_nettables::types::TYPES.iter().map(|t| t.name)).collect();
+    all.sort_unstable();
+    all
+}
+
 pub(super) fn print(list: List, out: &mut dyn Write) -> Done {
     let names: Vec<&str> = match list {
         List::Locks => vec!["flock", "fcntl", "dotlock"],
-        List::Tables => base_tables::types::TYPES.iter().map(|t| t.name).collect(),
+        List::Tables => table_types(),
         List::SaslServer | List::SaslClient => Vec::new(),
         List::Other(letter) => {
             return Err(super::Fatal(format!("-{letter}: this part is not there yet")));

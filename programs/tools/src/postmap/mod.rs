@@ -14,7 +14,8 @@ use crate::{
     tools::Tool,
 };
 use base_conf::Config;
-use base_tables::{Options as TableOptions, ProxyRead, Tables, Warn};
+use base_nettables::NetTables;
+use base_tables::{Options as TableOptions, ProxyRead, Tables, Warn, types::MoreTypes};
 use options::{Options, Work};
 use std::{ffi::OsString, process::ExitCode, sync::Arc};
 
@@ -122,5 +123,6 @@ fn tables(console: &Arc<Console>, config: &Config) -> Arc<Tables> {
         Ok(text) => ProxyRead::Listed(base_conf::list::split(&text).into_iter().map(str::to_owned).collect()),
         Err(_) => ProxyRead::Listed(Vec::new()),
     };
-    Tables::new(TableOptions { warn, proxy_warn, proxy, ..TableOptions::default() })
+    let more: Arc<dyn MoreTypes> = NetTables::new(config.clone());
+    Tables::new(TableOptions { warn, proxy_warn, proxy, more: Some(more), ..TableOptions::default() })
 }

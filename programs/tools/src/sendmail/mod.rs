@@ -13,7 +13,8 @@ use crate::{places, say::Say, tools};
 use base_calls::maildrop::Maildrop;
 use base_conf::Config;
 use base_sys::{User, privilege, system_text};
-use base_tables::{MatchKind, MatchList, Tables, block_on};
+use base_nettables::NetTables;
+use base_tables::{MatchKind, MatchList, Options as TableOptions, Tables, block_on, types::MoreTypes};
 use options::{Mode, Options};
 use proto_address::external;
 use std::{
@@ -125,7 +126,8 @@ fn deliver(
 fn allowed(config: &Config, caller: &Caller) -> Result<(), Fatal> {
     const PARAMETER: &str = "authorized_submit_users";
     let text = config.str(PARAMETER).map_err(|e| e.to_string())?;
-    let tables = Tables::new(Default::default());
+    let more: Arc<dyn MoreTypes> = NetTables::new(config.clone());
+    let tables = Tables::new(TableOptions { more: Some(more), ..TableOptions::default() });
     let list = MatchList::open(&tables, PARAMETER, &text, MatchKind::String, false);
     match block_on(list.matches(&caller.name)) {
         Ok(true) => Ok(()),

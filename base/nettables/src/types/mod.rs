@@ -1,0 +1,21 @@
+//! The registry of table types that ask a server or a database: one file and one word in [`TYPES`] each.
+
+use crate::NetOpen;
+use base_tables::{OpenError, Table};
+use std::sync::Arc;
+
+/// One table type.
+pub struct NetType {
+    /// The word before the colon.
+    pub name: &'static str,
+    /// Opens `type:name`.
+    pub open: fn(&NetOpen<'_>) -> Result<Arc<dyn Table>, OpenError>,
+}
+
+/// All types, sorted by name (`postconf -m`).
+pub static TYPES: &[&NetType] = &[];
+
+/// The type of this name.
+pub fn find(name: &str) -> Option<&'static NetType> {
+    TYPES.iter().copied().find(|t| t.name == name)
+}
