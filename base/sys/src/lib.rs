@@ -3,6 +3,7 @@
 //! - [`users`]: the password and group databases; [`privilege`]: becoming another user, for good.
 //! - [`locks`]: flock, fcntl and dot locks (postconf(5) `mailbox_delivery_lock`).
 //! - [`handoff`]: what master tells worker and courier (listening sockets, reload, stop) over an inherited socket.
+//! - [`opener`]: opening files for reading, also through master ("open for me").
 //! - [`fds`]: descriptors over Unix sockets, memory files, close-on-exec.
 //! - [`process`]: starting children, waiting for them, signals as a descriptor; [`daemon`]: going to the background.
 //! - [`regex`]: POSIX regular expressions; [`lmdb`]: reading LMDB files.
@@ -19,6 +20,7 @@ pub mod handoff;
 pub mod limits;
 pub mod lmdb;
 pub mod locks;
+pub mod opener;
 pub mod privilege;
 pub mod process;
 pub mod regex;

@@ -231,9 +231,6 @@ mod tests {
             "AUTH\t7\tPLAIN\tservice=smtp\tnologin\tlip=127.0.0.1\trip=192.0.2.1\tsecured\tresp=YQ==\n"
         );
         let r = AuthRequest { mechanism: "A\tB\n", secured: false, response: None, ..r };
-        assert_eq!(
-            r.line(),
-            "AUTH\t7\tA\x01tB\x01n\tservice=smtp\tnologin\tlip=127.0.0.1\trip=192.0.2.1\n"
-        );
+        assert_eq!(r.line(), "AUTH\t7\tA\x01tB\x01n\tservice=smtp\tnologin\tlip=127.0.0.1\trip=192.0.2.1\n");
     }
 }
