@@ -12,8 +12,8 @@ mod submit;
 use crate::{places, say::Say, tools};
 use base_calls::maildrop::Maildrop;
 use base_conf::Config;
-use base_sys::{User, privilege, system_text};
 use base_nettables::NetTables;
+use base_sys::{User, privilege, system_text};
 use base_tables::{MatchKind, MatchList, Options as TableOptions, Tables, block_on, types::MoreTypes};
 use options::{Mode, Options};
 use proto_address::external;
@@ -22,6 +22,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    sync::Arc,
 };
 
 /// The record.
