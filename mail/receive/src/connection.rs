@@ -10,7 +10,7 @@ use base_log::{
     lines::{CommandCount, Disconnect},
 };
 use base_net::{BoxIo, Ending, Excess, LineStream, NetError};
-use mail_restrict::{Memory, Peer, Stage};
+use mail_restrict::{Answers, Login, Memory, Peer, Stage, Tls};
 use proto_dsn::Status;
 use proto_smtp::{
     BareLf, Reply, Verb,
@@ -53,7 +53,15 @@ pub(crate) struct Connection {
     pub(crate) transcript: Transcript,
     /// Ours, 0 for a UNIX-domain client.
     pub(crate) server_port: u16,
-    stressed: bool,
+    /// How the client logged in.
+    pub(crate) login: Option<Login>,
+    /// The encrypted session.
+    pub(crate) tls: Option<Tls>,
+    /// Of the transaction, for policy services.
+    pub(crate) instance: u64,
+    /// What DNS has said.
+    pub(crate) answers: Answers,
+    pub(crate) stressed: bool,
 }
 
 impl Connection {
@@ -88,6 +96,10 @@ impl Connection {
             content_bytes: None,
             transcript,
             server_port: 0,
+            login: None,
+            tls: None,
+            instance: first_instance(),
+            answers: Answers::default(),
             stressed,
         }
     }
@@ -165,6 +177,7 @@ impl Connection {
             self.actions.clear();
             (self.held, self.discarded) = (false, false);
             self.memory.end_of_transaction();
+            self.instance += 1;
         }
         Ok(flow)
     }
@@ -317,6 +330,11 @@ impl Connection {
         };
         self.shared.deps.log.line(&self.source, &line);
     }
+}
+
+/// The transactions of a connection count up from the microsecond that it began in.
+fn first_instance() -> u64 {
+    base_calls::Timestamp::now().0
 }
 
 /// BDAT's chunk follows the command at once.

@@ -304,7 +304,7 @@ impl Restrict {
             ("to", recipient.as_deref()),
             ("proto", Some(facts.protocol)),
             ("helo", facts.helo),
-            ("sasl_username", facts.sasl_username),
+            ("sasl_username", facts.sasl_username()),
         ];
         let client = facts.client.namaddr();
         let line =

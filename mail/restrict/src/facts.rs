@@ -1,6 +1,6 @@
 //! What is known of a session when a restriction is asked.
 
-use crate::Refusal;
+use crate::{Answers, Refusal};
 use base_calls::QueueId;
 use base_log::Source;
 use std::net::IpAddr;
@@ -85,6 +85,45 @@ impl Peer {
     }
 }
 
+/// How an authenticated client logged in (RFC 4954).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Login {
+    /// SASL mechanism; `XCLIENT` when a trusted client vouches for it.
+    pub method: String,
+    /// Login name.
+    pub username: String,
+}
+
+/// An encrypted session.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// `TLSv1.3` …
+    pub protocol: String,
+    /// Cipher suite as OpenSSL calls it.
+    pub cipher: String,
+    /// Bits of the session key.
+    pub keysize: u32,
+    /// The server name that the client asked for (SNI); empty: none.
+    pub sni: String,
+    /// The client's certificate, or raw public key.
+    pub client: Option<ClientCert>,
+}
+
+/// What a client has shown of itself. Fingerprints are upper-case hexadecimal with colons (`smtpd_tls_fingerprint_digest`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClientCert {
+    /// Signed by somebody we trust.
+    pub trusted: bool,
+    /// Common name.
+    pub subject: String,
+    /// Common name of the issuer.
+    pub issuer: String,
+    /// Digest of the certificate; empty for a raw public key.
+    pub fingerprint: String,
+    /// Digest of the public key.
+    pub pubkey_fingerprint: String,
+}
+
 /// A session at one stage.
 #[derive(Clone)]
 pub struct Facts<'a> {
@@ -110,16 +149,44 @@ pub struct Facts<'a> {
     pub queue_id: Option<QueueId>,
     /// The client did not wait where it must.
     pub pipelined: bool,
-    /// SASL login name of an authenticated client.
-    pub sasl_username: Option<&'a str>,
-    /// The session is encrypted.
-    pub encrypted: bool,
+    /// How the client logged in.
+    pub login: Option<&'a Login>,
+    /// `AUTH=` of MAIL FROM (RFC 4954 5).
+    pub sasl_sender: Option<&'a str>,
+    /// Clients can log in here (`smtpd_sasl_auth_enable`).
+    pub sasl_offered: bool,
+    /// The encrypted session.
+    pub tls: Option<&'a Tls>,
+    /// Client certificates are asked for (`smtpd_tls_ask_ccert`, `smtpd_tls_req_ccert`).
+    pub ccert_asked: bool,
+    /// The client's port, 0 when it has none.
+    pub client_port: u16,
+    /// Ours, 0 when there is none.
+    pub server_port: u16,
+    /// Of the transaction; different for each.
+    pub instance: u64,
+    /// The service has reached its process limit (STRESS_README).
+    pub stressed: bool,
+    /// What DNS has said in this session.
+    pub answers: &'a Answers,
     /// `SIZE=`, or the size of the content at the end.
     pub size: u64,
     /// An access table has put the message on hold.
     pub held: bool,
     /// An access table throws the message away: nothing is asked any more.
     pub discarded: bool,
+}
+
+impl<'a> Facts<'a> {
+    /// Login name of an authenticated client.
+    pub fn sasl_username(&self) -> Option<&'a str> {
+        self.login.map(|l| l.username.as_str())
+    }
+
+    /// What the client has shown of itself.
+    pub fn client_cert(&self) -> Option<&'a ClientCert> {
+        self.tls.and_then(|t| t.client.as_ref())
+    }
 }
 
 /// What has to be remembered between stages: deferrals that wait for a permission, by the stage that made them.

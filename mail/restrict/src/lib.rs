@@ -8,6 +8,7 @@
 //! SMTPD_ACCESS_README.
 
 pub mod access;
+mod answers;
 mod config;
 mod eval;
 mod facts;
@@ -18,8 +19,9 @@ pub mod rules;
 mod stages;
 mod verdict;
 
+pub use answers::Answers;
 pub use config::{Codes, RestrictConfig};
-pub use facts::{Facts, HostStatus, Memory, Peer, Stage};
+pub use facts::{ClientCert, Facts, HostStatus, Login, Memory, Peer, Stage, Tls};
 pub use list::ListName;
 pub use open_relay::OpenRelay;
 pub use stages::Outcome;

@@ -6,6 +6,6 @@ use crate::Verdict;
 pub(crate) static RULE: Rule = Rule {
     permits: Permits::Client,
     ..Rule::new("permit_sasl_authenticated", |c| {
-        if c.facts.sasl_username.is_some() { Verdict::Permit.into() } else { Verdict::Dunno.into() }
+        if c.facts.login.is_some() { Verdict::Permit.into() } else { Verdict::Dunno.into() }
     })
 };

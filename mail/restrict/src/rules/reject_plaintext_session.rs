@@ -5,7 +5,7 @@ use crate::{Refusal, Verdict};
 use proto_dsn::Status;
 
 pub(crate) static RULE: Rule = Rule::new("reject_plaintext_session", |c| {
-    if c.facts.encrypted {
+    if c.facts.tls.is_some() {
         return Verdict::Dunno.into();
     }
     let code = c.restrict.config.codes.plaintext;
