@@ -9,8 +9,9 @@ use super::{
     hosts::{self, Candidate, NoHosts},
     nexthop::{self, NextHop},
     pool::Pool,
+    resolver,
     session::{NoSession, Peer, Session},
-    texts, transfer,
+    texts, transfer, xforward,
 };
 use crate::{
     Deps, Transports,
@@ -66,7 +67,7 @@ impl Client {
         Ok(Self {
             cfg: ClientConfig::new(dialect, service, cfg, deps)?,
             identity: Identity::new(service, cfg, &deps.log)?,
-            resolver: deps.resolver.clone(),
+            resolver: resolver::open(dialect, service, cfg, deps)?,
             transports: deps.transports.clone(),
             pool: Arc::default(),
         })
@@ -238,17 +239,21 @@ impl Client {
         }
         let mut t = Transaction::new(&features, lmtp, self.cfg.quote, mail, rcpts);
         if work.reporter.mode == Mode::Verify {
-            t = t.probe();
+            t = t.probe(self.cfg.probe);
         }
         let whole = generic::Body::whole(&delivery.message.content);
         let body = public.as_ref().map_or(&whole, |p| &p.body);
-        let end = transfer::run(&mut session, &self.cfg, &mut t, body, keep, work.reporter).await;
+        let end = match xforward::send(&mut session, &self.cfg, work.reporter).await {
+            Ok(()) => transfer::run(&mut session, &self.cfg, &mut t, body, keep, work.reporter).await,
+            Err(end) => Err(end),
+        };
         if reused && is_stale(&t, &end) {
             return false;
         }
         let failure = end.as_ref().err().map(|(stage, how)| texts::broken(&session.peer, *stage, *how));
         work.settle(&t, &session.peer, &origin, failure, is_final, self.action());
         match end {
+            Ok(()) if t.must_cut() => drop(session),
             Ok(()) => self.leave(session, keep),
             Err(_) => drop(session),
         }
@@ -373,7 +378,7 @@ fn origin(peer: &Peer, conn_use: u32, ready: Option<Timestamp>) -> Origin {
 /// A reused session that the server had closed meanwhile, or closes with 421: as if it had not been there.
 fn is_stale(t: &Transaction<'_>, end: &Result<(), (Stage, super::session::Broken)>) -> bool {
     let closing = matches!(t.result(0), Some(Err(r)) if r.stage == Stage::Mail && r.reply.code == 421);
-    closing || matches!(end, Err((Stage::Mail, _)))
+    closing || matches!(end, Err((Stage::Mail | Stage::XforwardName | Stage::XforwardHelo, _)))
 }
 
 /// Whether addresses or headers hold characters beyond ASCII (RFC 6531 3.1: only then is SMTPUTF8 required).

@@ -1,14 +1,18 @@
 //! The settings of an SMTP or LMTP client service: `smtp_…` and `lmtp_…` of postconf(5).
 
-use super::generic::Generic;
+use super::{generic::Generic, srv};
 use crate::Deps;
 use base_conf::{Config, Error, Service, computed};
 use base_dns::Hosts;
 use base_net::Protocols;
 use base_tables::{Maps, MatchKind, MatchList};
-use proto_smtp::{Keywords, client::HelloOptions, client::Stage};
+use proto_smtp::{
+    Keywords,
+    client::{HelloOptions, Probe, Stage},
+};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU32,
     path::PathBuf,
     time::Duration,
 };
@@ -43,6 +47,7 @@ pub(crate) enum Preference {
 pub(crate) struct Limits {
     pub connect: Duration,
     pub hello: Duration,
+    pub xforward: Duration,
     pub mail: Duration,
     pub rcpt: Duration,
     pub data_init: Duration,
@@ -57,6 +62,7 @@ impl Limits {
     pub fn of(&self, stage: Stage) -> Duration {
         match stage {
             Stage::Greeting | Stage::Ehlo | Stage::Helo | Stage::Lhlo => self.hello,
+            Stage::XforwardName | Stage::XforwardHelo => self.xforward,
             Stage::Mail => self.mail,
             Stage::Rcpt => self.rcpt,
             Stage::Data => self.data_init,
@@ -84,6 +90,10 @@ pub(crate) struct ClientConfig {
     pub ignore_mx_lookup_error: bool,
     pub defer_if_no_mx_address: bool,
     pub mx_address_limit: usize,
+    /// `smtp_balance_inet_protocols`.
+    pub balance: bool,
+    /// `use_srv_lookup`, and what to do when it does not work.
+    pub srv: srv::Settings,
     pub mx_session_limit: usize,
     pub fallback_relay: Vec<String>,
     pub best_mx_transport: String,
@@ -103,6 +113,11 @@ pub(crate) struct ClientConfig {
     /// 0: no limit.
     pub reuse_count: u32,
     pub assume_final: bool,
+    pub send_xforward: bool,
+    /// `smtp_per_request_deadline`, with the rate at which content earns time.
+    pub deadline: Option<Option<NonZeroU32>>,
+    /// `smtp_address_verify_target`.
+    pub probe: Probe,
     pub queue_directory: PathBuf,
 }
 
@@ -174,6 +189,8 @@ impl ClientConfig {
             ignore_mx_lookup_error: cfg.bool("ignore_mx_lookup_error")?,
             defer_if_no_mx_address: r.bool("defer_if_no_mx_address_found")?,
             mx_address_limit: r.count("mx_address_limit")?,
+            balance: r.bool("balance_inet_protocols")?,
+            srv: srv::Settings::new(cfg, &port)?,
             mx_session_limit: r.count("mx_session_limit")?,
             fallback_relay: cfg.list(&r.name("fallback_relay"))?,
             best_mx_transport: cfg.str("best_mx_transport")?,
@@ -197,6 +214,9 @@ impl ClientConfig {
             cache_time: r.time("connection_cache_time_limit")?,
             reuse_time: r.time("connection_reuse_time_limit")?,
             reuse_count: u32::try_from(r.count("connection_reuse_count_limit")?).unwrap_or(u32::MAX),
+            send_xforward: r.bool("send_xforward_command")?,
+            deadline: deadline(&r)?,
+            probe: probe(&r)?,
             assume_final: lmtp && cfg.bool("lmtp_assume_final")?,
             queue_directory: deps.queue_directory.clone(),
         })
@@ -207,6 +227,7 @@ fn limits(r: &Read<'_>, hello: &str) -> Result<Limits, Error> {
     Ok(Limits {
         connect: r.time("connect_timeout")?,
         hello: r.time(hello)?,
+        xforward: r.time("xforward_timeout")?,
         mail: r.time("mail_timeout")?,
         rcpt: r.time("rcpt_timeout")?,
         data_init: r.time("data_init_timeout")?,
@@ -215,6 +236,20 @@ fn limits(r: &Read<'_>, hello: &str) -> Result<Limits, Error> {
         rset: r.time("rset_timeout")?,
         quit: r.time("quit_timeout")?,
     })
+}
+
+fn deadline(r: &Read<'_>) -> Result<Option<Option<NonZeroU32>>, Error> {
+    let rate = u32::try_from(r.count("min_data_rate")?).unwrap_or(u32::MAX);
+    Ok(r.bool("per_request_deadline")?.then(|| NonZeroU32::new(rate)))
+}
+
+fn probe(r: &Read<'_>) -> Result<Probe, Error> {
+    let word = r.str("address_verify_target")?;
+    match word.as_str() {
+        "rcpt" => Ok(Probe::Rcpt),
+        "data" => Ok(Probe::Data),
+        _ => Err(Error::new(format!("bad protocol stage: \"{} = {word}\"", r.name("address_verify_target")))),
+    }
 }
 
 fn hello(r: &Read<'_>, name: &str, ehlo: &str, dialect: Dialect) -> Result<HelloOptions, Error> {

@@ -4,10 +4,10 @@
 use super::{
     config::{ClientConfig, Preference},
     nexthop::NextHop,
-    texts,
+    srv, texts,
 };
 use base_calls::Diagnosis;
-use base_dns::{DnsError, Hosts, Mx, Resolver};
+use base_dns::{DnsError, Hosts, Mx, Resolver, Srv};
 use base_net::Protocols;
 use proto_dsn::Status;
 use rand::seq::SliceRandom;
@@ -34,6 +34,7 @@ pub(crate) enum NoHosts {
 /// Where names are looked up; a test has its own.
 pub(crate) trait Names: Sync {
     fn mx(&self, name: &str) -> impl Future<Output = Result<Vec<Mx>, DnsError>> + Send;
+    fn srv(&self, name: &str) -> impl Future<Output = Result<Vec<Srv>, DnsError>> + Send;
     fn addresses(
         &self,
         name: &str,
@@ -45,6 +46,10 @@ pub(crate) trait Names: Sync {
 impl Names for Resolver {
     async fn mx(&self, name: &str) -> Result<Vec<Mx>, DnsError> {
         Resolver::mx(self, name).await.map(|a| a.records)
+    }
+
+    async fn srv(&self, name: &str) -> Result<Vec<Srv>, DnsError> {
+        Resolver::srv(self, name).await.map(|a| a.records)
     }
 
     async fn addresses(
@@ -69,15 +74,80 @@ pub(crate) async fn find(cfg: &ClientConfig, resolver: &impl Names, hop: &NextHo
     let hosts = match hop {
         NextHop::Unix(path) => Ok(vec![Candidate::Unix(path.clone())]),
         NextHop::Host { host, port } => single(cfg, resolver, host, *port).await,
-        NextHop::Domain { domain, port } => exchangers(cfg, resolver, domain, *port, &mut warnings).await,
-    };
-    let hosts = hosts.map(|mut list| {
-        if cfg.mx_address_limit > 0 {
-            list.truncate(cfg.mx_address_limit);
+        NextHop::Domain { domain, port, service } => {
+            let service = (domain.as_str(), service.as_deref());
+            match of_service(cfg, resolver, service, &mut warnings).await {
+                Some(hosts) => hosts,
+                None => exchangers(cfg, resolver, domain, *port, &mut warnings).await,
+            }
         }
-        list
-    });
-    Found { hosts, warnings }
+    };
+    Found { hosts: hosts.map(|list| limited(cfg, list)), warnings }
+}
+
+/// At most `smtp_mx_address_limit` hosts. With `smtp_balance_inet_protocols` half of them are kept for the family that would
+/// otherwise get fewer.
+fn limited(cfg: &ClientConfig, mut list: Vec<Candidate>) -> Vec<Candidate> {
+    let limit = cfg.mx_address_limit;
+    if limit == 0 || list.len() <= limit {
+        return list;
+    }
+    if cfg.balance {
+        let six = list.iter().filter(|c| c.is_v6()).count();
+        let (mut four, mut six) = shares(limit, list.len() - six, six);
+        list.retain(|c| {
+            let left = if c.is_v6() { &mut six } else { &mut four };
+            let stays = *left > 0;
+            *left = left.saturating_sub(1);
+            stays
+        });
+    }
+    list.truncate(limit);
+    list
+}
+
+/// How many IPv4 and IPv6 addresses stay below a limit that there are too many for.
+fn shares(limit: usize, four: usize, six: usize) -> (usize, usize) {
+    let half = limit / 2;
+    if four <= half {
+        (four, limit - four)
+    } else if six <= half {
+        (limit - six, six)
+    } else {
+        (limit - half, half)
+    }
+}
+
+impl Candidate {
+    fn is_v6(&self) -> bool {
+        matches!(self, Self::Inet { to, .. } if to.is_ipv6())
+    }
+}
+
+/// The hosts of a service; `None` when its domain's mail exchangers are to be asked.
+async fn of_service(
+    cfg: &ClientConfig,
+    resolver: &impl Names,
+    (domain, service): (&str, Option<&str>),
+    warnings: &mut Vec<String>,
+) -> Option<Result<Vec<Candidate>, NoHosts>> {
+    let records = match cfg.srv.ask(resolver, domain, service).await {
+        srv::Answer::Hosts(records) => records,
+        srv::Answer::Other => return None,
+        srv::Answer::Failed(why) => return Some(Err(NoHosts::Unresolved(why))),
+    };
+    let (mut list, mut last_error) = (Vec::new(), None);
+    for record in &records {
+        match addresses(cfg, resolver, &record.host).await {
+            Ok(found) => list.extend(candidates(&record.host, ordered(cfg, found), record.port)),
+            Err(e) => last_error = Some((e, record.host.as_str())),
+        }
+    }
+    if !list.is_empty() {
+        return Some(Ok(list));
+    }
+    warnings.push(format!("no SRV host for {domain} has a valid address record"));
+    if cfg.srv.falls_back() { None } else { Some(Err(no_address(cfg, domain, last_error))) }
 }
 
 async fn addresses(cfg: &ClientConfig, resolver: &impl Names, name: &str) -> Result<Vec<IpAddr>, DnsError> {

@@ -38,6 +38,15 @@ impl Names for Zone {
         Ok(self.records(name, "MX")?.into_iter().map(mx).collect())
     }
 
+    async fn srv(&self, name: &str) -> Result<Vec<Srv>, DnsError> {
+        let srv = |d: &str| {
+            let [priority, weight, port, host] = d.split(' ').collect::<Vec<_>>()[..] else { panic!("{d}") };
+            let number = |t: &str| t.parse().unwrap();
+            Srv { priority: number(priority), weight: number(weight), port: number(port), host: host.into() }
+        };
+        Ok(self.records(name, "SRV")?.into_iter().map(srv).collect())
+    }
+
     async fn addresses(&self, name: &str, _: Protocols, _: Hosts) -> Result<Vec<IpAddr>, DnsError> {
         Ok(self.records(name, "A")?.into_iter().map(|d| d.parse().unwrap()).collect())
     }
@@ -72,7 +81,50 @@ m.test A 192.0.2.12
 m.test A 192.0.2.13
 m.test A 192.0.2.14
 m.test A 192.0.2.15
-m.test A 192.0.2.16";
+m.test A 192.0.2.16
+_submission._tcp.a.test SRV 2 1 587 mx2.test
+_submission._tcp.a.test SRV 1 1 465 mx1.test
+_smtp._tcp.aonly.test SRV 0 0 0 .
+_smtp._tcp.temp.test SRV !tempfail
+_smtp._tcp.gone2.test SRV 0 0 25 gone.test
+gone2.test MX 10 mx2.test";
+
+#[tokio::test]
+async fn services() {
+    let on = "use_srv_lookup = smtp, submission\n";
+    let both = |more: &str| format!("{on}{more}");
+    let list = "mx1.test[192.0.2.1] mx1.test[192.0.2.3] mx2.test[192.0.2.2]";
+    assert_eq!(ask(on, "a.test:submission").await, list);
+    assert_eq!(ask("", "a.test:submission").await, list);
+    assert_eq!(ask(on, "aonly.test").await, "5.4.4 Service smtp is not available for aonly.test");
+    assert!(ask(on, "a.test").await.starts_with("5.4.4 Host or domain name not found"));
+    assert_eq!(ask(&both("allow_srv_lookup_fallback = yes"), "a.test").await, list);
+    assert!(ask(on, "temp.test").await.starts_with("4.4.3 "));
+    assert_eq!(
+        ask(&both("ignore_srv_lookup_error = yes\nignore_mx_lookup_error = yes"), "temp.test").await,
+        "temp.test[192.0.2.5]"
+    );
+    let warning = "(no SRV host for gone2.test has a valid address record)";
+    assert!(ask(on, "gone2.test").await.starts_with(&format!("{warning} 5.4.4 ")));
+    assert_eq!(
+        ask(&both("allow_srv_lookup_fallback = yes"), "gone2.test").await,
+        format!("{warning} mx2.test[192.0.2.2]")
+    );
+}
+
+#[test]
+fn both_families_get_their_share() {
+    for (limit, four, six, want) in [
+        (5, 1, 9, (1, 4)),
+        (5, 9, 1, (4, 1)),
+        (5, 9, 9, (3, 2)),
+        (1, 3, 3, (1, 0)),
+        (2, 5, 5, (1, 1)),
+        (5, 0, 9, (0, 5)),
+    ] {
+        assert_eq!(shares(limit, four, six), want, "{limit} {four} {six}");
+    }
+}
 
 async fn ask(main: &str, hop: &str) -> String {
     let base = "inet_protocols = ipv4\ninet_interfaces = 127.0.0.1\nsmtp_randomize_addresses = no\n";

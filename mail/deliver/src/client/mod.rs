@@ -1,6 +1,6 @@
 //! The SMTP and LMTP client behind smtp(8) and lmtp(8).
 //!
-//! A delivery walks the hosts of its next hops in order: [`nexthop`] reads the text, [`hosts`] asks DNS, [`session`]
+//! A delivery walks the hosts of its next hops in order: [`nexthop`] reads the text, [`hosts`] asks DNS ([`srv`] for services), [`session`]
 //! connects and says hello, [`transfer`] runs the transaction, [`attempt`] decides what to do about refusals, and
 //! [`pool`] keeps open sessions for the next delivery. The protocol itself is `proto_smtp::client`. smtp(8), lmtp(8).
 
@@ -10,9 +10,12 @@ mod generic;
 mod hosts;
 mod nexthop;
 mod pool;
+mod resolver;
 mod session;
+mod srv;
 mod texts;
 mod transfer;
+mod xforward;
 
 #[cfg(test)]
 mod attempt_tests;

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 /// One next hop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NextHop {
-    /// Mail exchangers of a domain.
-    Domain { domain: String, port: u16 },
+    /// Mail exchangers of a domain, or with `use_srv_lookup` the hosts of its service; the service as it was given.
+    Domain { domain: String, port: u16, service: Option<String> },
     /// One host, by name or address.
     Host { host: String, port: u16 },
     /// UNIX-domain socket.
@@ -36,17 +36,18 @@ impl NextHop {
             },
             Dialect::Smtp => text,
         };
-        let (host, port) = split_host_port(plain).unwrap_or((plain, None));
-        let port = match port {
-            None | Some("") => default_port,
+        let (host, given) = split_host_port(plain).unwrap_or((plain, None));
+        let given = given.filter(|p| !p.is_empty());
+        let port = match given {
+            None => default_port,
             Some(p) => port_number(p).ok_or_else(|| UnknownPort(p.to_owned()))?,
         };
-        let host = host.to_owned();
+        let (host, service) = (host.to_owned(), given.map(str::to_owned));
         let literal = plain.starts_with('[') || host.parse::<IpAddr>().is_ok();
         if literal || !dns || dialect == Dialect::Lmtp {
             return Ok(Self::Host { host, port });
         }
-        Ok(Self::Domain { domain: host, port })
+        Ok(Self::Domain { domain: host, port, service })
     }
 }
 
@@ -56,12 +57,15 @@ mod tests {
 
     #[test]
     fn forms() {
-        let domain = |d: &str, port| Ok(NextHop::Domain { domain: d.into(), port });
+        let with = |d: &str, port, service: Option<&str>| {
+            Ok(NextHop::Domain { domain: d.into(), port, service: service.map(str::to_owned) })
+        };
+        let domain = |d: &str, port| with(d, port, None);
         let host = |h: &str, port| Ok(NextHop::Host { host: h.into(), port });
         for (text, want) in [
             ("a.test", domain("a.test", 25)),
-            ("a.test:2525", domain("a.test", 2525)),
-            ("a.test:submission", domain("a.test", 587)),
+            ("a.test:2525", with("a.test", 2525, Some("2525"))),
+            ("a.test:submission", with("a.test", 587, Some("submission"))),
             ("[a.test]", host("a.test", 25)),
             ("[192.0.2.1]:26", host("192.0.2.1", 26)),
             ("192.0.2.1", host("192.0.2.1", 25)),

@@ -165,7 +165,7 @@ impl Session {
         let mut own_name = false;
         loop {
             let stage = hello.stage();
-            self.stream.set_time_limit(cfg.limits.of(stage));
+            self.begin(cfg, stage);
             let mut lines = Vec::new();
             let reply = self
                 .read(log, |l| lines.push(String::from_utf8_lossy(l).into_owned()))
@@ -227,6 +227,14 @@ impl Session {
         }
     }
 
+    /// The time limit of what comes next.
+    pub fn begin(&mut self, cfg: &ClientConfig, stage: Stage) {
+        self.stream.set_time_limit(cfg.limits.of(stage));
+        if let Some(rate) = cfg.deadline {
+            self.stream.begin_request(rate.filter(|_| stage == Stage::Body));
+        }
+    }
+
     /// Reads one reply; sends what is queued before. The caller has set the time limit.
     pub async fn reply(&mut self, log: &Reporter<'_>) -> Result<ServerReply, Broken> {
         self.read(log, |_| {}).await
@@ -260,6 +268,7 @@ impl Session {
 
     /// Says goodbye. Meant to run on its own.
     pub async fn quit(mut self) {
+        self.stream.end_request();
         self.stream.set_time_limit(self.quit_limit);
         if !self.quit_sent {
             self.stream.output().extend_from_slice(b"QUIT\r\n");

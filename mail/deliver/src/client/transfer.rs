@@ -61,7 +61,7 @@ pub(crate) async fn run(
         match transaction.waiting() {
             Waiting::Reply(stage) => {
                 transaction.commands(session.stream.output());
-                session.stream.set_time_limit(cfg.limits.of(stage));
+                session.begin(cfg, stage);
                 transaction.reply(session.reply(log).await.map_err(|e| (stage, e))?);
             }
             Waiting::Content { wanted } => {
@@ -82,7 +82,7 @@ async fn send(
     content: Option<&Body<'_>>,
     keep: bool,
 ) -> Result<(), Broken> {
-    session.stream.set_time_limit(cfg.limits.of(Stage::Body));
+    session.begin(cfg, Stage::Body);
     let quit: &[u8] = if !keep && session.features.has(Keyword::Pipelining) { b"QUIT\r\n" } else { b"" };
     let mut writer = BodyWriter::new(cfg.line_limit);
     let total = content.map_or(0, Body::len);
@@ -112,7 +112,7 @@ async fn send(
 
 /// RSET after a transaction that came to nothing.
 async fn reset(session: &mut Session, cfg: &ClientConfig, log: &Reporter<'_>) -> Result<(), Broken> {
-    session.stream.set_time_limit(cfg.limits.of(Stage::Rset));
+    session.begin(cfg, Stage::Rset);
     session.stream.output().extend_from_slice(b"RSET\r\n");
     session.reply(log).await.map(drop)
 }

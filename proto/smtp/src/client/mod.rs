@@ -20,5 +20,5 @@ pub use hello::{Hello, HelloOptions, HelloStep};
 pub use params::{MailParams, RcptParams};
 pub use reply::{ReplyReader, ServerReply, Taken, TooLong};
 pub use stage::Stage;
-pub use transaction::{Rejection, Transaction, Waiting};
+pub use transaction::{Probe, Rejection, Transaction, Waiting};
 pub use wrap::BodyWriter;

@@ -11,6 +11,10 @@ pub enum Stage {
     Helo,
     /// LHLO.
     Lhlo,
+    /// XFORWARD with the client's name and address.
+    XforwardName,
+    /// XFORWARD with what the client said.
+    XforwardHelo,
     /// MAIL.
     Mail,
     /// RCPT.
@@ -35,6 +39,8 @@ impl Stage {
             Self::Ehlo => "performing the EHLO handshake",
             Self::Helo => "performing the HELO handshake",
             Self::Lhlo => "performing the LHLO handshake",
+            Self::XforwardName => "sending XFORWARD name/address",
+            Self::XforwardHelo => "sending XFORWARD helo/protocol",
             Self::Mail => "sending MAIL FROM",
             Self::Rcpt => "sending RCPT TO",
             Self::Data => "sending DATA command",
@@ -52,6 +58,8 @@ impl Stage {
             Self::Ehlo => "EHLO command",
             Self::Helo => "HELO command",
             Self::Lhlo => "LHLO command",
+            Self::XforwardName => "XFORWARD name/address command",
+            Self::XforwardHelo => "XFORWARD helo/protocol command",
             Self::Mail => "MAIL FROM command",
             Self::Rcpt => "RCPT TO command",
             Self::Data => "DATA command",

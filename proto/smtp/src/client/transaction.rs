@@ -40,6 +40,15 @@ pub enum Waiting {
     Done,
 }
 
+/// Where an address verification probe ends (`smtp_address_verify_target`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// After the replies to RCPT; RSET follows.
+    Rcpt,
+    /// After the reply to DATA; when it is positive the connection is cut.
+    Data,
+}
+
 /// What became of a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
@@ -61,8 +70,8 @@ pub struct Transaction<'a> {
     dsn: bool,
     lmtp: bool,
     quote: bool,
-    /// Only asks whether recipients are accepted: RSET instead of DATA.
-    probe: bool,
+    /// Only asks whether recipients are accepted.
+    probe: Option<Probe>,
     features: &'a Features,
     /// The command whose reply comes next: 0 MAIL, 1.. RCPT, then DATA, then the dot.
     next_reply: usize,
@@ -91,7 +100,7 @@ impl<'a> Transaction<'a> {
             dsn: features.has(Keyword::Dsn),
             lmtp,
             quote,
-            probe: false,
+            probe: None,
             features,
             next_reply: 0,
             written: 0,
@@ -101,9 +110,14 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Ends before DATA; the reply to RCPT is the result.
-    pub fn probe(self) -> Self {
-        Self { probe: true, ..self }
+    /// Ends after RCPT or after DATA; the last reply is the result.
+    pub fn probe(self, at: Probe) -> Self {
+        Self { probe: Some(at), ..self }
+    }
+
+    /// The server waits for content that never comes: the connection must be cut.
+    pub fn must_cut(&self) -> bool {
+        self.probe.is_some() && self.data_accepted
     }
 
     /// What to do next.
@@ -123,7 +137,7 @@ impl<'a> Transaction<'a> {
 
     /// Appends the commands that may be sent now.
     pub fn commands(&mut self, out: &mut Vec<u8>) {
-        let last = self.rcpts.len() + usize::from(!self.probe);
+        let last = self.rcpts.len() + usize::from(self.probe != Some(Probe::Rcpt));
         let upto = if self.pipelining { last } else { self.next_reply };
         while self.written <= upto.min(last) {
             self.command(self.written, out);
@@ -166,7 +180,7 @@ impl<'a> Transaction<'a> {
         let Some(s) = self.states.get_mut(at).filter(|s| **s == State::Open) else { return };
         if reply.class() != 2 {
             *s = State::Refused(Rejection { stage: Stage::Rcpt, reply });
-        } else if self.probe {
+        } else if self.probe == Some(Probe::Rcpt) {
             *s = State::Sent(reply);
         }
     }
@@ -175,6 +189,9 @@ impl<'a> Transaction<'a> {
         self.data_accepted = reply.class() == 3;
         if !self.data_accepted {
             self.refuse_open(Stage::Data, &reply);
+        } else if self.probe.is_some() {
+            let open = self.states.iter_mut().filter(|s| **s == State::Open);
+            open.for_each(|s| *s = State::Sent(reply.clone()));
         }
     }
 
@@ -194,8 +211,9 @@ impl<'a> Transaction<'a> {
         }
         match self.next_reply {
             n if n <= rcpts => Waiting::Reply(Stage::Rcpt),
-            _ if self.probe => Waiting::Reset,
+            _ if self.probe == Some(Probe::Rcpt) => Waiting::Reset,
             n if n == rcpts + 1 => Waiting::Reply(Stage::Data),
+            _ if self.must_cut() => Waiting::Done,
             _ if self.data_accepted => Waiting::Content { wanted: anybody },
             _ => Waiting::Reset,
         }

@@ -13,15 +13,15 @@ fn reply(text: &str) -> ServerReply {
 
 /// Plays a transaction for a@x, b@x against the replies; the log shows `> command`, content and the results.
 fn play(keywords: &[Keyword], lmtp: bool, replies: &[&str]) -> String {
-    play_as(keywords, lmtp, false, replies)
+    play_as(keywords, lmtp, None, replies)
 }
 
-fn play_as(keywords: &[Keyword], lmtp: bool, probe: bool, replies: &[&str]) -> String {
+fn play_as(keywords: &[Keyword], lmtp: bool, probe: Option<Probe>, replies: &[&str]) -> String {
     let features = Features { keywords: Keywords::of(keywords), ..Features::default() };
     let rcpts = ["a@x", "b@x"].map(|address| RcptParams { address, ..RcptParams::default() }).to_vec();
     let mut t = Transaction::new(&features, lmtp, true, MailParams::default(), rcpts);
-    if probe {
-        t = t.probe();
+    if let Some(at) = probe {
+        t = t.probe(at);
     }
     let mut log = Vec::new();
     let mut replies = replies.iter();
@@ -74,7 +74,18 @@ fn probes_end_before_data() {
         (&[], &["250", "250", "550"], "MAIL RCPT RCPT reset 250 Rcpt550"),
         (&[], &["550"], "MAIL reset Mail550 Mail550"),
     ] {
-        assert_eq!(play_as(keywords, false, true, replies), want, "{replies:?}");
+        assert_eq!(play_as(keywords, false, Some(Probe::Rcpt), replies), want, "{replies:?}");
+    }
+}
+
+#[test]
+fn probes_may_go_on_to_data() {
+    for (keywords, replies, want) in [
+        (P, &["250", "250", "450", "354"] as &[&str], "MAIL+RCPT+RCPT+DATA done 354 Rcpt450"),
+        (P, &["250", "250", "250", "550"], "MAIL+RCPT+RCPT+DATA reset Data550 Data550"),
+        (&[], &["250", "250", "550", "354"], "MAIL RCPT RCPT DATA done 354 Rcpt550"),
+    ] {
+        assert_eq!(play_as(keywords, false, Some(Probe::Data), replies), want, "{replies:?}");
     }
 }
 
