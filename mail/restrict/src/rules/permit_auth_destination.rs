@@ -1,8 +1,9 @@
 //! `permit_auth_destination`: mail for a domain of ours, without routing that the sender wishes.
 
 use super::{Context, Permits, Rule, lookup_failure};
-use crate::{Verdict, verdict::Answer};
+use crate::{Refusal, Verdict, verdict::Answer};
 use base_calls::AddressClass;
+use proto_dsn::Status;
 
 pub(crate) static RULE: Rule =
     Rule { permits: Permits::Recipient, ..Rule::new("permit_auth_destination", check) };
@@ -24,4 +25,18 @@ pub(super) async fn authorized(c: &Context<'_>) -> Result<bool, Verdict> {
         Ok(r) => Ok(!r.routed && r.class != AddressClass::Default),
         Err(_) => Err(Verdict::Reject(lookup_failure(&subject))),
     }
+}
+
+/// Refuses mail that is neither for us nor ours to forward.
+pub(super) fn unless_authorized(c: Context<'_>, code: u16, status: Status) -> Answer<'_> {
+    Answer::later(async move {
+        match authorized(&c).await {
+            Ok(true) => Verdict::Dunno,
+            Ok(false) => {
+                let text = format!("<{}>: Relay access denied", c.facts.recipient.unwrap_or_default());
+                Verdict::Reject(Refusal::new(code, status, text))
+            }
+            Err(verdict) => verdict,
+        }
+    })
 }
