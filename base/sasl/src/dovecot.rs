@@ -254,11 +254,12 @@ fn succeeded(fields: &Fields) -> Step {
     }
 }
 
+/// `temp` makes no difference: as with Postfix, such a client is told that it failed.
 fn failure(fields: &Fields) -> Failure {
     Failure {
         user: fields.get("user").map(str::to_owned),
         reason: fields.get("reason").filter(|r| !r.is_empty()).map(str::to_owned),
-        temporary: fields.get("temp").is_some(),
+        temporary: false,
     }
 }
 

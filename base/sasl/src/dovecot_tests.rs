@@ -6,7 +6,8 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-const GREETING: &str = "VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nSPID\t1\nCUID\t2\nDONE\n";
+const GREETING: &str =
+    "VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nSPID\t1\nCUID\t2\nDONE\n";
 
 /// `> ` lines are expected from the client, the others are sent (with `|` for TAB).
 async fn play(stream: UnixStream, script: &str) {
@@ -73,7 +74,7 @@ async fn login_in_steps() {
         > CONT|1|YQ==
         FAIL|1|user=a|temp";
     let steps = check(&[script], "LOGIN", &[None, Some("YQ==")]).await;
-    let failed = Failure { user: Some("a".into()), reason: None, temporary: true };
+    let failed = Failure { user: Some("a".into()), reason: None, temporary: false };
     assert_eq!(steps, [Step::Challenge("VXNlcm5hbWU6".into()), Step::Failed(failed)]);
 }
 

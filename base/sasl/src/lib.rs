@@ -10,6 +10,7 @@ pub use dovecot::Dovecot;
 pub use proto_sasl::{BadOption, Mechanism, Properties, Security};
 
 use base_calls::Fut;
+use std::{path::PathBuf, sync::Arc};
 
 /// Who wants to log in, and over what.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -72,6 +73,35 @@ pub struct Unavailable(pub String);
 pub trait Exchange: Send {
     /// The next step. The first time: the initial response, if there was one; later the client's answers.
     fn step<'a>(&'a mut self, response: Option<&'a str>) -> Fut<'a, Step>;
+}
+
+/// Where an implementation finds what it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Places {
+    /// `smtpd_sasl_path`.
+    pub path: String,
+    /// `cyrus_sasl_config_path`.
+    pub config_path: String,
+    /// `queue_directory`.
+    pub queue_directory: PathBuf,
+    /// `smtpd_sasl_local_domain`: the realm of a login name without one.
+    pub local_domain: String,
+}
+
+/// The values of `smtpd_sasl_type`, sorted (`postconf -a`).
+pub const TYPES: &[&str] = &["dovecot"];
+
+/// There is no such implementation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unsupported SASL server implementation: {0}")]
+pub struct UnknownType(pub String);
+
+/// The implementation that `smtpd_sasl_type` names.
+pub fn backend(kind: &str, places: &Places) -> Result<Arc<dyn Backend>, UnknownType> {
+    match kind {
+        "dovecot" => Ok(Arc::new(Dovecot::new(&places.path, &places.queue_directory))),
+        _ => Err(UnknownType(kind.to_owned())),
+    }
 }
 
 /// An implementation.

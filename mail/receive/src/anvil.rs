@@ -22,13 +22,20 @@ pub enum Event {
     Message,
     /// RCPT TO.
     Recipient,
+    /// A new TLS session, not one that goes on.
+    NewTls,
+    /// AUTH.
+    Auth,
 }
+
+/// How many kinds of events there are.
+const EVENTS: usize = 5;
 
 #[derive(Debug, Clone, Copy)]
 struct Counts {
     open: u32,
     since: Instant,
-    events: [u32; 3],
+    events: [u32; EVENTS],
 }
 
 type Key = (Arc<str>, Box<str>);
@@ -37,7 +44,7 @@ type Key = (Arc<str>, Box<str>);
 struct State {
     clients: HashMap<Key, Counts>,
     /// The largest numbers since the last report, in the order of [`WHAT`].
-    peaks: [Option<Peak>; 5],
+    peaks: [Option<Peak>; WHAT.len()],
     last_event: Option<Instant>,
 }
 
@@ -52,12 +59,19 @@ struct Peak {
 }
 
 /// What the peaks are of, as in the log.
-const WHAT: [&str; 5] =
-    ["connection rate", "message rate", "recipient rate", "connection count", "cache size"];
+const WHAT: [&str; EVENTS + 2] = [
+    "connection rate",
+    "message rate",
+    "recipient rate",
+    "newtls rate",
+    "auth rate",
+    "connection count",
+    "cache size",
+];
 /// The order of the log.
-const ORDER: [usize; 5] = [0, 3, 1, 2, 4];
-const COUNT: usize = 3;
-const CACHE: usize = 4;
+const ORDER: [usize; EVENTS + 2] = [0, 5, 1, 2, 3, 4, 6];
+const COUNT: usize = 5;
+const CACHE: usize = 6;
 
 /// The counters.
 #[derive(Debug, Clone, Default)]
@@ -151,10 +165,10 @@ impl State {
                 return Counted { open: 0, rate: 0 };
             }
         }
-        let fresh = Counts { open: 0, since: now, events: [0; 3] };
+        let fresh = Counts { open: 0, since: now, events: [0; EVENTS] };
         let c = self.clients.entry(key.clone()).or_insert(fresh);
         if now.saturating_duration_since(c.since) >= unit {
-            (c.since, c.events) = (now, [0; 3]);
+            (c.since, c.events) = (now, [0; EVENTS]);
         }
         c.open += open;
         let n = &mut c.events[event as usize];
@@ -196,6 +210,14 @@ impl State {
 impl Connection {
     fn count(&self, event: Event, open: u32, now: Instant) -> Counted {
         self.anvil.lock().count(&self.key, event, open, self.unit, now)
+    }
+
+    /// How often the client did this in its time unit so far.
+    pub fn rate(&self, event: Event, now: Instant) -> u32 {
+        let state = self.anvil.lock();
+        let fresh = |c: &&Counts| now.saturating_duration_since(c.since) < self.unit;
+        let counts = state.clients.get(&self.key).filter(fresh);
+        counts.and_then(|c| c.events.get(event as usize).copied()).unwrap_or(0)
     }
 
     /// The client did this.

@@ -147,7 +147,7 @@ impl Connection {
             pipelined: self.pipelined,
             login: self.login.as_ref(),
             sasl_sender: transaction.map(|t| t.mail.auth.as_str()).filter(|a| !a.is_empty()),
-            sasl_offered: false,
+            sasl_offered: self.shared.sasl.is_some(),
             tls: self.tls.as_ref(),
             ccert_asked: false,
             client_port: self.port,

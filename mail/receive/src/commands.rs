@@ -12,7 +12,7 @@ use base_net::NetError;
 use mail_restrict::{Facts, Memory, Outcome, Stage};
 use proto_dsn::Status;
 use proto_smtp::{
-    Reply, Verb,
+    Reply,
     server::{Ask, MailParams, Next, RcptParams, Verdict},
 };
 use std::{sync::Arc, time::Instant};
@@ -29,7 +29,8 @@ impl Connection {
             Ask::Etrn(domain) => self.ask_etrn(&domain).await,
             Ask::Xclient(attributes) => return self.xclient(attributes).await,
             Ask::Xforward(attributes) => self.xforward(attributes),
-            Ask::Other(verb, _) => Verdict::Refuse(not_here(verb)),
+            Ask::Auth(rest) => return self.auth(&rest).await,
+            Ask::StartTls => return self.starttls().await,
         };
         Ok(self.session.answer(verdict))
     }
@@ -191,11 +192,12 @@ impl Connection {
         }
     }
 
-    /// `smtpd_client_message_rate_limit`, `smtpd_client_recipient_rate_limit`.
-    fn too_many(&mut self, event: Event) -> Option<Reply> {
+    /// `smtpd_client_message_rate_limit`, `smtpd_client_recipient_rate_limit`, `smtpd_client_auth_rate_limit`.
+    pub(crate) fn too_many(&mut self, event: Event) -> Option<Reply> {
         let limits = self.shared.config.client_limits;
         let (limit, what, of) = match event {
             Event::Message => (limits.message_rate, "Message delivery request rate", "much mail"),
+            Event::Auth => (limits.auth_rate, "AUTH command rate", "many AUTH commands"),
             _ => (limits.recipient_rate, "Recipient address rate", "many recipients"),
         };
         if limit == 0 || !self.limited {
@@ -208,13 +210,4 @@ impl Connection {
         self.over_limit(what, value);
         Some(Reply::new(450, Status::new(4, 7, 1), format!("Error: too {of} from {}", self.peer.addr)))
     }
-}
-
-/// STARTTLS and AUTH of a server that does not offer them.
-fn not_here(verb: Verb) -> Reply {
-    let text = match verb {
-        Verb::Auth => return Reply::new(503, Status::new(5, 5, 1), "Error: authentication not enabled"),
-        _ => "Error: command not implemented",
-    };
-    Reply::new(502, Status::new(5, 5, 1), text)
 }

@@ -1,5 +1,6 @@
 //! The typed snapshot of one smtpd service of master.cf.
 
+use crate::sasl::SaslConfig;
 use base_conf::{Config, Error};
 use base_tables::{Maps, MatchKind, MatchList, Tables};
 use mail_restrict::RestrictConfig;
@@ -24,6 +25,8 @@ pub(crate) struct ClientLimits {
     pub(crate) connection_rate: u32,
     pub(crate) message_rate: u32,
     pub(crate) recipient_rate: u32,
+    pub(crate) new_tls_rate: u32,
+    pub(crate) auth_rate: u32,
 }
 
 /// Everything that a session reads from main.cf.
@@ -59,6 +62,7 @@ pub struct SmtpConfig {
     pub(crate) port_logging: bool,
     pub(crate) queue_directory: PathBuf,
     pub(crate) queue_minfree: u64,
+    pub(crate) sasl: SaslConfig,
     texts: Texts,
 }
 
@@ -98,7 +102,7 @@ fn pressure(cfg: &Config) -> Result<Pressure, Error> {
     })
 }
 
-/// Keywords of what this server can do, apart from what later parts add (STARTTLS, AUTH).
+/// Keywords of what this server can do.
 fn offer() -> Keywords {
     Settings::default().offer
 }
@@ -149,6 +153,7 @@ impl SmtpConfig {
             port_logging: cfg.bool("smtpd_client_port_logging")?,
             queue_directory: cfg.str("queue_directory")?.into(),
             queue_minfree: u64::try_from(cfg.int("queue_minfree")?).unwrap_or(0),
+            sasl: SaslConfig::from_config(cfg)?,
             texts: Texts {
                 local_rewrite: cfg.list("local_header_rewrite_clients")?,
                 xclient_hosts: list("smtpd_authorized_xclient_hosts")?,
@@ -193,6 +198,8 @@ fn client_limits(cfg: &Config) -> Result<ClientLimits, Error> {
         connection_rate: int("smtpd_client_connection_rate_limit")?,
         message_rate: int("smtpd_client_message_rate_limit")?,
         recipient_rate: int("smtpd_client_recipient_rate_limit")?,
+        new_tls_rate: int("smtpd_client_new_tls_session_rate_limit")?,
+        auth_rate: int("smtpd_client_auth_rate_limit")?,
     })
 }
 

@@ -10,6 +10,7 @@ use base_log::{
     lines::{CommandCount, Disconnect},
 };
 use base_net::{BoxIo, Ending, Excess, LineStream, NetError};
+use base_sasl::Mechanism;
 use mail_restrict::{Answers, Login, Memory, Peer, Stage, Tls};
 use proto_dsn::Status;
 use proto_smtp::{
@@ -55,6 +56,12 @@ pub(crate) struct Connection {
     pub(crate) server_port: u16,
     /// How the client logged in.
     pub(crate) login: Option<Login>,
+    /// What it may log in with.
+    pub(crate) mechanisms: Vec<Mechanism>,
+    /// The last name with which a login failed.
+    pub(crate) last_login_name: Option<String>,
+    /// The service cannot go on: the end of this session is not logged.
+    pub(crate) silent_end: bool,
     /// The encrypted session.
     pub(crate) tls: Option<Tls>,
     /// Of the transaction, for policy services.
@@ -97,6 +104,9 @@ impl Connection {
             transcript,
             server_port: 0,
             login: None,
+            mechanisms: Vec::new(),
+            last_login_name: None,
+            silent_end: false,
             tls: None,
             instance: first_instance(),
             answers: Answers::default(),
@@ -110,6 +120,10 @@ impl Connection {
             Ok(Flow::Close) => Ok(()),
             Err(e) => Err(e),
         };
+        if self.silent_end {
+            let _ = self.stream.close().await;
+            return;
+        }
         if let Err(e) = result {
             Box::pin(self.broken(e)).await;
         }
@@ -200,6 +214,7 @@ impl Connection {
                     self.stream.flush().await?;
                     return Ok(Flow::Close);
                 }
+                Next::Silence => return Ok(Flow::Continue),
                 Next::Ask(ask) => Box::pin(self.asked(ask)).await?,
                 Next::Chunk { chunk, refused, first } => {
                     Box::pin(self.chunk(chunk, refused.is_some(), first)).await?

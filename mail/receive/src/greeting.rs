@@ -29,7 +29,7 @@ impl Connection {
             let text = format!("{} Error: too many connections from {}", self.hostname(), self.peer.addr);
             return self.close_with(Reply::new(421, Status::new(4, 7, 0), text)).await;
         }
-        self.settle().await;
+        self.settle().await?;
         if let Some(flow) = self.early_talk().await? {
             return Ok(flow);
         }
@@ -46,9 +46,11 @@ impl Connection {
     }
 
     /// Settings that depend on who the client is.
-    pub(crate) async fn settle(&mut self) {
-        let settings = self.settings_for_client().await;
+    pub(crate) async fn settle(&mut self) -> Result<(), NetError> {
+        let mut settings = self.settings_for_client().await;
+        self.activate_sasl(&mut settings).await?;
         self.session.restart(settings);
+        self.session.set_authenticated(self.login.is_some());
         let shared = Arc::clone(&self.shared);
         if shared.config.bare_lf != BareLf::Allow
             && matches(&self.peer, &shared.lists.bare_lf_exclusions).await
@@ -56,6 +58,7 @@ impl Connection {
             self.bare_lf = BareLf::Allow;
         }
         self.rewrite_local = self.rewrites_locally().await;
+        Ok(())
     }
 
     async fn settings_for_client(&mut self) -> Settings {
@@ -77,14 +80,14 @@ impl Connection {
     }
 
     /// `local_header_rewrite_clients`.
-    async fn rewrites_locally(&mut self) -> bool {
+    pub(crate) async fn rewrites_locally(&mut self) -> bool {
         let Some(ip) = self.peer.ip else { return true };
         let shared = Arc::clone(&self.shared);
         for rule in &shared.lists.local_rewrite {
             let yes = match rule {
                 LocalRewrite::InetInterfaces => ip.is_loopback() || self.peer.server_ip == Some(ip),
                 LocalRewrite::Mynetworks => matches(&self.peer, &shared.lists.mynetworks).await,
-                LocalRewrite::SaslAuthenticated => false,
+                LocalRewrite::SaslAuthenticated => self.login.is_some(),
                 LocalRewrite::AddressMap(maps) => maps.find(&self.peer.addr).await.is_ok_and(|v| v.is_some()),
             };
             if yes {
@@ -146,7 +149,7 @@ impl Connection {
 }
 
 /// Whether the list has the client. A list that cannot be asked has nobody.
-async fn matches(peer: &Peer, list: &base_tables::MatchList) -> bool {
+pub(crate) async fn matches(peer: &Peer, list: &base_tables::MatchList) -> bool {
     let Some(ip) = peer.ip else { return !list.is_empty() };
     match list.matches_client_now(&peer.name, ip) {
         Some(answer) => answer.unwrap_or(false),

@@ -7,6 +7,7 @@
 //! A waiting connection holds no buffers. RFC 5321, smtpd(8), pickup(8).
 
 mod anvil;
+mod auth;
 mod chat;
 mod client;
 mod commands;
@@ -19,7 +20,9 @@ mod message;
 mod pickup;
 mod received;
 mod reply;
+mod sasl;
 mod server;
+mod starttls;
 mod transcript;
 mod xclient;
 

@@ -153,7 +153,7 @@ fn envelope(c: &Connection) -> Envelope {
         content_filter: c.shared.config.content_filter.clone(),
         rewrite_local: c.forwarded.as_ref().and_then(|f| f.local).unwrap_or(c.rewrite_local),
         verp: mail.verp,
-        attributes: server(c),
+        attributes: server(c).into_iter().chain(log_ident(c)).collect(),
         ..Envelope::default()
     }
 }
@@ -165,9 +165,32 @@ fn server(c: &Connection) -> Vec<(String, String)> {
     address.into_iter().chain(port).collect()
 }
 
+/// The queue id under which another server of ours knows the message, for XFORWARD to the next.
+fn log_ident(c: &Connection) -> Option<(String, String)> {
+    let ident = c.forwarded.as_ref().map(|f| f.ident.clone()).filter(|i| !i.is_empty())?;
+    Some(("log_ident".to_owned(), ident))
+}
+
 fn client_info(c: &Connection) -> ClientInfo {
+    let login = c.login.clone().unwrap_or_default();
+    let sender = c.session.transaction().map_or(String::new(), |t| t.mail.auth.clone());
+    let sasl = ClientInfo {
+        sasl_method: login.method,
+        sasl_username: login.username,
+        sasl_sender: sender,
+        ..ClientInfo::default()
+    };
     if let Some(f) = &c.forwarded {
-        return f.client.clone();
+        let f = f.client.clone();
+        return ClientInfo {
+            name: f.name,
+            reverse_name: f.reverse_name,
+            addr: f.addr,
+            port: f.port,
+            helo: f.helo,
+            protocol: f.protocol,
+            ..sasl
+        };
     }
     ClientInfo {
         name: c.peer.name.clone(),
@@ -176,7 +199,7 @@ fn client_info(c: &Connection) -> ClientInfo {
         port: c.port,
         helo: c.session.helo().unwrap_or_default().to_owned(),
         protocol: c.session.protocol().to_owned(),
-        ..ClientInfo::default()
+        ..sasl
     }
 }
 
@@ -184,9 +207,33 @@ fn log_client(c: &Connection, id: QueueId) {
     let forwarded = c.forwarded.as_deref();
     let ident = forwarded.map_or("", |f| f.ident.as_str());
     let origin = forwarded.map_or(String::new(), |f| format!("{}[{}]", f.client.name, f.client.addr));
-    let more = [("orig_queue_id", ident), ("orig_client", origin.as_str())];
+    let sasl = c.login.as_ref().map_or(("", ""), |l| (l.method.as_str(), l.username.as_str()));
+    let sender = c.session.transaction().map_or(String::new(), |t| login_sender(&t.mail.auth));
+    let more = [
+        ("sasl_method", sasl.0),
+        ("sasl_username", sasl.1),
+        ("sasl_sender", sender.as_str()),
+        ("orig_queue_id", ident),
+        ("orig_client", origin.as_str()),
+    ];
     let line = Client { id, name: &c.peer.name, addr: &c.peer.addr, port: &c.peer.port_shown, more: &more };
     c.shared.deps.log.line(&c.source, &line);
+}
+
+/// `AUTH=` as the log shows it: in xtext, and nothing for `<>`.
+fn login_sender(auth: &str) -> String {
+    if auth == "<>" { String::new() } else { proto_address::xtext_encode(auth.as_bytes()) }
+}
+
+/// RFC 3848, RFC 6531: `ESMTPSA`.
+fn protocol(c: &Connection, utf8: bool) -> String {
+    let base = if utf8 { "UTF8SMTP" } else { c.session.protocol() };
+    if base == "SMTP" {
+        return base.to_owned();
+    }
+    let secure = if c.tls.is_some() { "S" } else { "" };
+    let login = if c.login.is_some() { "A" } else { "" };
+    format!("{base}{secure}{login}")
 }
 
 /// The Received: header field of the message that is about to come in.
@@ -198,11 +245,15 @@ pub(crate) fn received(c: &Connection, m: &Message) -> String {
         client: &c.peer,
         myhostname: c.hostname(),
         mail_name: &c.shared.config.mail_name,
-        protocol: if utf8 { "UTF8SMTP" } else { c.session.protocol() },
+        protocol: &protocol(c, utf8),
         id: &m.id().to_string(),
         recipient: recipient.as_deref(),
         date: &Timestamp::now().mail_date(),
-        login: None,
+        login: c
+            .login
+            .as_ref()
+            .filter(|_| c.shared.config.sasl.authenticated_header)
+            .map(|l| l.username.as_str()),
     }
     .text()
 }

@@ -33,7 +33,8 @@ impl Received<'_> {
         };
         let name = &self.client.name;
         let helo = self.helo.unwrap_or(name);
-        let login = self.login.map_or(String::new(), |l| format!("\t(Authenticated sender: {l})\r\n"));
+        let login =
+            self.login.map_or(String::new(), |l| format!("\t(Authenticated sender: {})\r\n", comment(l)));
         let (by, mail, with, id) = (self.myhostname, self.mail_name, self.protocol, self.id);
         let end = match self.recipient {
             Some(r) => format!("\r\n\tfor <{r}>; {}\r\n", self.date),
@@ -43,6 +44,31 @@ impl Received<'_> {
             "Received: from {helo} ({name} [{addr}])\r\n{login}\tby {by} ({mail}) with {with} id {id}{end}"
         )
     }
+}
+
+/// Text that is safe inside a comment of a header field (RFC 5322 3.2.2): other characters and parentheses without
+/// their other half become `?`.
+fn comment(text: &str) -> String {
+    let mut depth = 0usize;
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' if depth > 0 => depth -= 1,
+            ')' | '\\' => {
+                out.push('?');
+                continue;
+            }
+            c if !(' '..='~').contains(&c) => {
+                out.push('?');
+                continue;
+            }
+            _ => {}
+        }
+        out.push(c);
+    }
+    out.extend(std::iter::repeat_n(')', depth));
+    out
 }
 
 #[cfg(test)]
@@ -88,5 +114,17 @@ mod tests {
             "Received: from localhost (localhost [IPv6:::1])\r\n\tby mail.example.com (Postfix) with ESMTP id ABC;\r\n\
              \tSat, 21 Nov 2026 22:57:18 +0000 (UTC)\r\n"
         );
+    }
+
+    #[test]
+    fn comments_cannot_be_left() {
+        for (text, want) in [
+            ("alice@example.com", "alice@example.com"),
+            ("a)b", "a?b"),
+            ("a(b", "a(b)"),
+            ("(a) \\\r\n\u{e9}", "(a) ????"),
+        ] {
+            assert_eq!(comment(text), want);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! One smtpd service: everything its connections share.
 
-use crate::{Anvil, SmtpConfig, client, config::Lists, connection::Connection};
+use crate::{Anvil, SmtpConfig, client, config::Lists, connection::Connection, sasl::Sasl};
 use base_calls::{Fut, Route, Submit};
 use base_dns::Resolver;
 use base_log::Log;
@@ -46,6 +46,19 @@ pub enum StartError {
     /// To be logged as `fatal:`; the service does not answer.
     #[error(transparent)]
     OpenRelay(#[from] OpenRelay),
+    /// `smtpd_sasl_*` parameters make no sense; the warnings that come before.
+    #[error("SASL per-process initialization failed")]
+    Sasl(Vec<String>),
+}
+
+impl StartError {
+    /// What is to be logged before it.
+    pub fn warnings(&self) -> &[String] {
+        match self {
+            Self::OpenRelay(_) => &[],
+            Self::Sasl(warnings) => warnings,
+        }
+    }
 }
 
 /// What the connections of a service share.
@@ -53,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<SmtpConfig>,
     pub(crate) lists: Lists,
     pub(crate) restrict: Restrict,
+    pub(crate) sasl: Option<Sasl>,
     pub(crate) deps: Deps,
     pub(crate) service: Arc<str>,
     pub(crate) source_name: Arc<str>,
@@ -75,10 +89,11 @@ impl SmtpServer {
             deps.log.clone(),
         );
         restrict.check_open_relay()?;
+        let sasl = Sasl::open(&config.sasl, &deps.tables)?;
         let lists = Lists::open(&config, &deps.tables);
         let service = config.service.as_str().into();
         let source_name = config.source_name.as_str().into();
-        Ok(Self { shared: Arc::new(Shared { config, lists, restrict, deps, service, source_name }) })
+        Ok(Self { shared: Arc::new(Shared { config, lists, restrict, sasl, deps, service, source_name }) })
     }
 
     /// Serves one connection to its end.

@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Flow};
 use base_calls::ClientInfo;
 use base_net::NetError;
-use mail_restrict::HostStatus;
+use mail_restrict::{HostStatus, Login};
 use proto_address::{valid_hostname, valid_ipv4, valid_ipv6};
 use proto_dsn::Status;
 use proto_smtp::{
@@ -59,6 +59,7 @@ impl Connection {
     pub(crate) async fn xclient(&mut self, attributes: Vec<Attribute>) -> Result<Next, NetError> {
         let mut peer = self.peer.clone();
         let mut port_number = self.port;
+        let mut login = self.login.clone();
         for a in &attributes {
             let result = match a.name.as_str() {
                 "NAME" => set_name(&mut peer, a),
@@ -68,7 +69,12 @@ impl Connection {
                 "PROTO" => protocol(a),
                 "DESTADDR" => set_server(&mut peer, a),
                 "DESTPORT" => port(a).map(drop),
-                "HELO" | "LOGIN" => Ok(()),
+                "LOGIN" => {
+                    login = (!a.is_unavailable())
+                        .then(|| Login { method: "XCLIENT".into(), username: neutral(&a.value) });
+                    Ok(())
+                }
+                "HELO" => Ok(()),
                 _ => Err(bad(format!("Bad XCLIENT attribute name: {}", a.name))),
             };
             if let Err(reply) = result {
@@ -79,7 +85,8 @@ impl Connection {
         self.port = port_number;
         self.show_port();
         self.memory = Default::default();
-        self.settle().await;
+        self.login = login;
+        self.settle().await?;
         let (reply, flow) = self.greeting().await;
         Ok(match flow {
             Flow::Continue => Next::Reply(reply),

@@ -183,7 +183,9 @@ impl Smtpd {
                     let server = match self.stages.load().server(&self.service) {
                         Some(Ok(server)) => server,
                         Some(Err(refused)) => {
-                            log.fatal(&log.session_source(refused.source_name), refused.error);
+                            let source = log.session_source(refused.source_name);
+                            refused.error.warnings().iter().for_each(|w| log.warning(&source, w));
+                            log.fatal(&source, refused.error);
                             continue;
                         }
                         None => continue,

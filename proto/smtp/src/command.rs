@@ -106,19 +106,25 @@ impl Verb {
         (!word.is_empty()).then_some((if word == "UNKNOWN" { Self::Unknown } else { verb }, rest))
     }
 
-    /// Commands after which a client must wait for the answer even with PIPELINING (RFC 2920 3.1).
-    pub const fn ends_a_group(self) -> bool {
+    /// Commands that need no encrypted session where one is demanded (RFC 3207 4).
+    pub const fn is_for_plaintext(self) -> bool {
         matches!(
             self,
             Self::Helo
                 | Self::Ehlo
                 | Self::StartTls
-                | Self::Auth
-                | Self::Data
+                | Self::Xclient
                 | Self::Noop
-                | Self::Vrfy
                 | Self::Quit
+                | Self::Help
+                | Self::Unknown
         )
+    }
+
+    /// Commands after which a client must wait for the answer even with PIPELINING (RFC 2920 3.1). Not AUTH, whose answers
+    /// may stand behind it, and not STARTTLS, after which everything is thrown away.
+    pub const fn ends_a_group(self) -> bool {
+        matches!(self, Self::Helo | Self::Ehlo | Self::Data | Self::Noop | Self::Vrfy | Self::Quit)
     }
 }
 

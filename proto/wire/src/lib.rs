@@ -5,5 +5,6 @@
 pub mod dovecot_auth;
 pub mod memcache;
 pub mod netstring;
+pub mod policy;
 pub mod resp;
 pub mod tcp_table;

@@ -8,6 +8,8 @@ use crate::{Reply, Verb, command::Chunk, xattr::Attribute};
 pub enum Next {
     /// Send this and read the next command.
     Reply(Reply),
+    /// Read the next command: everything is said.
+    Silence,
     /// Send this and close. `too_many_errors` is logged as such.
     Close {
         /// Sent before closing.
@@ -58,9 +60,12 @@ pub enum Ask {
     Xclient(Vec<Attribute>),
     /// The next message comes from there.
     Xforward(Vec<Attribute>),
-    /// Words that are none of the commands here: STARTTLS, AUTH and what a later part adds. The driver answers with the
-    /// whole reply.
-    Other(Verb, String),
+    /// AUTH with these arguments: the driver counts the command, has them read by [`super::Session::auth_arguments`], holds
+    /// the exchange, and answers with the whole reply (RFC 4954).
+    Auth(String),
+    /// STARTTLS. The driver says 220, throws away what has arrived, shakes hands, and calls
+    /// [`super::Session::tls_started`]; or it answers with a refusal (RFC 3207).
+    StartTls,
 }
 
 /// The driver's answer to an [`Ask`].

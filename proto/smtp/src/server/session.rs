@@ -15,6 +15,8 @@ pub struct Session {
     pub(super) helo: Option<String>,
     /// EHLO was accepted at some time.
     esmtp: bool,
+    /// The client has logged in.
+    pub(super) authenticated: bool,
     pub(super) transaction: Option<Box<Transaction>>,
     pub(super) bdat: BdatState,
     /// The client was refused when it connected: this is said to all it wants.
@@ -59,6 +61,7 @@ impl Session {
             settings,
             helo: None,
             esmtp: false,
+            authenticated: false,
             transaction: None,
             bdat: BdatState::None,
             denied: None,
@@ -153,6 +156,9 @@ impl Session {
         self.start(verb);
         let result = match &self.denied {
             Some(reply) if verb != Verb::Quit => Err(reply.clone()),
+            _ if self.settings.must_encrypt && !self.settings.encrypted && !verb.is_for_plaintext() => {
+                Err(Reply::new(530, Status::new(5, 7, 0), "Must issue a STARTTLS command first"))
+            }
             _ => self.dispatch(verb, rest, line),
         };
         result.unwrap_or_else(|reply| self.refuse(reply))
@@ -172,9 +178,8 @@ impl Session {
             Verb::Etrn => self.etrn(rest),
             Verb::Xclient => self.xclient(rest),
             Verb::Xforward => self.xforward(rest),
-            Verb::StartTls | Verb::Auth => {
-                Ok(self.ask(Pending::Other, Ask::Other(verb, rest.trim().to_owned())))
-            }
+            Verb::StartTls => self.starttls(rest),
+            Verb::Auth => self.auth(rest),
             Verb::Help => Ok(self.accept(Reply::new(214, OK, HELP))),
             Verb::Unknown => self.unknown(line),
         }

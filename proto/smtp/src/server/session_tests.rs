@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::server::{
-    Limits,
+    Auth, Limits,
     envelope::{neutral, without_route},
 };
 
@@ -21,7 +21,19 @@ fn check(settings: Settings, dialogue: &str) {
         let mut next = s.command(command.as_bytes());
         loop {
             next = match next {
+                Next::Ask(Ask::StartTls) => {
+                    push(&mut replies, &Reply::new(220, OK, "Ready"));
+                    s.tls_started(Settings { encrypted: true, ..s.settings().clone() })
+                }
+                Next::Ask(Ask::Auth(rest)) => match s.auth_arguments(&rest) {
+                    Ok(_) => {
+                        s.set_authenticated(true);
+                        s.answer(Verdict::Say(Session::welcome()))
+                    }
+                    Err(reply) => s.answer(Verdict::Refuse(reply)),
+                },
                 Next::Ask(_) => s.answer(Verdict::Accept),
+                Next::Silence => break,
                 Next::Chunk { chunk, refused, .. } => {
                     let done = Reply::new(250, OK, "Ok: queued");
                     s.chunk_done(refused.map_or(Ok(chunk.last.then_some(done)), Err))
@@ -219,4 +231,57 @@ fn source_routes_and_odd_names() {
 fn help_is_answered() {
     let want = "S: 214 2.0.0 Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY ETRN HELP QUIT";
     check(Settings::default(), &format!("C: HELP\n{want}\n"));
+}
+
+#[test]
+fn auth_before_and_after() {
+    let auth = Auth { mechanisms: "PLAIN LOGIN".into(), broken_clients: true };
+    let settings = Settings { auth: Some(auth), ..Settings::default() };
+    assert!(settings.ehlo_lines().windows(2).any(|w| w == ["AUTH PLAIN LOGIN", "AUTH=PLAIN LOGIN"]));
+    check(
+        Settings { helo_required: true, ..settings },
+        "C: AUTH PLAIN YQ==
+         S: 503 5.5.1 Error: send HELO/EHLO first
+         C: HELO c
+         S: 250 localhost
+         C: AUTH
+         S: 501 5.5.4 Syntax: AUTH mechanism
+         C: MAIL FROM:<a@example.net>
+         S: 250 2.1.0 Ok
+         C: AUTH PLAIN YQ==
+         S: 503 5.5.1 Error: MAIL transaction in progress
+         C: RSET
+         S: 250 2.0.0 Ok
+         C: AUTH PLAIN YQ==
+         S: 235 2.7.0 Authentication successful
+         C: AUTH
+         S: 503 5.5.1 Error: already authenticated",
+    );
+    check(Settings::default(), "C: AUTH PLAIN YQ==\nS: 503 5.5.1 Error: authentication not enabled");
+}
+
+#[test]
+fn starttls_first() {
+    check(
+        Settings { starttls: true, must_encrypt: true, ..Settings::default() },
+        "C: HELO c
+         S: 250 localhost
+         C: MAIL FROM:<a@example.net>
+         S: 530 5.7.0 Must issue a STARTTLS command first
+         C: AUTH
+         S: 530 5.7.0 Must issue a STARTTLS command first
+         C: RSET
+         S: 530 5.7.0 Must issue a STARTTLS command first
+         C: NOOP
+         S: 250 2.0.0 Ok
+         C: STARTTLS now
+         S: 501 5.5.4 Syntax: STARTTLS
+         C: STARTTLS
+         S: 220 2.0.0 Ready
+         C: STARTTLS
+         S: 554 5.5.1 Error: TLS already active
+         C: MAIL FROM:<a@example.net>
+         S: 250 2.1.0 Ok",
+    );
+    check(Settings::default(), "C: STARTTLS\nS: 502 5.5.1 Error: command not implemented");
 }

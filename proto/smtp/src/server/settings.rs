@@ -32,8 +32,25 @@ pub struct Settings {
     pub verp: bool,
     /// `default_verp_delimiters` and `verp_delimiter_filter`.
     pub verp_delimiters: (String, String),
+    /// Clients can log in (RFC 4954).
+    pub auth: Option<Auth>,
+    /// STARTTLS is offered.
+    pub starttls: bool,
+    /// The session is encrypted.
+    pub encrypted: bool,
+    /// Without encryption there is no service (`smtpd_tls_security_level = encrypt`).
+    pub must_encrypt: bool,
     /// Error and recipient limits.
     pub limits: Limits,
+}
+
+/// What EHLO says of AUTH.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Auth {
+    /// Mechanisms with blanks between them; empty: AUTH works, but is not announced.
+    pub mechanisms: String,
+    /// `broken_sasl_auth_clients`: also with `=`.
+    pub broken_clients: bool,
 }
 
 impl Settings {
@@ -63,7 +80,14 @@ impl Settings {
             Keyword::Chunking,
             Keyword::RequireTls,
         ];
-        order.into_iter().filter(|&k| self.announces(k)).map(|k| self.ehlo_line(k)).collect()
+        let mut lines = Vec::with_capacity(order.len());
+        for k in order.into_iter().filter(|&k| self.announces(k)) {
+            lines.push(self.ehlo_line(k));
+            if let Some(auth) = self.auth.as_ref().filter(|a| k == Keyword::Auth && a.broken_clients) {
+                lines.push(format!("AUTH={}", auth.mechanisms));
+            }
+        }
+        lines
     }
 
     fn announces(&self, k: Keyword) -> bool {
@@ -73,6 +97,8 @@ impl Settings {
             Keyword::Xverp => self.verp,
             Keyword::SmtpUtf8 => self.smtputf8,
             Keyword::Vrfy => !self.disable_vrfy,
+            Keyword::Auth => self.auth.as_ref().is_some_and(|a| !a.mechanisms.is_empty()),
+            Keyword::StartTls => self.starttls && !self.encrypted,
             _ => true,
         };
         allowed && self.offer.has(k) && !self.discarded.has(k)
@@ -81,6 +107,7 @@ impl Settings {
     fn ehlo_line(&self, k: Keyword) -> String {
         match k {
             Keyword::Size if self.size_limit > 0 => format!("SIZE {}", self.size_limit),
+            Keyword::Auth => format!("AUTH {}", self.auth.as_ref().map_or("", |a| &a.mechanisms)),
             Keyword::Xclient => format!("XCLIENT {}", Self::XCLIENT.join(" ")),
             Keyword::Xforward => format!("XFORWARD {}", Self::XFORWARD.join(" ")),
             _ => k.name().to_owned(),
@@ -97,6 +124,8 @@ impl Default for Settings {
                 Keyword::Size,
                 Keyword::Vrfy,
                 Keyword::Etrn,
+                Keyword::StartTls,
+                Keyword::Auth,
                 Keyword::Xverp,
                 Keyword::Xclient,
                 Keyword::Xforward,
@@ -117,6 +146,10 @@ impl Default for Settings {
             xforward: false,
             verp: false,
             verp_delimiters: ("+=".into(), "-=+".into()),
+            auth: None,
+            starttls: false,
+            encrypted: false,
+            must_encrypt: false,
             limits: Limits::default(),
         }
     }
