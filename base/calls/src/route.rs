@@ -77,6 +77,15 @@ pub trait Route: Send + Sync {
     /// Transport and next hop for `recipient` of mail from `sender`.
     fn resolve<'a>(&'a self, sender: &'a str, recipient: &'a str) -> Fut<'a, Result<Resolution, RouteError>>;
 
+    /// The same for an address verification probe (`address_verify_transport_maps` and relatives).
+    fn resolve_probe<'a>(
+        &'a self,
+        sender: &'a str,
+        recipient: &'a str,
+    ) -> Fut<'a, Result<Resolution, RouteError>> {
+        self.resolve(sender, recipient)
+    }
+
     /// Whether a recipient can be taken: `Ok(None)` when it can (smtpd's `reject_unlisted_recipient`, `VRFY`). Domains
     /// of the default class have no table.
     fn unlisted<'a>(&'a self, recipient: &'a str) -> Fut<'a, Result<Option<Unlisted>, RouteError>>;

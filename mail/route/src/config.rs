@@ -1,6 +1,6 @@
 //! The snapshot of everything that routing reads from main.cf.
 
-use crate::{rewrite::Rules, transport::Spec};
+use crate::{rewrite::Rules, way::WayConfig};
 use base_conf::{Config, Error, computed};
 use std::net::IpAddr;
 
@@ -25,16 +25,12 @@ pub struct RouteConfig {
     pub(crate) relay_domains: String,
     pub(crate) relay_parents: bool,
     pub(crate) transport_parents: bool,
-    pub(crate) transport_maps: String,
-    pub(crate) sender_relayhost_maps: String,
-    pub(crate) sender_default_transport_maps: String,
+    pub(crate) relocated_maps: String,
+    pub(crate) relocated_prefix: bool,
     pub(crate) null_relayhost_key: String,
     pub(crate) null_transport_key: String,
-    pub(crate) relayhost: String,
-    pub(crate) local_transport: Spec,
-    pub(crate) virtual_transport: Spec,
-    pub(crate) relay_transport: Spec,
-    pub(crate) default_transport: Spec,
+    pub(crate) mail: WayConfig,
+    pub(crate) probes: WayConfig,
     pub(crate) local_recipient_maps: String,
     pub(crate) relay_recipient_maps: String,
     pub(crate) virtual_alias_maps: String,
@@ -69,16 +65,12 @@ impl RouteConfig {
             relay_domains: cfg.str("relay_domains")?,
             relay_parents: parents.iter().any(|p| p == "relay_domains"),
             transport_parents: parents.iter().any(|p| p == "transport_maps"),
-            transport_maps: cfg.str("transport_maps")?,
-            sender_relayhost_maps: cfg.str("sender_dependent_relayhost_maps")?,
-            sender_default_transport_maps: cfg.str("sender_dependent_default_transport_maps")?,
+            relocated_maps: cfg.str("relocated_maps")?,
+            relocated_prefix: cfg.bool("relocated_prefix_enable")?,
             null_relayhost_key: cfg.str("empty_address_relayhost_maps_lookup_key")?,
             null_transport_key: cfg.str("empty_address_default_transport_maps_lookup_key")?,
-            relayhost: cfg.str("relayhost")?,
-            local_transport: spec(cfg, "local_transport")?,
-            virtual_transport: spec(cfg, "virtual_transport")?,
-            relay_transport: spec(cfg, "relay_transport")?,
-            default_transport: spec(cfg, "default_transport")?,
+            mail: WayConfig::new(cfg, "")?,
+            probes: WayConfig::new(cfg, "address_verify_")?,
             local_recipient_maps: cfg.str("local_recipient_maps")?,
             relay_recipient_maps: cfg.str("relay_recipient_maps")?,
             virtual_alias_maps: cfg.str("virtual_alias_maps")?,
@@ -112,16 +104,4 @@ fn own_addresses(cfg: &Config) -> Result<Vec<IpAddr>, Error> {
     let mut own: Vec<IpAddr> = computed::own_addresses(cfg)?.into_iter().map(|(a, _)| a).collect();
     own.extend(computed::proxy_addresses(cfg)?);
     Ok(own)
-}
-
-fn spec(cfg: &Config, name: &str) -> Result<Spec, Error> {
-    let spec = Spec::parse(&cfg.str(name)?);
-    if spec.transport.is_empty() {
-        let text = format!(
-            "file {}: parameter {name}: null transport is not allowed",
-            cfg.dir().join("main.cf").display()
-        );
-        return Err(Error::new(text));
-    }
-    Ok(spec)
 }

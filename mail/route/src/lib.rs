@@ -8,16 +8,19 @@
 //! - [`rewrite`] puts addresses in standard form; pure
 //! - [`classes`] finds the class of a domain (ADDRESS_CLASS_README)
 //! - [`resolve`] peels routing off local addresses and chooses transport and next hop (transport(5))
+//! - [`relocated`] answers for users who have moved (relocated(5))
 //! - [`unlisted`] says whether a recipient exists
 
 mod classes;
 mod config;
+mod relocated;
 mod resolve;
 #[cfg(test)]
 mod resolve_tests;
 pub mod rewrite;
 mod transport;
 mod unlisted;
+mod way;
 
 pub use config::RouteConfig;
 
@@ -25,15 +28,17 @@ use base_calls::{Fut, Resolution, RewriteContext, Route, RouteError, Unlisted};
 use base_tables::{Maps, Tables};
 use classes::Classes;
 use std::sync::Arc;
+use way::Way;
 
 /// Rewriting and routing by one configuration.
 pub struct Router {
     config: Arc<RouteConfig>,
     tables: Arc<Tables>,
     classes: Classes,
-    transport_maps: Maps,
-    sender_relayhost: Maps,
-    sender_transport: Maps,
+    mail: Way,
+    /// `None`: probes go where mail goes.
+    probes: Option<Way>,
+    relocated: Maps,
     lists: unlisted::Lists,
 }
 
@@ -44,17 +49,9 @@ impl Router {
         let c = &config;
         Self {
             classes: Classes::new(c, &tables),
-            transport_maps: Maps::open(&tables, "transport_maps", &c.transport_maps),
-            sender_relayhost: Maps::open(
-                &tables,
-                "sender_dependent_relayhost_maps",
-                &c.sender_relayhost_maps,
-            ),
-            sender_transport: Maps::open(
-                &tables,
-                "sender_dependent_default_transport_maps",
-                &c.sender_default_transport_maps,
-            ),
+            mail: Way::open(&c.mail, &tables),
+            probes: (!c.probes.is_same(&c.mail)).then(|| Way::open(&c.probes, &tables)),
+            relocated: Maps::open(&tables, "relocated_maps", &c.relocated_maps),
             lists: unlisted::Lists::new(c, asked),
             tables,
             config,
@@ -82,7 +79,15 @@ impl Route for Router {
     }
 
     fn resolve<'a>(&'a self, sender: &'a str, recipient: &'a str) -> Fut<'a, Result<Resolution, RouteError>> {
-        Box::pin(self.resolve_address(sender, recipient))
+        Box::pin(self.resolve_address(&self.mail, sender, recipient))
+    }
+
+    fn resolve_probe<'a>(
+        &'a self,
+        sender: &'a str,
+        recipient: &'a str,
+    ) -> Fut<'a, Result<Resolution, RouteError>> {
+        Box::pin(self.resolve_address(self.probes.as_ref().unwrap_or(&self.mail), sender, recipient))
     }
 
     fn unlisted<'a>(&'a self, recipient: &'a str) -> Fut<'a, Result<Option<Unlisted>, RouteError>> {

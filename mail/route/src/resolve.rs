@@ -8,6 +8,7 @@ use crate::{
     Router, failure,
     rewrite::{self, turned_around},
     transport::Spec,
+    way::Way,
 };
 use base_calls::{AddressClass, Resolution, RouteError};
 use base_tables::{AddressForms, DomainForms, Maps};
@@ -27,6 +28,7 @@ struct Peeled<'a> {
 impl Router {
     pub(crate) async fn resolve_address(
         &self,
+        way: &Way,
         sender: &str,
         recipient: &str,
     ) -> Result<Resolution, RouteError> {
@@ -37,9 +39,12 @@ impl Router {
         if bad_user {
             return Ok(Resolution { class: peeled.class, routed, ..invalid(&address) });
         }
-        let mut spec = self.class_spec(peeled.class, sender, &peeled.domain).await?;
+        let mut spec = self.class_spec(way, peeled.class, sender, &peeled.domain).await?;
         if peeled.class != AddressClass::VirtualAlias {
-            spec = self.by_transport_maps(spec, &address, &peeled.domain).await?;
+            spec = self.by_transport_maps(&way.transport_maps, spec, &address, &peeled.domain).await?;
+        }
+        if let Some(moved) = self.relocated(&address, peeled.class).await? {
+            spec = moved;
         }
         Ok(Resolution {
             transport: spec.transport.into(),
@@ -114,20 +119,26 @@ impl Router {
     }
 
     /// The transport of a class and the next hop without a transport table.
-    async fn class_spec(&self, class: AddressClass, sender: &str, domain: &str) -> Result<Spec, RouteError> {
-        let c = &self.config;
+    async fn class_spec(
+        &self,
+        way: &Way,
+        class: AddressClass,
+        sender: &str,
+        domain: &str,
+    ) -> Result<Spec, RouteError> {
+        let c = &way.config;
         let spec = match class {
-            AddressClass::Local => c.local_transport.clone(),
-            AddressClass::VirtualMailbox => c.virtual_transport.clone(),
+            AddressClass::Local => c.local.clone(),
+            AddressClass::VirtualMailbox => c.virtual_mailbox.clone(),
             AddressClass::VirtualAlias => return Ok(self.unknown_alias()),
-            AddressClass::Relay => c.relay_transport.clone(),
-            AddressClass::Default => self.default_spec(sender).await?,
+            AddressClass::Relay => c.relay.clone(),
+            AddressClass::Default => self.default_spec(way, sender).await?,
         };
         if !spec.nexthop.is_empty() {
             return Ok(spec);
         }
         let relayed = matches!(class, AddressClass::Relay | AddressClass::Default);
-        let nexthop = if relayed { self.relayhost(sender).await? } else { None };
+        let nexthop = if relayed { self.relayhost(way, sender).await? } else { None };
         Ok(Spec { nexthop: nexthop.unwrap_or_else(|| domain.to_owned()), ..spec })
     }
 
@@ -136,25 +147,25 @@ impl Router {
         Spec { transport: "error".into(), nexthop: format!("5.1.1 User unknown{table}") }
     }
 
-    async fn default_spec(&self, sender: &str) -> Result<Spec, RouteError> {
-        let found = self.by_sender(&self.sender_transport, sender, &self.config.null_transport_key).await?;
-        let Some(text) = found else { return Ok(self.config.default_transport.clone()) };
+    async fn default_spec(&self, way: &Way, sender: &str) -> Result<Spec, RouteError> {
+        let found = self.by_sender(&way.sender_transport, sender, &self.config.null_transport_key).await?;
+        let Some(text) = found else { return Ok(way.config.default.clone()) };
         let spec = Spec::parse(&text);
         if spec.transport.is_empty() {
-            let (file, title) = (&self.config.main_cf, self.sender_transport.title());
+            let (file, title) = (&self.config.main_cf, way.sender_transport.title());
             self.warn(&format!("file {file}: parameter {title}: null transport is not allowed"));
             return Err(failure());
         }
         Ok(spec)
     }
 
-    async fn relayhost(&self, sender: &str) -> Result<Option<String>, RouteError> {
+    async fn relayhost(&self, way: &Way, sender: &str) -> Result<Option<String>, RouteError> {
         if let Some(host) =
-            self.by_sender(&self.sender_relayhost, sender, &self.config.null_relayhost_key).await?
+            self.by_sender(&way.sender_relayhost, sender, &self.config.null_relayhost_key).await?
         {
             return Ok(Some(host));
         }
-        Ok(Some(self.config.relayhost.clone()).filter(|r| !r.is_empty()))
+        Ok(Some(way.config.relayhost.clone()).filter(|r| !r.is_empty()))
     }
 
     /// A sender-dependent table; `DUNNO` counts as not listed.
@@ -179,8 +190,13 @@ impl Router {
     }
 
     /// Puts the transport table's answer on top.
-    async fn by_transport_maps(&self, spec: Spec, address: &str, domain: &str) -> Result<Spec, RouteError> {
-        let maps = &self.transport_maps;
+    async fn by_transport_maps(
+        &self,
+        maps: &Maps,
+        spec: Spec,
+        address: &str,
+        domain: &str,
+    ) -> Result<Spec, RouteError> {
         if maps.is_empty() {
             return Ok(spec);
         }

@@ -39,23 +39,29 @@ fn fixture(more: &str) -> Fixture {
 impl Fixture {
     /// `transport nexthop recipient class`, with `routed`; `bad` for an address without sense; or the error.
     fn resolve(&self, sender: &str, recipient: &str) -> String {
-        match block_on(self.router.resolve(sender, recipient)) {
-            Err(e) => e.to_string(),
-            Ok(r) if r.invalid => "bad".to_owned(),
-            Ok(r) => {
-                let class = match r.class {
-                    AddressClass::Local => "local",
-                    AddressClass::VirtualAlias => "alias",
-                    AddressClass::VirtualMailbox => "mailbox",
-                    AddressClass::Relay => "relay",
-                    AddressClass::Default => "default",
-                };
-                let routed = if r.routed { " routed" } else { "" };
-                format!("{}|{}|{}|{class}{routed}", r.transport, r.nexthop, r.recipient)
-            }
+        text(block_on(self.router.resolve(sender, recipient)))
+    }
+}
+
+fn text(answer: Result<base_calls::Resolution, base_calls::RouteError>) -> String {
+    match answer {
+        Err(e) => e.to_string(),
+        Ok(r) if r.invalid => "bad".to_owned(),
+        Ok(r) => {
+            let class = match r.class {
+                AddressClass::Local => "local",
+                AddressClass::VirtualAlias => "alias",
+                AddressClass::VirtualMailbox => "mailbox",
+                AddressClass::Relay => "relay",
+                AddressClass::Default => "default",
+            };
+            let routed = if r.routed { " routed" } else { "" };
+            format!("{}|{}|{}|{class}{routed}", r.transport, r.nexthop, r.recipient)
         }
     }
+}
 
+impl Fixture {
     fn check(&self, sender: &str, cases: &[(&str, &str)]) {
         for (recipient, expect) in cases {
             assert_eq!(self.resolve(sender, recipient), *expect, "{sender} {recipient}");
@@ -343,4 +349,43 @@ fn a_transport_must_have_a_name() {
         error.text,
         "file /etc/postfix/main.cf: parameter default_transport: null transport is not allowed"
     );
+}
+
+#[test]
+fn users_who_have_moved() {
+    let maps = "relocated_maps = inline:{ gone=new@x.test, a@b.test=b@c.test, {@left.test=the street}, u+x@b.test=ext }\n";
+    let moved =
+        |text: &str, to: &str, class: &str| format!("error|5.1.6 User has moved to {text}|{to}|{class}");
+    fixture(maps).check(
+        "",
+        &[
+            ("gone@example.com", &moved("new@x.test", "gone@example.com", "local")),
+            ("Gone+x@mail.example.com", &moved("new@x.test", "Gone+x@mail.example.com", "local")),
+            ("a@b.test", &moved("b@c.test", "a@b.test", "default")),
+            ("gone@b.test", "smtp|b.test|gone@b.test|default"),
+            ("u+x@b.test", &moved("ext", "u+x@b.test", "default")),
+            ("any@left.test", &moved("the street", "any@left.test", "default")),
+        ],
+    );
+    let plain = fixture(&format!("{maps}relocated_prefix_enable = no\n"));
+    assert_eq!(plain.resolve("", "a@b.test"), "error|b@c.test|a@b.test|default");
+    assert_eq!(
+        block_on(fixture(maps).router.unlisted("gone@example.com")).unwrap(),
+        Some(Unlisted::Undeliverable { permanent: true, text: "5.1.6 User has moved to new@x.test".into() })
+    );
+}
+
+#[test]
+fn probes_have_their_own_way() {
+    let f = fixture(
+        "relayhost = [a.test]\naddress_verify_relayhost = [b.test]\naddress_verify_local_transport = error:no\n\
+         address_verify_transport_maps = inline:{ t.test=lmtp: }\n",
+    );
+    let probe = |to: &str| text(block_on(f.router.resolve_probe("", to)));
+    assert_eq!(f.resolve("", "u@x.test"), "smtp|[a.test]|u@x.test|default");
+    assert_eq!(probe("u@x.test"), "smtp|[b.test]|u@x.test|default");
+    assert_eq!(probe("u@t.test"), "lmtp|t.test|u@t.test|default");
+    assert_eq!(probe("u@example.com"), "error|no|u@example.com|local");
+    let same = fixture("relayhost = [a.test]\n");
+    assert_eq!(text(block_on(same.router.resolve_probe("", "u@x.test"))), "smtp|[a.test]|u@x.test|default");
 }

@@ -44,7 +44,7 @@ fn dead_end(r: &Resolution) -> Option<Unlisted> {
 
 impl Router {
     pub(crate) async fn find_unlisted(&self, recipient: &str) -> Result<Option<Unlisted>, RouteError> {
-        let resolved = self.resolve_address("", recipient).await?;
+        let resolved = self.resolve_address(&self.mail, "", recipient).await?;
         let (address, class) = (resolved.recipient.as_str(), resolved.class);
         let dead_end = dead_end(&resolved);
         if resolved.invalid || class == AddressClass::Default && dead_end.is_none() {
@@ -83,10 +83,6 @@ impl Router {
             }
         }
         Ok(false)
-    }
-
-    fn is_origin(&self, address: &str) -> bool {
-        split_domain(address).1.is_some_and(|d| d.eq_ignore_ascii_case(&self.config.myorigin))
     }
 
     async fn lists_address(&self, maps: &Maps, address: &str, local: bool) -> Result<bool, RouteError> {
