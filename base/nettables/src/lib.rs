@@ -7,6 +7,8 @@
 //!
 //! Lookups run on the threads of `base_tables::remote`, so callers need no async runtime.
 
+mod link;
+mod place;
 pub mod types;
 
 use base_conf::Config;

@@ -4,6 +4,9 @@ use crate::NetOpen;
 use base_tables::{OpenError, Table};
 use std::sync::Arc;
 
+mod socketmap;
+mod tcp;
+
 /// One table type.
 pub struct NetType {
     /// The word before the colon.
@@ -13,7 +16,7 @@ pub struct NetType {
 }
 
 /// All types, sorted by name (`postconf -m`).
-pub static TYPES: &[&NetType] = &[];
+pub static TYPES: &[&NetType] = &[&socketmap::TYPE, &tcp::TYPE];
 
 /// The type of this name.
 pub fn find(name: &str) -> Option<&'static NetType> {

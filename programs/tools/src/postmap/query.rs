@@ -100,7 +100,8 @@ fn open(job: &Job<'_>) -> Result<Vec<Arc<dyn Table>>, Fatal> {
 }
 
 fn query_error(error: &TableError) -> Fatal {
-    Fatal::new(format!("table {}: query error: {}", error.table, error.reason))
+    let colon = if error.reason.is_empty() { "" } else { ": " };
+    Fatal::new(format!("table {}: query error{colon}{}", error.table, error.reason))
 }
 
 fn write(out: &mut impl Write, parts: &[&[u8]]) -> Result<(), Fatal> {
