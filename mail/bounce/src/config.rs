@@ -1,7 +1,8 @@
 //! The snapshot of main.cf for notices.
 
+use base_conf::expand;
 use base_conf::{Config, Error};
-use proto_dsn::Template;
+use proto_dsn::{Template, Templates};
 use std::time::Duration;
 
 /// The parameters of bounce(8).
@@ -19,10 +20,7 @@ pub struct BounceConfig {
     pub(crate) double_sender: String,
     pub(crate) size_limit: u64,
     pub(crate) lifetime: Duration,
-    pub(crate) failure: Template,
-    pub(crate) delay: Template,
-    pub(crate) success: Template,
-    pub(crate) verify: Template,
+    pub(crate) templates: Templates,
     cfg: Config,
 }
 
@@ -44,10 +42,7 @@ impl BounceConfig {
             double_sender: format!("{}@{}", cfg.str("double_bounce_sender")?, cfg.str("myhostname")?),
             size_limit: u64::try_from(cfg.int("bounce_size_limit")?).unwrap_or(0),
             lifetime: cfg.time("maximal_queue_lifetime")?,
-            failure: Template::failure(),
-            delay: Template::delay(),
-            success: Template::success(),
-            verify: Template::verify(),
+            templates: templates(&cfg.str("bounce_template_file")?),
             cfg: cfg.clone(),
         })
     }
@@ -63,10 +58,31 @@ impl BounceConfig {
         }
     }
 
+    /// The text of a template with its names replaced, as it stands where it cannot be expanded.
+    pub(crate) fn text(&self, template: &Template) -> String {
+        let names = |name: &str| self.template_value(name);
+        expand::expand_once(&names, &template.text).unwrap_or_else(|_| template.text.clone())
+    }
+
     /// Whether a time in a template is shown as zero though it is not.
     pub(crate) fn shows_zero(&self, name: &str) -> Option<proto_dsn::Unit> {
         let (parameter, unit) = proto_dsn::Unit::split(name)?;
         let secs = self.cfg.time(parameter).ok()?.as_secs();
         (secs > 0 && secs < unit.seconds()).then_some(unit)
+    }
+}
+
+/// The templates of a file; the built-in ones, with a warning, when it cannot be read: a notice in plain words is better
+/// than none.
+fn templates(file: &str) -> Templates {
+    if file.is_empty() {
+        return Templates::default();
+    }
+    let failed = |why: String| Templates { warnings: vec![why], ..Templates::default() };
+    match std::fs::read(file) {
+        Ok(bytes) => {
+            Templates::parse(&String::from_utf8_lossy(&bytes), file).unwrap_or_else(|e| failed(e.to_string()))
+        }
+        Err(e) => failed(format!("open {file}: {e}")),
     }
 }

@@ -28,6 +28,7 @@ impl Bounce {
     /// A notifier that hands its notices to `submit` and logs as postfix/bounce.
     pub fn new(config: Arc<BounceConfig>, submit: Arc<dyn Submit>, log: Log) -> Self {
         let source = log.session_source(format!("{}/bounce", config.syslog_name));
+        config.templates.warnings.iter().for_each(|w| log.warning(&source, w));
         Self { config, submit, log, source }
     }
 

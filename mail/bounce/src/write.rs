@@ -86,35 +86,41 @@ fn header_end(content: &Content) -> Result<u64, SubmitError> {
 
 fn template<'a>(config: &'a BounceConfig, letter: &Letter) -> &'a Template {
     match letter.kind {
-        NoticeKind::Failed => &config.failure,
-        NoticeKind::Delayed => &config.delay,
-        NoticeKind::Success if letter.asked => &config.verify,
-        NoticeKind::Success => &config.success,
+        NoticeKind::Failed => &config.templates.failure,
+        NoticeKind::Delayed => &config.templates.delay,
+        NoticeKind::Success if letter.asked => &config.templates.verify,
+        NoticeKind::Success => &config.templates.success,
     }
 }
 
 /// Warnings about times that a template shows as zero (bounce(5)).
 pub(crate) fn template_warnings(config: &BounceConfig, letter: &Letter) -> Vec<String> {
-    let mut out = Vec::new();
     if letter.postmaster {
-        return out;
+        return Vec::new();
     }
+    let template = template(config, letter);
     let kind = match letter.kind {
         NoticeKind::Failed => "failure",
         NoticeKind::Delayed => "delay",
+        NoticeKind::Success if letter.asked => "verify",
         NoticeKind::Success => "success",
     };
-    template(config, letter).expand(|name| {
-        if let Some(unit) = config.shows_zero(name) {
-            let unit = unit.name();
-            out.push(format!(
-                "[built-in]: zero result in {kind} template conversion of parameter \"{name}\""
-            ));
-            out.push(format!("please reduce time unit \"{unit}\" of \"{name}\" in {kind} template"));
-            out.push("for instructions see the bounce(5) manual".to_owned());
-        }
-        None
-    });
+    let seen = std::cell::RefCell::new(Vec::new());
+    let names = |name: &str| {
+        seen.borrow_mut().push(name.to_owned());
+        config.template_value(name)
+    };
+    let source = &template.source;
+    let mut out = Vec::new();
+    if let Err(reason) = base_conf::expand::expand_once(&names, &template.text) {
+        out.push(reason);
+        out.push(format!("{source}: bad $name syntax in {kind} template"));
+    }
+    for (name, unit) in seen.take().iter().filter_map(|n| Some((n, config.shows_zero(n)?.name()))) {
+        out.push(format!("{source}: zero result in {kind} template conversion of parameter \"{name}\""));
+        out.push(format!("please reduce time unit \"{unit}\" of \"{name}\" in {kind} template"));
+        out.push("for instructions see the bounce(5) manual".to_owned());
+    }
     out
 }
 
@@ -145,7 +151,7 @@ fn report(config: &BounceConfig, notice: &Notice, letter: &Letter, own: QueueId,
         },
         to: external(&letter.to).into_owned(),
         auto_submitted: if letter.postmaster { "auto-generated" } else { "auto-replied" }.into(),
-        text: if letter.postmaster { String::new() } else { template.expand(|n| config.template_value(n)) },
+        text: if letter.postmaster { String::new() } else { config.text(template) },
         utf8: envelope.smtputf8,
         encoding: if envelope.body == BodyType::SevenBit { "7bit" } else { "8bit" },
         description: match letter.kind {

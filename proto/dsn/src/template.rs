@@ -11,8 +11,10 @@ pub struct Template {
     pub postmaster_subject: String,
     /// `charset=` of the text.
     pub charset: String,
-    /// Text with `$name`, lines ending in LF.
+    /// Text with `$name` in main.cf's language, lines ending in LF.
     pub text: String,
+    /// Where it comes from, for warnings: a file, or `[built-in]`.
+    pub source: String,
 }
 
 /// Time units of `$delay_warning_time_hours` and the like.
@@ -69,6 +71,7 @@ impl Template {
             postmaster_subject: postmaster_subject.into(),
             charset: "us-ascii".into(),
             text: format!("{INTRO}{middle}{SIGNATURE}"),
+            source: "[built-in]".into(),
         }
     }
 
@@ -105,49 +108,11 @@ impl Template {
         let text = "Enclosed is the mail delivery report that you requested.\n\n";
         Self::built_in("Mail Delivery Status Report", "", text)
     }
-
-    /// The text with `$name`, `${name}`, `$(name)` and `$$` replaced; an unknown name is empty.
-    pub fn expand(&self, mut value: impl FnMut(&str) -> Option<String>) -> String {
-        let mut out = String::with_capacity(self.text.len() + 64);
-        let mut rest = self.text.as_str();
-        while let Some((before, after)) = rest.split_once('$') {
-            out.push_str(before);
-            rest = match after.strip_prefix('$') {
-                Some(after) => {
-                    out.push('$');
-                    after
-                }
-                None => {
-                    let (name, after) = take_name(after);
-                    out.push_str(&value(name).unwrap_or_default());
-                    after
-                }
-            };
-        }
-        out.push_str(rest);
-        out
-    }
-}
-
-fn take_name(text: &str) -> (&str, &str) {
-    for (open, close) in [('{', '}'), ('(', ')')] {
-        if let Some(found) = text.strip_prefix(open).and_then(|t| t.split_once(close)) {
-            return found;
-        }
-    }
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
-    text.split_at(end)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_replaced() {
-        let t = Template { text: "a $x b ${x} c $(x) d $$x $none.".into(), ..Template::verify() };
-        assert_eq!(t.expand(|n| (n == "x").then(|| "1".into())), "a 1 b 1 c 1 d $x .");
-    }
 
     #[test]
     fn units() {

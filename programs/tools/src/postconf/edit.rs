@@ -3,29 +3,15 @@
 use super::{
     Done, Fatal, Options, config_dir,
     options::{Change, definition},
+    replace::Replacing,
     warn,
 };
-use std::{
-    collections::{BTreeMap, HashSet},
-    fs,
-    io::Write,
-    os::unix::fs::{MetadataExt, PermissionsExt},
-    path::Path,
-};
+use std::collections::{BTreeMap, HashSet};
 
 pub(super) fn run(o: &Options, change: Change) -> Done {
-    let mut wanted: BTreeMap<String, String> = BTreeMap::new();
-    let mut order = Vec::new();
-    for arg in &o.names {
-        let (name, value) =
-            if change == Change::Set { definition(arg)? } else { (plain_name(arg)?, String::new()) };
-        if wanted.insert(name.clone(), value).is_none() {
-            order.push(name);
-        }
-    }
+    let (wanted, order) = requests(&o.names, change)?;
     let path = config_dir(o).join("main.cf");
-    let open = |e: std::io::Error| Fatal(format!("open {}: {}", path.display(), describe(&e)));
-    let text = fs::read(&path).map_err(open)?;
+    let replacing = Replacing::begin(&path)?;
     let mut edited = Edited {
         wanted: &wanted,
         change,
@@ -33,7 +19,7 @@ pub(super) fn run(o: &Options, change: Change) -> Done {
         file: path.display().to_string(),
         out: Vec::new(),
     };
-    edited.text(&text);
+    edited.text(&replacing.read()?);
     let Edited { found, mut out, .. } = edited;
     if change == Change::Set {
         if !out.is_empty() && !out.ends_with(b"\n") {
@@ -44,14 +30,44 @@ pub(super) fn run(o: &Options, change: Change) -> Done {
             out.extend_from_slice(format!("{name} = {value}\n").as_bytes());
         }
     }
-    replace(&path, &out)
+    replacing.finish(&out)
+}
+
+/// What is asked for by name, and the names in order; the last request for a name counts.
+fn requests(args: &[String], change: Change) -> Result<(BTreeMap<String, String>, Vec<String>), Fatal> {
+    let mut wanted = BTreeMap::new();
+    let mut order = Vec::new();
+    for arg in args {
+        check_line(arg)?;
+        let (name, value) =
+            if change == Change::Set { definition(arg)? } else { (plain_name(arg)?, String::new()) };
+        match wanted.insert(name.clone(), value) {
+            Some(earlier) => {
+                warn(&format!("ignoring earlier request: '{}'", request_text(&name, &earlier, change)))
+            }
+            None => order.push(name),
+        }
+    }
+    Ok((wanted, order))
+}
+
+fn request_text(name: &str, value: &str, change: Change) -> String {
+    if change == Change::Set { format!("{name} = {value}") } else { name.to_owned() }
+}
+
+/// Refuses a request that would become something else in the file than one entry.
+pub(super) fn check_line(arg: &str) -> Done {
+    match () {
+        () if arg.contains('\n') => Err(Fatal::new("-e, -X, or -# accepts no multi-line input")),
+        () if arg.trim_start().starts_with('#') => Err(Fatal::new("-e, -X, or -# accepts no comment input")),
+        () => Ok(()),
+    }
 }
 
 fn plain_name(arg: &str) -> Result<String, Fatal> {
-    let name = arg.trim();
-    match name.is_empty() || name.contains(char::is_whitespace) {
-        true => Err(Fatal(format!("-# or -X: bad parameter name: \"{arg}\""))),
-        false => Ok(name.to_owned()),
+    match arg.trim() {
+        "" => Err(Fatal::new("-X or -# requires non-blank parameter names")),
+        name => Ok(name.to_owned()),
     }
 }
 
@@ -132,35 +148,6 @@ fn kind(line: &[u8]) -> Line {
     Line::Start(String::from_utf8_lossy(content.get(..end).unwrap_or_default()).into_owned())
 }
 
-/// Puts `content` in place of a file: complete, durable, with owner and mode as they were.
-pub(super) fn replace(path: &Path, content: &[u8]) -> Done {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
-    let temp = path.with_file_name(name);
-    let fail = |what: &str, at: &Path, e: &std::io::Error| {
-        Fatal(format!("{what} {}: {}", at.display(), describe(e)))
-    };
-    let old = fs::metadata(path).map_err(|e| fail("stat", path, &e))?;
-    let mut file = fs::File::create(&temp).map_err(|e| fail("open", &temp, &e))?;
-    let written = file
-        .write_all(content)
-        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777)))
-        .and_then(|()| file.sync_all());
-    // Only root can give a file away; anyone else owns what he edits.
-    let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
-    if let Err(e) = written.and_then(|()| fs::rename(&temp, path)) {
-        let _ = fs::remove_file(&temp);
-        return Err(fail("rename", path, &e));
-    }
-    Ok(())
-}
-
-/// The system's words, without Rust's number.
-fn describe(e: &std::io::Error) -> String {
-    let text = e.to_string();
-    text.split_once(" (os error").map_or(text.clone(), |(t, _)| t.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,5 +172,13 @@ mod tests {
         check(Change::Comment, text, &[("a", "")], "# c\n#a = 1\n#  2\n\n  # in\n#  3\nb=x\n");
         check(Change::Remove, text, &[("a", ""), ("b", "")], "# c\n\n  # in\n");
         check(Change::Set, text, &[("z", "1")], text);
+    }
+
+    #[test]
+    fn unfit_requests() {
+        let fault = |arg: &str, change| requests(&[arg.to_owned()], change).unwrap_err().text;
+        assert_eq!(fault("a=b\nc", Change::Set), "-e, -X, or -# accepts no multi-line input");
+        assert_eq!(fault(" #a=b", Change::Set), "-e, -X, or -# accepts no comment input");
+        assert_eq!(fault(" ", Change::Remove), "-X or -# requires non-blank parameter names");
     }
 }

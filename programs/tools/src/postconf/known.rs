@@ -17,17 +17,23 @@ pub(super) struct Known {
     pub service: BTreeMap<String, String>,
     /// Names that main.cf defines and something uses.
     pub user: BTreeSet<String>,
+    /// What main.cf and `-o` define.
+    defined: BTreeMap<String, String>,
 }
 
 impl Known {
-    pub fn new(cfg: &Config, master: &MasterCf) -> Self {
+    /// `overrides` are those of `-o`; `cfg` has them too.
+    pub fn new(cfg: &Config, master: &MasterCf, overrides: &[(String, String)]) -> Self {
         let listed = params::ALL.iter().filter(|p| !p.hidden && p.kind != Kind::Template);
         let mut builtin: BTreeSet<String> = listed.map(|p| p.name.to_owned()).collect();
         let mut service = BTreeMap::new();
         for s in &master.services {
             service_parameters(s, &mut builtin, &mut service);
         }
-        let mut known = Self { builtin, service, user: BTreeSet::new() };
+        let in_main = cfg.main_cf().names().filter_map(|n| cfg.main_cf().get(n));
+        let mut defined: BTreeMap<_, _> = in_main.map(|e| (e.name.clone(), e.value.clone())).collect();
+        defined.extend(overrides.iter().cloned());
+        let mut known = Self { builtin, service, user: BTreeSet::new(), defined };
         known.find_user_parameters(cfg, master);
         known
     }
@@ -65,39 +71,49 @@ impl Known {
         }
     }
 
-    /// Warnings about main.cf and master.cf; a reference that cannot be read is fatal.
-    pub fn check(&self, cfg: &Config, master: &MasterCf) -> Result<(), Fatal> {
+    /// Warnings about main.cf; a reference that cannot be read is fatal.
+    pub fn check_main(&self, cfg: &Config) -> Result<(), Fatal> {
         check_syntax(cfg)?;
         let file = cfg.main_cf().file.display().to_string();
-        for name in self.undefined(cfg) {
+        for name in self.undefined() {
             warn(&format!("{file}: undefined parameter: {name}"));
         }
-        for name in cfg.main_cf().names() {
+        for (name, value) in &self.defined {
             if !self.has(name) && params::find(name).is_none_or(|p| p.kind == Kind::Template) {
-                let value = cfg.main_cf().get(name).map(|e| e.value.as_str()).unwrap_or_default();
                 warn(&format!("{file}: unused parameter: {name}={value}"));
             }
-        }
-        for s in &master.services {
-            self.check_service(cfg, s, &master.file.display().to_string());
+            if let (Some(comment), Some(entry)) = (comment(value), cfg.main_cf().get(name)) {
+                let line = entry.line;
+                warn(&format!(
+                    "{file}, line {line}: {name}: text after # belongs to the value: \"{comment}\""
+                ));
+            }
         }
         Ok(())
     }
 
+    /// Warnings about the `-o` settings of master.cf.
+    pub fn check_services(&self, cfg: &Config, master: &MasterCf) {
+        let file = master.file.display().to_string();
+        for s in &master.services {
+            self.check_service(cfg, s, &file);
+        }
+    }
+
     /// Names that values of main.cf refer to and nothing defines.
-    fn undefined(&self, cfg: &Config) -> BTreeSet<String> {
+    fn undefined(&self) -> BTreeSet<String> {
         let mut out = BTreeSet::new();
-        for name in cfg.main_cf().names() {
+        for (name, value) in &self.defined {
             let raw = params::find(name).is_some_and(|p| p.kind == Kind::Raw);
-            if raw || !(self.has(name) || params::find(name).is_some()) {
-                continue;
+            if !raw {
+                out.extend(names::needed(value).into_iter().filter(|n| !self.is_defined(n)));
             }
-            let value = cfg.main_cf().get(name).map(|e| e.value.as_str()).unwrap_or_default();
-            out.extend(
-                names::needed(value).into_iter().filter(|n| !self.has(n) && params::find(n).is_none()),
-            );
         }
         out
+    }
+
+    fn is_defined(&self, name: &str) -> bool {
+        self.has(name) || params::find(name).is_some() || self.defined.contains_key(name)
     }
 
     fn check_service(&self, cfg: &Config, s: &Service, file: &str) {
@@ -119,6 +135,13 @@ impl Known {
     }
 }
 
+/// What looks like a comment in a value: `#` at its beginning or after white space.
+fn comment(value: &str) -> Option<&str> {
+    let after_space = |at: usize| value.get(..at).is_some_and(|b| b.is_empty() || b.ends_with([' ', '\t']));
+    let at = value.match_indices('#').map(|(at, _)| at).find(|at| after_space(*at))?;
+    value.get(at..)
+}
+
 /// Whether some value of main.cf refers to `name`.
 fn is_referenced(cfg: &Config, name: &str) -> bool {
     cfg.main_cf().entries.iter().any(|e| names::mentioned(&e.value).iter().any(|r| r == name))
@@ -131,7 +154,7 @@ fn check_syntax(cfg: &Config) -> Result<(), Fatal> {
         }
         if let Err(reason) = expand::expand(cfg, &entry.value) {
             warn(&reason);
-            return Err(Fatal("macro processing error".to_owned()));
+            return Err(Fatal::new("macro processing error".to_owned()));
         }
     }
     Ok(())
@@ -157,6 +180,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn comments() {
+        for (value, expect) in [("a # b", Some("# b")), ("#x", Some("#x")), ("a#b", None), ("a", None)] {
+            assert_eq!(comment(value), expect, "{value}");
+        }
+    }
+
+    #[test]
     fn user_parameters() {
         let cfg = Config::from_text(
             "a = $b\nb = 1\nc = 2\nsmtpd_banner = $a\nsmtpd_restriction_classes = k\nk = reject",
@@ -164,7 +194,7 @@ mod tests {
         let master =
             MasterCf::parse("bulk unix - - - - - smtp\np unix - - - - - pipe\nx inet - - - - - smtpd")
                 .unwrap();
-        let known = Known::new(&cfg, &master);
+        let known = Known::new(&cfg, &master, &[]);
         assert_eq!(known.user.iter().map(String::as_str).collect::<Vec<_>>(), ["a", "b", "k"]);
         assert!(known.has("bulk_destination_recipient_limit") && !known.has("bulk_time_limit"));
         assert!(known.has("p_time_limit") && !known.has("c"));

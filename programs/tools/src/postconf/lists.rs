@@ -10,8 +10,6 @@ pub(super) enum List {
     Tables,
     SaslServer,
     SaslClient,
-    /// Known, but what it prints belongs to a part that is not there yet.
-    Other(char),
 }
 
 impl List {
@@ -21,8 +19,7 @@ impl List {
             'l' => Self::Locks,
             'm' => Self::Tables,
             'a' => Self::SaslServer,
-            'A' => Self::SaslClient,
-            other => Self::Other(other),
+            _ => Self::SaslClient,
         }
     }
 }
@@ -38,10 +35,8 @@ pub(super) fn print(list: List, out: &mut dyn Write) -> Done {
     let names: Vec<&str> = match list {
         List::Locks => vec!["flock", "fcntl", "dotlock"],
         List::Tables => table_types(),
-        List::SaslServer | List::SaslClient => Vec::new(),
-        List::Other(letter) => {
-            return Err(super::Fatal(format!("-{letter}: this part is not there yet")));
-        }
+        List::SaslServer => vec!["cyrus", "dovecot"],
+        List::SaslClient => vec!["cyrus"],
     };
     for name in names {
         writeln!(out, "{name}")?;

@@ -3,7 +3,8 @@
 //! - [`options`] reads the command line
 //! - [`show`] lists main.cf parameters, [`known`] decides which names exist and warns of the others
 //! - [`edit`] changes main.cf, [`services`] shows master.cf, [`edit_services`] changes it
-//! - [`lists`] prints what the programs were built with, [`templates`] the texts of notices
+//! - [`lists`] prints what the programs were built with, [`tls_library`] the cryptography, [`templates`] the texts of notices
+//! - [`why`] explains a value: our addition
 //!
 //! Exit code 1 and `postconf: fatal: reason` on any error; files are replaced by renaming a complete new one.
 
@@ -13,9 +14,12 @@ mod fold;
 mod known;
 mod lists;
 mod options;
+mod replace;
 mod services;
 mod show;
 mod templates;
+mod tls_library;
+mod why;
 
 use crate::tools::Tool;
 use base_conf::{Config, MainCf, MasterCf, computed::Machine};
@@ -30,20 +34,36 @@ use std::{
 /// The record.
 pub const TOOL: Tool = Tool { name: "postconf", run, about: "show and edit parameters and services" };
 
-/// Why a command ends: the text after `postconf: fatal: `.
+/// Why a command ends: the text after `postconf: fatal: `; empty when all has been said.
 #[derive(Debug)]
-struct Fatal(String);
+struct Fatal {
+    /// Another name to speak under.
+    who: Option<&'static str>,
+    text: String,
+}
+
+impl Fatal {
+    fn new(text: impl Into<String>) -> Self {
+        Self { who: None, text: text.into() }
+    }
+}
 
 impl From<base_conf::Error> for Fatal {
     fn from(e: base_conf::Error) -> Self {
-        Self(e.to_string())
+        Self::new(e.to_string())
     }
 }
 
 impl From<std::io::Error> for Fatal {
     fn from(e: std::io::Error) -> Self {
-        Self(e.to_string())
+        Self::new(describe(&e))
     }
+}
+
+/// The system's words, without Rust's number.
+fn describe(e: &std::io::Error) -> String {
+    let text = e.to_string();
+    text.split_once(" (os error").map_or(text.clone(), |(t, _)| t.to_owned())
 }
 
 type Done = Result<(), Fatal>;
@@ -54,16 +74,25 @@ fn run(args: &[OsString]) -> ExitCode {
     let result = result.and_then(|()| Ok(out.flush()?));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Fatal(text)) => {
+        Err(Fatal { who, text }) => {
             let _ = out.flush();
-            eprintln!("postconf: fatal: {text}");
+            if text.is_empty() {
+                return ExitCode::FAILURE;
+            }
+            eprintln!("{}: fatal: {text}", who.map_or_else(own_name, str::to_owned));
             ExitCode::FAILURE
         }
     }
 }
 
+/// The name this was called by, as Postfix says it in messages.
+fn own_name() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    if called.rsplit('/').next() == Some("postconf") { called } else { "postconf".to_owned() }
+}
+
 fn warn(text: &str) {
-    eprintln!("postconf: warning: {text}");
+    eprintln!("{}: warning: {text}", own_name());
 }
 
 fn execute(o: &Options, out: &mut dyn Write) -> Done {
@@ -74,6 +103,8 @@ fn execute(o: &Options, out: &mut dyn Write) -> Done {
         Mode::EditMaster(kind) => edit_services::run(o, kind),
         Mode::Templates { expanded } => templates::print(o, expanded, out),
         Mode::List(list) => lists::print(list, out),
+        Mode::TlsLibrary => tls_library::print(o, out),
+        Mode::Why => why::show(o, out),
     }
 }
 
@@ -90,7 +121,9 @@ fn config_dir(o: &Options) -> PathBuf {
 fn load_config(o: &Options) -> Result<Config, Fatal> {
     let dir = config_dir(o);
     let main = MainCf::load(&dir)?;
-    main.warnings.iter().for_each(|w| warn(w));
+    if !o.quiet {
+        main.warnings.iter().for_each(|w| warn(w));
+    }
     let cfg = Config::new(&dir, main, Machine::this()).process("postconf");
     Ok(cfg.with(o.overrides.iter().cloned()))
 }
@@ -105,8 +138,8 @@ fn default_config(o: &Options) -> Config {
 /// master.cf in Postfix's words when it cannot be read.
 fn load_master(dir: &Path) -> Result<MasterCf, Fatal> {
     let master = MasterCf::load(dir).map_err(|e| match e.text.as_str() {
-        "bad field count" => Fatal(format!("file {}: line {}: {}", e.file.display(), e.line, e.text)),
-        _ => Fatal(e.text),
+        "bad field count" => Fatal::new(format!("file {}: line {}: {}", e.file.display(), e.line, e.text)),
+        _ => Fatal::new(e.text),
     })?;
     master.warnings.iter().for_each(|w| warn(w));
     Ok(master)

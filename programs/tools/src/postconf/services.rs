@@ -1,8 +1,10 @@
 //! Services of master.cf: `-M` entries, `-F` fields, `-P` parameters.
 
-use super::{Done, Fatal, Options, config_dir, fold, load_config, load_master, options::Mode, warn};
-use base_conf::{Service, expand};
-use std::io::Write;
+use super::{
+    Done, Fatal, Options, config_dir, fold, known::Known, load_config, load_master, options::Mode, warn,
+};
+use base_conf::{Config, Service, expand};
+use std::{collections::BTreeMap, io::Write};
 
 /// Column of each field as `-M` lines them up.
 const COLUMNS: [usize; 8] = [0, 11, 17, 25, 33, 41, 49, 57];
@@ -13,31 +15,53 @@ pub(super) const FIELDS: [&str; 8] =
 
 pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
     let master = load_master(&config_dir(o))?;
+    check_requests(o)?;
+    let cfg = load_config(o).ok();
     let mut matched = vec![false; o.names.len()];
     let mut selected = Vec::new();
     for service in &master.services {
-        for line in lines(o, service)? {
-            let (path, _, _) = &line;
-            let hit = o.names.iter().position(|p| matches(p, path));
-            if let Some(m) = hit.and_then(|i| matched.get_mut(i)) {
-                *m = true;
+        for line in lines(o, service, cfg.as_ref())? {
+            let path = line.path();
+            for (pattern, m) in o.names.iter().zip(&mut matched) {
+                *m |= matches(pattern, &path);
             }
-            if o.names.is_empty() || hit.is_some() {
+            if o.names.is_empty() || o.names.iter().any(|p| matches(p, &path)) {
                 selected.push(line);
             }
         }
     }
-    for (name, _) in o.names.iter().zip(&matched).filter(|(_, m)| !**m) {
+    for (name, _) in o.names.iter().zip(&matched).filter(|(_, m)| !**m && !o.quiet) {
         warn(&format!("unmatched request: \"{name}\""));
     }
-    let ordered = in_order(o, selected);
-    for (path, value, is_entry) in ordered {
-        match is_entry {
-            true => writeln!(out, "{value}")?,
-            false => super::show::print(o, &path, &value, out)?,
+    for line in in_order(o, selected) {
+        line.print(o, out)?;
+    }
+    if let Some(cfg) = cfg.filter(|_| !o.quiet) {
+        Known::new(&cfg, &master, &o.overrides).check_services(&cfg, &master);
+    }
+    Ok(())
+}
+
+/// The form of the arguments.
+fn check_requests(o: &Options) -> Done {
+    let (letter, parts, form) = match o.mode {
+        Mode::Fields => ('F', 3, "service_name[/type[/field]]"),
+        Mode::Overrides => ('P', 3, "service_name[/type[/parameter]]"),
+        _ => ('M', 2, "service_name[/type]"),
+    };
+    for name in &o.names {
+        let words: Vec<&str> = name.split('/').collect();
+        if words.len() > parts || words.iter().any(|w| w.is_empty()) {
+            return Err(Fatal::new(format!("-{letter} option requires {form}")));
+        }
+        if let (Mode::Fields, Some(field)) = (o.mode, words.get(2))
+            && *field != "*"
+            && !FIELDS.contains(field)
+        {
+            return Err(Fatal::new(format!("invalid service attribute name: \"{field}\"")));
         }
     }
-    check(o, &master)
+    Ok(())
 }
 
 /// Output follows the requests, and within a request the file.
@@ -47,37 +71,98 @@ fn in_order(o: &Options, lines: Vec<Line>) -> Vec<Line> {
     }
     let mut out = Vec::new();
     for pattern in &o.names {
-        out.extend(lines.iter().filter(|(path, _, _)| matches(pattern, path)).cloned());
+        out.extend(lines.iter().filter(|l| matches(pattern, &l.path())).cloned());
     }
     out
 }
 
-/// Path, text, and whether the text is a whole entry.
-type Line = (String, String, bool);
+/// Something to print about a service.
+#[derive(Clone)]
+struct Line {
+    service: Service,
+    /// The field or parameter; `None` for the whole entry.
+    part: Option<String>,
+    value: String,
+}
 
-fn lines(o: &Options, s: &Service) -> Result<Vec<Line>, Fatal> {
-    let id = format!("{}/{}", s.name, s.kind.name());
+impl Line {
+    fn path(&self) -> String {
+        let part = self.part.iter().map(|p| format!("/{p}")).collect::<String>();
+        format!("{}/{}{part}", self.service.name, self.service.kind.name())
+    }
+
+    fn print(&self, o: &Options, out: &mut dyn Write) -> Done {
+        let (name, kind) = (self.service.name.as_str(), self.service.kind.name());
+        let part_name = if o.mode == Mode::Fields { "field" } else { "parameter" };
+        match &self.part {
+            Some(part) => {
+                super::show::print(
+                    o,
+                    &[("service", name), ("type", kind), (part_name, part)],
+                    &self.value,
+                    out,
+                )?;
+            }
+            None if o.json => {
+                let fields =
+                    FIELDS.iter().enumerate().map(|(i, f)| ((*f).to_owned(), field(&self.service, i).into()));
+                writeln!(out, "{}", serde_json::Value::Object(fields.collect()))?;
+            }
+            None => writeln!(out, "{}", self.value)?,
+        }
+        Ok(())
+    }
+}
+
+fn lines(o: &Options, s: &Service, cfg: Option<&Config>) -> Result<Vec<Line>, Fatal> {
+    let line = |part: Option<&str>, value| Line { service: s.clone(), part: part.map(str::to_owned), value };
     Ok(match o.mode {
         Mode::Fields => {
-            FIELDS.iter().enumerate().map(|(i, f)| (format!("{id}/{f}"), field(s, i), false)).collect()
+            let s = expanded_service(o, s, cfg)?;
+            FIELDS.iter().enumerate().map(|(i, f)| line(Some(f), field(&s, i))).collect()
         }
         Mode::Overrides => {
-            let mut out = Vec::new();
-            for (name, value) in &s.overrides {
-                out.push((format!("{id}/{name}"), expanded(o, s, value)?, false));
-            }
-            out
+            let last: BTreeMap<&str, &str> =
+                s.overrides.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let last = last.into_iter().map(|(n, v)| Ok(line(Some(n), expanded(o, s, cfg, v)?)));
+            last.collect::<Result<_, Fatal>>()?
         }
-        _ => vec![(id, entry(s, o.fold), true)],
+        _ => {
+            let s = expanded_service(o, s, cfg)?;
+            vec![Line { value: entry(&s, o.fold), ..Line { service: s, part: None, value: String::new() } }]
+        }
     })
 }
 
-fn expanded(o: &Options, s: &Service, value: &str) -> Result<String, Fatal> {
-    if !o.expand {
-        return Ok(value.to_owned());
+fn expanded(o: &Options, s: &Service, cfg: Option<&Config>, value: &str) -> Result<String, Fatal> {
+    match cfg.filter(|_| o.expand) {
+        Some(cfg) => expand::expand(&cfg.service(&s.name, &s.overrides), value).map_err(Fatal::new),
+        None => Ok(value.to_owned()),
     }
-    let cfg = load_config(o)?.service(&s.name, &s.overrides);
-    expand::expand(&cfg, value).map_err(Fatal)
+}
+
+/// The service with the values of its `-o` settings expanded when `-x` asks for it.
+fn expanded_service(o: &Options, s: &Service, cfg: Option<&Config>) -> Result<Service, Fatal> {
+    let mut out = s.clone();
+    if !o.expand {
+        return Ok(out);
+    }
+    let mut option = false;
+    for word in out.words.iter_mut().skip(8) {
+        let attached = word.len() > 2 && word.starts_with("-o");
+        if option || attached {
+            let (flag, text) = if option { ("", word.as_str()) } else { word.split_at(2) };
+            let Ok((name, value)) = base_conf::main_cf::split_definition(text) else { continue };
+            *word = format!("{flag}{name}={}", expanded(o, s, cfg, value)?);
+            option = false;
+            continue;
+        }
+        option = word == "-o";
+        if !word.starts_with('-') {
+            break;
+        }
+    }
+    Ok(out)
 }
 
 /// A field of `-F`: the last one is the command with its arguments.
@@ -170,12 +255,6 @@ fn pad(line: &mut String, column: usize) {
             line.push(' ');
         }
     }
-}
-
-/// The warnings of `-M`, `-F`, `-P` about parameters that nothing uses.
-fn check(o: &Options, master: &base_conf::MasterCf) -> Done {
-    let Ok(cfg) = load_config(o) else { return Ok(()) };
-    super::known::Known::new(&cfg, master).check(&cfg, master)
 }
 
 #[cfg(test)]

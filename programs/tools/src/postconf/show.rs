@@ -13,18 +13,21 @@ pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
         Err(e) if o.names.is_empty() => return Err(e),
         Err(_) => MasterCf::default(),
     };
-    let known = Known::new(&cfg, &master);
-    if !o.defaults {
-        known.check(&cfg, &master)?;
+    let known = Known::new(&cfg, &master, &o.overrides);
+    if !o.defaults && !o.quiet {
+        known.check_main(&cfg)?;
+        known.check_services(&cfg, &master);
     }
     for name in wanted(o, &cfg, &known) {
         if !known.has(&name) && params::find(&name).is_none() {
-            warn(&format!("{name}: unknown parameter"));
+            if !o.quiet {
+                warn(&format!("{name}: unknown parameter"));
+            }
             continue;
         }
         if !o.only_set || is_set(o, &cfg, &name) {
             let value = value(o, &cfg, &known, &name)?;
-            print(o, &name, &value, out)?;
+            print(o, &[("name", &name)], &value, out)?;
         }
     }
     Ok(())
@@ -70,18 +73,30 @@ fn value(o: &Options, cfg: &Config, known: &Known, name: &str) -> Result<String,
     }
     expand::expand(cfg, &text).map_err(|reason| {
         warn(&reason);
-        Fatal("macro processing error".to_owned())
+        Fatal::new("macro processing error".to_owned())
     })
 }
 
-/// `name = value`, or one of the two; runs of white space in the value become one blank.
-pub(super) fn print(o: &Options, name: &str, value: &str, out: &mut dyn Write) -> Done {
+/// `name = value`, or one of the two; runs of white space in the value become one blank. `path` are the parts of the
+/// name, with what they are called in JSON.
+pub(super) fn print(o: &Options, path: &[(&str, &str)], value: &str, out: &mut dyn Write) -> Done {
+    let words = value.split_ascii_whitespace();
+    if o.json {
+        let mut object: serde_json::Map<_, _> =
+            path.iter().map(|(k, v)| ((*k).to_owned(), (*v).into())).collect();
+        if !o.no_values {
+            object.insert("value".to_owned(), words.collect::<Vec<_>>().join(" ").into());
+        }
+        writeln!(out, "{}", serde_json::Value::Object(object))?;
+        return Ok(());
+    }
+    let name = path.iter().map(|(_, v)| *v).collect::<Vec<_>>().join("/");
     if o.no_values {
         writeln!(out, "{name}")?;
         return Ok(());
     }
     let head = if o.no_names { String::new() } else { format!("{name} =") };
     let width = if o.fold { fold::PARAMETER } else { usize::MAX };
-    writeln!(out, "{}", fold::fold(width, &head, value.split_ascii_whitespace()))?;
+    writeln!(out, "{}", fold::fold(width, &head, words))?;
     Ok(())
 }
