@@ -1,0 +1,36 @@
+//! TLS for servers and clients behind one small interface (TLS_README). The only crate that knows rustls.
+//!
+//! [`Server`] and [`Connector`] hold what main.cf says, read certificates when they are needed and again when their files
+//! have changed, and turn a connection into an encrypted one with a [`Session`] that tells what was agreed. A handshake never
+//! judges the peer: its certificate is accepted as it is, and the caller asks [`Session::peer`] whether it is
+//! trusted, and decides. That is how opportunistic TLS works, and what Postfix logs.
+//! Errors are in OpenSSL's words, since log filters know them. Limits: TLS 1.2 and 1.3 only, no DHE, no static RSA, no DSA.
+
+mod ca;
+mod certs;
+mod client;
+mod digest;
+mod keys;
+mod names;
+mod options;
+mod problem;
+mod server;
+mod session;
+mod signing;
+mod stamp;
+mod trust;
+mod verifier;
+
+pub use ca::Authorities;
+pub use certs::Certificate;
+pub use client::{ClientReady, Connector, ConnectorOptions, Target};
+pub use digest::{Digest, UnknownDigest};
+pub use keys::{KeyFiles, ReadFile, read_file};
+pub use options::{Handshakes, protocols};
+pub use problem::{Failure, Problem};
+pub use server::{Ready, Server, ServerOptions, Sni, SniMaps};
+pub use session::{Peer, Session};
+pub use trust::Trust;
+
+#[cfg(test)]
+mod tests;

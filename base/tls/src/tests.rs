@@ -1,0 +1,258 @@
+//! Handshakes between our two sides, in memory.
+
+use super::*;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct Files {
+    dir: TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("folder") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn put(&self, name: &str, text: &str) -> PathBuf {
+        fs::write(self.path(name), text).expect("file");
+        self.path(name)
+    }
+
+    /// A self-signed certificate and its key.
+    fn own(&self, name: &str) -> KeyFiles {
+        let c = rcgen::generate_simple_self_signed([name.to_owned()]).expect("certificate");
+        let cert = self.put(&format!("{name}.crt"), &c.cert.pem());
+        let key = self.put(&format!("{name}.key"), &c.signing_key.serialize_pem());
+        KeyFiles::Pair { kind: "RSA", cert, key }
+    }
+
+    /// An authority in `ca.crt`, and a certificate that it has signed.
+    fn signed(&self, name: &str) -> KeyFiles {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "Test CA");
+        let ca_key = KeyPair::generate().expect("key");
+        self.put("ca.crt", &params.self_signed(&ca_key).expect("authority").pem());
+        let issuer = Issuer::new(params, ca_key);
+        let key = KeyPair::generate().expect("key");
+        let mut own = CertificateParams::new([name.to_owned()]).expect("parameters");
+        own.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let cert = own.signed_by(&key, &issuer).expect("certificate");
+        KeyFiles::Chain(self.put("chain.pem", &format!("{}{}", key.serialize_pem(), cert.pem())))
+    }
+
+    fn authorities(&self) -> Authorities {
+        Authorities { file: Some(self.path("ca.crt")), ..Authorities::default() }
+    }
+}
+
+type Ended = (Result<Session, Failure>, Result<Session, Failure>);
+
+/// Both sides' view.
+async fn shake(server: &Server, client: &Connector, sni: Option<&str>) -> Ended {
+    let (a, b) = tokio::io::duplex(64 * 1024);
+    let ready = server.ready().0.expect("server");
+    let client_ready = client.ready().0.expect("client");
+    let target = Target { sni: sni.map(str::to_owned) };
+    let serve = async {
+        let (mut io, session) = server.accept(&ready, Box::new(a), LIMIT).await?;
+        let _ = io.write_all(b"hello").await;
+        let _ = io.flush().await;
+        let _ = io.read(&mut [0; 16]).await;
+        Ok(session)
+    };
+    let connect = async {
+        let (mut io, session) = client.connect(&client_ready, Box::new(b), &target, LIMIT).await?;
+        let mut text = [0; 5];
+        let _ = io.read_exact(&mut text).await;
+        assert_eq!(&text, b"hello");
+        Ok(session)
+    };
+    tokio::join!(serve, connect)
+}
+
+fn server(options: ServerOptions) -> Server {
+    Server::new(options, read_file(), None)
+}
+
+fn connector(options: ConnectorOptions) -> Connector {
+    Connector::new(options, read_file())
+}
+
+#[tokio::test]
+async fn the_usual_handshake() {
+    let f = Files::new();
+    let s = server(ServerOptions { keys: vec![f.own("mail.example.com")], ..ServerOptions::default() });
+    let (server, client) = shake(&s, &connector(ConnectorOptions::default()), Some("mail.example.com")).await;
+    let (server, client) = (server.expect("server"), client.expect("client"));
+    assert_eq!(server.sni, "mail.example.com");
+    let want = "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519MLKEM768 \
+                server-signature ECDSA (P-256) server-digest SHA256";
+    assert_eq!((server.summary().as_str(), client.summary().as_str()), (want, want));
+    let peer = client.peer.expect("certificate");
+    assert_eq!(peer.trust, Trust::Untrusted("self-signed certificate".into()));
+    assert_eq!(peer.certificate.dns_names, ["mail.example.com"]);
+    assert!(server.peer.is_none());
+}
+
+#[tokio::test]
+async fn both_sides_show_certificates() {
+    let f = Files::new();
+    let keys = vec![f.signed("a.example")];
+    let s = server(ServerOptions {
+        keys: keys.clone(),
+        authorities: f.authorities(),
+        ask: true,
+        ..ServerOptions::default()
+    });
+    let options = ConnectorOptions { keys, authorities: f.authorities(), ..ConnectorOptions::default() };
+    let (server, client) = shake(&s, &connector(options), None).await;
+    let (server, client) = (server.expect("server"), client.expect("client"));
+    let peer = server.peer.as_ref().expect("client's certificate");
+    assert_eq!(peer.trust, Trust::Trusted);
+    assert_eq!(
+        (peer.certificate.subject_cn.as_str(), peer.certificate.issuer_cn.as_str()),
+        ("a.example", "Test CA")
+    );
+    assert_eq!(client.peer.expect("server's certificate").trust, Trust::Trusted);
+    assert!(server.summary().ends_with(" client-signature ECDSA (P-256) client-digest SHA256"));
+    // Nobody signs with a certificate of the list itself, but it is trusted.
+    let mut alone = Files::new().own("b.example");
+    if let KeyFiles::Pair { cert, .. } = &mut alone {
+        let _ = cert;
+    }
+}
+
+#[tokio::test]
+async fn a_listed_certificate_is_trusted() {
+    let f = Files::new();
+    let own = f.own("b.example");
+    fs::copy(f.path("b.example.crt"), f.path("ca.crt")).expect("copy");
+    let s = server(ServerOptions { keys: vec![own], ..ServerOptions::default() });
+    let options = ConnectorOptions { authorities: f.authorities(), ..ConnectorOptions::default() };
+    let client = shake(&s, &connector(options), None).await.1.expect("client");
+    assert_eq!(client.peer.expect("certificate").trust, Trust::Trusted);
+}
+
+#[tokio::test]
+async fn protocols_that_do_not_meet() {
+    let f = Files::new();
+    let only = |v: &str| Handshakes { protocols: v.into(), ..Handshakes::default() };
+    let s = server(ServerOptions {
+        keys: vec![f.own("a.example")],
+        handshakes: only(">=TLSv1.3"),
+        ..ServerOptions::default()
+    });
+    let c = connector(ConnectorOptions { handshakes: only("<=TLSv1.2"), ..ConnectorOptions::default() });
+    let Err(Failure::Library(text)) = shake(&s, &c, None).await.0 else { panic!("a handshake") };
+    assert!(
+        text.starts_with("TLS library problem: error:0A000102:SSL routines::unsupported protocol:"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_something_else() {
+    let f = Files::new();
+    let s = server(ServerOptions { keys: vec![f.own("a.example")], ..ServerOptions::default() });
+    let ready = s.ready().0.expect("server");
+    for (bytes, want) in
+        [(&b"EHLO c\r\n"[..], "wrong version number"), (b"\x16\x03\x01\x00\x05hello", "unexpected message")]
+    {
+        let (a, mut b) = tokio::io::duplex(1024);
+        b.write_all(bytes).await.expect("bytes");
+        b.shutdown().await.expect("end");
+        let failure = s.accept(&ready, Box::new(a), LIMIT).await.map(|_| ()).expect_err("no handshake");
+        let Failure::Library(text) = failure else { panic!("{failure:?}") };
+        assert!(text.contains(want), "{text}");
+    }
+    let (a, b) = tokio::io::duplex(1024);
+    drop(b);
+    assert_eq!(s.accept(&ready, Box::new(a), LIMIT).await.map(|_| ()), Err(Failure::LostConnection));
+}
+
+#[tokio::test]
+async fn names_of_their_own() {
+    let f = Files::new();
+    let usual = f.own("usual.example");
+    let KeyFiles::Chain(other) = f.signed("other.example") else { panic!("not a chain") };
+    let pem = fs::read(other).expect("chain");
+    let maps: SniMaps = Arc::new(move |name: &str| {
+        let found = match name {
+            "other.example" => Sni::Chain(pem.clone()),
+            "bad.example" => Sni::Failed,
+            _ => Sni::Usual,
+        };
+        Box::pin(std::future::ready(found))
+    });
+    let s =
+        Server::new(ServerOptions { keys: vec![usual], ..ServerOptions::default() }, read_file(), Some(maps));
+    let c = connector(ConnectorOptions::default());
+    for (sni, want) in [("other.example", "other.example"), ("x.example", "usual.example")] {
+        let session = shake(&s, &c, Some(sni)).await.1.expect("client");
+        assert_eq!(session.peer.expect("certificate").certificate.dns_names, [want]);
+    }
+    let Err(Failure::Library(text)) = shake(&s, &c, Some("bad.example")).await.0 else {
+        panic!("a handshake")
+    };
+    assert!(text.contains("callback failed"), "{text}");
+}
+
+#[test]
+fn bad_files() {
+    let f = Files::new();
+    let problem = |keys| {
+        server(ServerOptions { keys, ..ServerOptions::default() })
+            .ready()
+            .0
+            .map(|_| ())
+            .expect_err("problem")
+            .lines
+    };
+    assert_eq!(problem(vec![]), ["No server certs available. TLS won't be enabled"]);
+    let missing = KeyFiles::Pair { kind: "RSA", cert: f.path("x"), key: f.path("x") };
+    assert_eq!(
+        problem(vec![missing]),
+        [format!("error opening chain file: {}: No such file or directory", f.path("x").display())]
+    );
+    let (KeyFiles::Pair { cert, .. }, KeyFiles::Pair { key, .. }) = (f.own("a.example"), f.own("b.example"))
+    else {
+        panic!("not pairs")
+    };
+    let lines = problem(vec![KeyFiles::Pair { kind: "RSA", cert: cert.clone(), key: key.clone() }]);
+    assert!(lines[0].contains("key values mismatch"));
+    assert_eq!(
+        lines[1],
+        format!("cannot get RSA private key from file \"{}\": disabling TLS support", key.display())
+    );
+    let junk = f.put("junk", "junk\n");
+    let lines = problem(vec![KeyFiles::Pair { kind: "RSA", cert, key: junk }]);
+    assert!(lines[0].starts_with("TLS library problem: error:1E08010C:DECODER routines::unsupported:"));
+}
+
+#[test]
+fn renewed_certificates() {
+    let f = Files::new();
+    let s = server(ServerOptions { keys: vec![f.own("a.example")], ..ServerOptions::default() });
+    let first = s.ready().0.expect("ready");
+    std::thread::sleep(Duration::from_millis(1100));
+    assert!(Arc::ptr_eq(&first, &s.ready().0.expect("ready")), "nothing has changed");
+    f.own("a.example");
+    std::thread::sleep(Duration::from_millis(1100));
+    let second = s.ready().0.expect("ready");
+    assert!(!Arc::ptr_eq(&first, &second), "renewed");
+    f.put("a.example.key", "junk");
+    std::thread::sleep(Duration::from_millis(1100));
+    let (third, complaints) = s.ready();
+    assert!(Arc::ptr_eq(&second, &third.expect("ready")), "the old one stays");
+    assert!(complaints.iter().any(|l| l.contains("cannot get RSA private key")), "{complaints:?}");
+    assert!(s.ready().1.is_empty(), "said once");
+}

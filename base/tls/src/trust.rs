@@ -1,0 +1,85 @@
+//! Whether a chain of certificates leads to an authority that we trust (RFC 5280), in OpenSSL's words when it does not.
+//!
+//! A certificate that is itself in the list of authorities is trusted, as with OpenSSL.
+
+use crate::{Certificate, ca::Anchors};
+use rustls::{
+    crypto::WebPkiSupportedAlgorithms,
+    pki_types::{CertificateDer, UnixTime},
+};
+use std::time::SystemTime;
+use webpki::{EndEntityCert, KeyUsage};
+
+/// The judgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// The chain leads to an authority.
+    Trusted,
+    /// It does not, for this reason.
+    Untrusted(String),
+}
+
+/// What the certificate is shown for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Usage {
+    Server,
+    Client,
+}
+
+impl Trust {
+    /// Whether it is trusted.
+    pub fn is_trusted(&self) -> bool {
+        *self == Self::Trusted
+    }
+}
+
+/// Judges a chain; the first one is the peer's own.
+pub(crate) fn judge(
+    chain: &[CertificateDer<'_>],
+    anchors: &Anchors,
+    algorithms: &WebPkiSupportedAlgorithms,
+    usage: Usage,
+) -> Trust {
+    let untrusted = |text: &str| Trust::Untrusted(text.to_owned());
+    let Some((first, rest)) = chain.split_first() else { return untrusted("no certificate") };
+    let Some(own) = Certificate::of(first) else { return untrusted("certificate is malformed") };
+    if anchors.ders.iter().any(|a| a == first) {
+        return own.time_fault(SystemTime::now()).map_or(Trust::Trusted, untrusted);
+    }
+    let Ok(cert) = EndEntityCert::try_from(first) else {
+        return untrusted(if own.self_issued {
+            "self-signed certificate"
+        } else {
+            "certificate is malformed"
+        });
+    };
+    let usage = match usage {
+        Usage::Server => KeyUsage::server_auth(),
+        Usage::Client => KeyUsage::client_auth(),
+    };
+    let now = UnixTime::now();
+    match cert.verify_for_usage(algorithms.all, &anchors.anchors, rest, now, usage, None, None) {
+        Ok(_) => Trust::Trusted,
+        Err(e) => Trust::Untrusted(words(&e, &own, rest)),
+    }
+}
+
+fn words(e: &webpki::Error, own: &Certificate, rest: &[CertificateDer<'_>]) -> String {
+    use webpki::Error as E;
+    match e {
+        E::CertExpired { .. } => "certificate has expired".into(),
+        E::CertNotValidYet { .. } => "certificate is not yet valid".into(),
+        E::RequiredEkuNotFoundContext(_) => "unsuitable certificate purpose".into(),
+        E::InvalidSignatureForPublicKey => "certificate signature failure".into(),
+        E::PathLenConstraintViolated => "path length constraint exceeded".into(),
+        _ if own.self_issued => "self-signed certificate".into(),
+        _ => {
+            let top = rest.iter().filter_map(Certificate::of).next_back();
+            match top {
+                Some(top) if top.self_issued => "self-signed certificate in certificate chain".into(),
+                Some(top) => format!("untrusted issuer {}", top.issuer),
+                None => format!("untrusted issuer {}", own.issuer),
+            }
+        }
+    }
+}
