@@ -160,10 +160,15 @@ impl Envelope {
         self.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
+    /// An address verification probe.
+    pub fn is_probe(&self) -> bool {
+        self.attribute("verify_probe") == Some("yes")
+    }
+
     /// By the attributes that pickup sets.
     pub fn mode(&self) -> Mode {
         let yes = |name| self.attribute(name) == Some("yes");
-        if yes("verify_only") {
+        if yes("verify_only") || self.is_probe() {
             Mode::Verify
         } else if yes("report_delivery") {
             Mode::Report
@@ -213,5 +218,6 @@ mod tests {
         assert_eq!(with("x").mode(), Mode::Deliver);
         assert_eq!(with("report_delivery").mode(), Mode::Report);
         assert_eq!(with("verify_only").mode(), Mode::Verify);
+        assert_eq!(with("verify_probe").mode(), Mode::Verify);
     }
 }

@@ -30,7 +30,8 @@ pub struct Verified {
 /// The cache of verified addresses, and the probes that fill it.
 pub trait Verify: Send + Sync {
     /// What is known of `address` (external-unquoted form, as the client gave it). When nothing is, or it is due for a
-    /// refresh, a probe is started. Waits up to `wait` (`address_verify_poll_count` times `address_verify_poll_delay`) for a
+    /// refresh, a probe is started. Waits up to `wait` (one less than `address_verify_poll_count` times
+    /// `address_verify_poll_delay`: with a count of 1 nobody waits) for a
     /// verdict, then answers [`Deliverable::Unknown`]. Never fails: a cache that does not answer counts as empty.
     fn verify<'a>(&'a self, address: &'a str, wait: Duration) -> Fut<'a, Verified>;
 }

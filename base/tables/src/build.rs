@@ -137,6 +137,11 @@ impl Builder {
         }
     }
 
+    /// Sets an entry.
+    pub fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.index.replace(key, value);
+    }
+
     /// Adds what marks an alias database as finished: the time, this host, and `@: @`.
     pub fn add_alias_marks(&mut self, seconds: u64, host: &str) {
         self.index.replace(b"YP_LAST_MODIFIED", seconds.to_string().as_bytes());

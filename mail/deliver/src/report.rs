@@ -168,7 +168,7 @@ impl<'a> Reporter<'a> {
 
     /// A line for the report of `sendmail -v` and `-bv`.
     fn trace(&mut self, target: &Target, origin: &Origin, action: &str, mut d: Diagnosis) {
-        if &*origin.relay != "none" {
+        if &*origin.relay != "none" && !self.delivery.message.envelope.is_probe() {
             d.reason = format!("delivery via {}: {}", origin.relay, d.reason);
         }
         d.action = Some(action.to_owned());

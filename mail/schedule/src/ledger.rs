@@ -7,7 +7,8 @@
 
 use crate::config::ScheduleConfig;
 use base_calls::{
-    Change, DeliveryReport, Diagnosis, Envelope, Notify, Outcome, Progress, Queued, RecipientState, Timestamp,
+    Change, DeliveryReport, Diagnosis, Envelope, Mode, Notify, Outcome, Progress, Queued, RecipientState,
+    Timestamp,
 };
 use proto_dsn::Status;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub struct Ledger {
     unsaved: Vec<Change>,
     /// Results for the report of `sendmail -v` and `-bv`. Not saved: after a crash they are missing from the report.
     traces: Vec<(u32, Diagnosis)>,
+    /// Nothing is delivered: whatever is found out is the end of it.
+    verifies: bool,
 }
 
 /// What to do at the end of an attempt.
@@ -49,7 +52,7 @@ impl Verdict {
 impl Ledger {
     /// Continues from `progress`.
     pub fn new(progress: Progress) -> Self {
-        Self { progress, open: 0, unsaved: Vec::new(), traces: Vec::new() }
+        Self { progress, open: 0, unsaved: Vec::new(), traces: Vec::new(), verifies: false }
     }
 
     /// The recipients to deliver to in this attempt, by index. They count as open from now on.
@@ -59,6 +62,7 @@ impl Ledger {
         let pending: Vec<u32> =
             (0u32..).zip(&self.progress.recipients).filter(|(_, s)| waits(s)).map(|(i, _)| i).collect();
         self.open = pending.len();
+        self.verifies = envelope.mode() == Mode::Verify;
         pending
     }
 
@@ -79,7 +83,8 @@ impl Ledger {
 
     /// Applies an agent's report about `targets`. Returns whether the attempt is over.
     pub fn report(&mut self, targets: &[u32], report: DeliveryReport) -> bool {
-        for (index, outcome) in report.outcomes {
+        let untold = if self.verifies { untold(targets, &report) } else { Vec::new() };
+        for (index, outcome) in report.outcomes.into_iter().chain(untold) {
             if targets.contains(&index) {
                 self.record(index, outcome);
             }
@@ -101,6 +106,10 @@ impl Ledger {
 
     fn record(&mut self, index: u32, outcome: Outcome) {
         let change = match outcome {
+            Outcome::Deferred(why) | Outcome::Failed(why) if self.verifies => {
+                self.traces.push((index, Diagnosis { action: Some("undeliverable".into()), ..*why }));
+                Change::Done(index)
+            }
             Outcome::Sent(Some(d)) => Change::Delivered(index, d),
             Outcome::Sent(None) => Change::Done(index),
             Outcome::Deferred(d) => Change::Deferred(index, d),
@@ -187,6 +196,13 @@ impl Ledger {
     }
 }
 
+/// Targets that an agent has said nothing of.
+fn untold(targets: &[u32], report: &DeliveryReport) -> Vec<(u32, Outcome)> {
+    let told = |i: &u32| report.outcomes.iter().any(|(told, _)| told == i);
+    let why = || Box::new(Diagnosis::new(Status::new(4, 3, 0), "unknown reason"));
+    targets.iter().filter(|i| !told(i)).map(|i| (*i, Outcome::Deferred(why()))).collect()
+}
+
 /// The wait before the next attempt of a message of this age: as long as it has waited already, within limits.
 pub fn backoff(age: Duration, config: &ScheduleConfig) -> Duration {
     age.min(config.maximal_backoff).max(config.minimal_backoff)
@@ -252,6 +268,20 @@ mod tests {
         let c = config("");
         let (mut l, e) = tried(vec![Outcome::Sent(None), Outcome::Sent(None)], "a@b");
         assert!(l.verdict(at(1), &e, &c).is_quiet());
+        assert!(l.is_finished());
+    }
+
+    #[test]
+    fn what_only_verifies_ends_with_the_first_answer() {
+        let c = config("");
+        let mut e = envelope(2, "a@b");
+        e.attributes.push(("verify_probe".into(), "yes".into()));
+        let mut l = Ledger::new(Progress::new(2));
+        assert_eq!(l.take_pending(&e), [0, 1]);
+        let deferred = vec![(0, Outcome::Deferred(why()))];
+        assert!(l.report(&[0, 1], DeliveryReport { outcomes: deferred, ..DeliveryReport::default() }));
+        let told: Vec<_> = l.verdict(at(1), &e, &c).traced.into_iter().map(|(i, d)| (i, d.action)).collect();
+        assert_eq!(told, [(0, Some("undeliverable".into())), (1, Some("undeliverable".into()))]);
         assert!(l.is_finished());
     }
 

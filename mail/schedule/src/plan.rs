@@ -5,7 +5,7 @@
 
 use crate::config::ScheduleConfig;
 use crate::core::RETRY;
-use base_calls::{AddressClass, Envelope, Recipient, Resolution, RouteError, Target};
+use base_calls::{AddressClass, Envelope, Mode, Recipient, Resolution, RouteError, Target};
 use std::sync::Arc;
 
 /// The transport that bounces with the text of its next hop.
@@ -69,7 +69,7 @@ fn is_double_bounce(address: &str, config: &ScheduleConfig) -> bool {
 
 /// `content_filter = transport:nexthop`; an empty next hop is `default_filter_nexthop` or the recipient's domain.
 fn filter(envelope: &Envelope, address: &str, config: &ScheduleConfig) -> Option<(Arc<str>, Arc<str>)> {
-    if envelope.content_filter.is_empty() {
+    if envelope.content_filter.is_empty() || envelope.mode() == Mode::Verify {
         return None;
     }
     let (transport, nexthop) =

@@ -5,7 +5,7 @@ use crate::core::{Batch, Health, RETRY, Ticket};
 use crate::driver::{AttemptJob, Inner, Parts};
 use crate::plan::{ERROR, Plan, plan};
 use crate::state::Attempt;
-use base_calls::{DeliveryReport, Diagnosis, Outcome, RouteError, Target, Timestamp};
+use base_calls::{DeliveryReport, Diagnosis, Mode, Outcome, RouteError, Target, Timestamp};
 use base_log::lines::{Active, Delays, Delivery as DeliveryLine, DeliveryStatus};
 use proto_address::split_domain;
 use proto_dsn::Status;
@@ -112,7 +112,10 @@ impl Inner {
         let answer = match expired {
             true => None,
             false => {
-                let asked = parts.route.resolve(&envelope.sender, &recipient.address);
+                let asked = match envelope.is_probe() {
+                    true => parts.route.resolve_probe(&envelope.sender, &recipient.address),
+                    false => parts.route.resolve(&envelope.sender, &recipient.address),
+                };
                 let late = |_| {
                     let text = "address resolver timeout".to_owned();
                     Err(RouteError { status: Status::new(4, 3, 0), text })
@@ -188,7 +191,11 @@ impl Inner {
     ) -> DeliveryReport {
         let class = if retry { Status::new(4, 0, 0) } else { Status::new(5, 0, 0) };
         let (status, reason) = Status::split_prefix(nexthop).unwrap_or((class, nexthop));
-        let word = if retry { DeliveryStatus::Deferred } else { DeliveryStatus::Bounced };
+        let word = match attempt.message.envelope.mode() {
+            Mode::Verify => DeliveryStatus::Undeliverable,
+            _ if retry => DeliveryStatus::Deferred,
+            _ => DeliveryStatus::Bounced,
+        };
         let outcome = |t: &Target| {
             self.log_own(attempt, t, status, word, reason);
             let why = Box::new(Diagnosis::new(status, reason));

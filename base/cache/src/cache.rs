@@ -1,0 +1,195 @@
+//! One cache: entries in memory, and which of them the file does not have yet.
+
+use crate::file::{CacheFile, Stamp};
+use base_tables::Warn;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+
+/// The most entries; some of the others go when one more comes.
+const MAX_ENTRIES: usize = 1_000_000;
+/// The longest key and value.
+const MAX_TEXT: usize = 8 * 1024;
+/// The shortest time between two writes.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How much longer than a write the pause after it is: writing takes at most a twentieth of the time.
+const REST: u32 = 20;
+/// How often the file is looked at for changes by others.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// See the crate.
+pub struct Cache {
+    state: Mutex<State>,
+    file: Option<CacheFile>,
+    warn: Warn,
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<String, String>,
+    /// Keys whose change the file does not have.
+    unwritten: HashSet<String>,
+    /// The file as it was when we last read or wrote it.
+    stamp: Option<Stamp>,
+    /// The last write failed with this.
+    trouble: String,
+}
+
+impl Cache {
+    pub(crate) fn volatile() -> Self {
+        Self { state: Mutex::default(), file: None, warn: Arc::new(|_| ()), changed: Arc::default() }
+    }
+
+    pub(crate) fn load(spec: &str, warn: Warn) -> Self {
+        let file = CacheFile::new(spec).map_err(|e| warn(&e)).ok();
+        let cache = Self { state: Mutex::default(), file, warn, changed: Arc::default() };
+        cache.synchronize();
+        cache
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<String> {
+        self.state().entries.get(key).cloned()
+    }
+
+    /// Sets a value. What is longer than a few kilobytes is not kept.
+    pub fn put(&self, key: &str, value: &str) {
+        if key.len() + value.len() > MAX_TEXT {
+            return;
+        }
+        let mut state = self.state();
+        if state.entries.len() >= MAX_ENTRIES && !state.entries.contains_key(key) {
+            state.drop_some();
+        }
+        state.entries.insert(key.to_owned(), value.to_owned());
+        self.touch(state, key);
+    }
+
+    /// Removes a key.
+    pub fn remove(&self, key: &str) {
+        let mut state = self.state();
+        if state.entries.remove(key).is_some() {
+            self.touch(state, key);
+        }
+    }
+
+    /// Removes all entries that are not worth keeping; how many stay and how many went.
+    pub fn retain(&self, mut keep: impl FnMut(&str, &str) -> bool) -> (usize, usize) {
+        let mut state = self.state();
+        let gone: Vec<String> =
+            state.entries.iter().filter(|(k, v)| !keep(k, v)).map(|(k, _)| k.clone()).collect();
+        for key in &gone {
+            state.entries.remove(key);
+        }
+        let counts = (state.entries.len(), gone.len());
+        if self.file.is_some() {
+            state.unwritten.extend(gone);
+        }
+        drop(state);
+        self.changed.notify_one();
+        counts
+    }
+
+    fn touch(&self, mut state: MutexGuard<'_, State>, key: &str) {
+        if self.file.is_some() && state.unwritten.insert(key.to_owned()) {
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Takes in what others changed in the file, and writes what we changed. Blocks.
+    pub(crate) fn synchronize(&self) {
+        let Some(file) = &self.file else { return };
+        let stamp = file.stamp();
+        let (seen, dirty) = {
+            let state = self.state();
+            (state.stamp == stamp, !state.unwritten.is_empty())
+        };
+        if !seen && stamp.is_some() {
+            match file.read() {
+                Ok(entries) => self.state().take_in(entries, stamp),
+                Err(e) => return self.report(e),
+            }
+        }
+        if dirty {
+            self.write(file);
+        }
+    }
+
+    fn write(&self, file: &CacheFile) {
+        let (entries, unwritten) = {
+            let mut state = self.state();
+            (state.entries.clone(), std::mem::take(&mut state.unwritten))
+        };
+        match file.write(&entries) {
+            Ok(()) => {
+                let mut state = self.state();
+                state.stamp = file.stamp();
+                state.trouble.clear();
+            }
+            Err(e) => {
+                self.state().unwritten.extend(unwritten);
+                self.report(e);
+            }
+        }
+    }
+
+    /// Says each trouble once.
+    fn report(&self, text: String) {
+        let mut state = self.state();
+        if state.trouble != text {
+            (self.warn)(&text);
+            state.trouble = text;
+        }
+    }
+}
+
+impl State {
+    /// The file's entries replace ours, but for those that we changed since.
+    fn take_in(&mut self, mut entries: HashMap<String, String>, stamp: Option<Stamp>) {
+        for key in &self.unwritten {
+            match self.entries.remove(key) {
+                Some(value) => entries.insert(key.clone(), value),
+                None => entries.remove(key),
+            };
+        }
+        self.entries = entries;
+        self.stamp = stamp;
+    }
+
+    fn drop_some(&mut self) {
+        let some: Vec<String> = self.entries.keys().take(MAX_ENTRIES / 100).cloned().collect();
+        for key in some {
+            self.entries.remove(&key);
+            self.unwritten.insert(key);
+        }
+    }
+}
+
+/// Writes changes while somebody holds the cache.
+pub(crate) fn keep_written(cache: &Arc<Cache>) {
+    let (weak, changed) = (Arc::downgrade(cache), Arc::clone(&cache.changed));
+    tokio::spawn(async move {
+        loop {
+            let _ = tokio::time::timeout(LOOK, changed.notified()).await;
+            let Some(cache) = weak.upgrade() else { return };
+            let started = Instant::now();
+            let _ = tokio::task::spawn_blocking(move || cache.synchronize()).await;
+            tokio::time::sleep(PAUSE.max(started.elapsed() * REST)).await;
+        }
+    });
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.synchronize();
+    }
+}

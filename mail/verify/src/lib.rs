@@ -1,0 +1,161 @@
+//! Which addresses can be delivered to: verify(8), ADDRESS_VERIFICATION_README.
+//!
+//! [`Verifier`] answers `reject_unverified_sender` and `reject_unverified_recipient` from a cache  and sends
+//! probes: messages that go through rewriting, routing and the next server's RCPT, and are never delivered. What became of a
+//! probe comes back as the notice about it: [`ProbeResults`] stands before the notifier and takes those. Nothing here
+//! fails: an address that cannot be probed is unknown for now.
+
+mod config;
+mod probe;
+mod record;
+mod results;
+
+pub use config::VerifyConfig;
+pub use results::ProbeResults;
+
+use base_cache::Cache;
+use base_calls::{Deliverable, Fut, Submit, Verified, Verify};
+use base_log::{Log, Source};
+use record::{Record, key};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tokio::{sync::Notify, time::Instant};
+
+/// What a client hears while nothing is known.
+const IN_PROGRESS: &str = "Address verification in progress";
+/// How long a probe may take before another is sent.
+const PROBE_TIME: u64 = 1000;
+
+/// The service.
+#[derive(Clone)]
+pub struct Verifier {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    config: VerifyConfig,
+    cache: Arc<Cache>,
+    submit: Arc<dyn Submit>,
+    log: Log,
+    source: Source,
+    /// An address became known.
+    news: Notify,
+    /// Probes under way, and when they were sent.
+    pending: Mutex<HashMap<String, u64>>,
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+impl Verifier {
+    /// A service over `cache`, whose probes go to `submit`.
+    pub fn new(config: VerifyConfig, cache: Arc<Cache>, submit: Arc<dyn Submit>, log: Log) -> Self {
+        let source = log.session_source(format!("{}/verify", config.syslog_name));
+        let (news, pending) = (Notify::new(), Mutex::default());
+        Self { shared: Arc::new(Shared { config, cache, submit, log, source, news, pending }) }
+    }
+
+    /// Removes what has expired, every `address_verify_cache_cleanup_interval`, for as long as the service is there.
+    pub fn keep_clean(&self) {
+        let every = self.shared.config.cleanup_interval;
+        if every.is_zero() {
+            return;
+        }
+        let shared = Arc::downgrade(&self.shared);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let Some(shared) = shared.upgrade() else { return };
+                shared.clean(now());
+            }
+        });
+    }
+
+    async fn ask(&self, address: &str, wait: Duration) -> Verified {
+        let end = Instant::now() + wait;
+        loop {
+            let news = self.shared.news.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            let answer = self.shared.query(address).await;
+            if answer.status != Deliverable::Unknown || tokio::time::timeout_at(end, news).await.is_err() {
+                return answer;
+            }
+        }
+    }
+}
+
+impl Verify for Verifier {
+    fn verify<'a>(&'a self, address: &'a str, wait: Duration) -> Fut<'a, Verified> {
+        Box::pin(self.ask(address, wait))
+    }
+}
+
+impl Shared {
+    /// What is known now; sends a probe when one is due.
+    async fn query(&self, address: &str) -> Verified {
+        let (key, now) = (key(address), now());
+        let known = self.known(&key, now);
+        if !known.is_due(&self.config, now) {
+            return known.answer();
+        }
+        if !self.may_probe(&key, now) {
+            let text = "Too many address verification requests".to_owned();
+            return Verified { status: Deliverable::Deferred, text };
+        }
+        self.cache.put(&key, &Record { probed: now, ..known.clone() }.text());
+        if let Err(e) = probe::send(&self.config, &*self.submit, address).await {
+            self.log.warning(&self.source, format_args!("no probe for <{address}>: {e}"));
+            return known.answer();
+        }
+        known.answer()
+    }
+
+    /// Counts a probe, if there is room for one more.
+    fn may_probe(&self, key: &str, now: u64) -> bool {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if pending.len() >= self.config.pending_limit {
+            pending.retain(|_, sent| sent.saturating_add(PROBE_TIME) >= now);
+        }
+        let room = pending.len() < self.config.pending_limit;
+        if room {
+            pending.insert(key.to_owned(), now);
+        }
+        room
+    }
+
+    fn known(&self, key: &str, now: u64) -> Record {
+        let record = self.cache.get(key).and_then(|text| Record::parse(&text));
+        record.filter(|r| !r.is_expired(&self.config, now)).unwrap_or_else(Record::unknown)
+    }
+
+    /// A probe came to this.
+    fn update(&self, address: &str, status: Deliverable, text: &str) {
+        let (key, now) = (key(address), now());
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if status != Deliverable::Yes && !self.config.negative_cache {
+            // Not kept, but for those who wait for it now.
+            self.cache.put(&key, &Record { status, probed: now, updated: 0, text: text.to_owned() }.text());
+        } else if status == Deliverable::Yes || self.known(&key, now).status != Deliverable::Yes {
+            self.cache.put(&key, &Record { status, probed: 0, updated: now, text: text.to_owned() }.text());
+        }
+        self.news.notify_waiters();
+    }
+
+    fn clean(&self, now: u64) {
+        let (kept, gone) = self.cache.retain(|key, text| match Record::parse(text) {
+            Some(record) => !record.is_expired(&self.config, now),
+            // Not ours: `_LAST_CACHE_CLEANUP_COMPLETED_`.
+            None => key.starts_with('_'),
+        });
+        if let Some(map) = Some(&self.config.map).filter(|m| !m.is_empty()) {
+            let text = format_args!("cache {map} full cleanup: retained={kept} dropped={gone} entries");
+            self.log.info(&self.source, text);
+        }
+    }
+}
