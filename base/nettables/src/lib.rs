@@ -7,8 +7,22 @@
 //!
 //! Lookups run on the threads of `base_tables::remote`, so callers need no async runtime.
 
+mod common;
+#[cfg(any(feature = "mysql", feature = "pgsql"))]
+mod database;
+#[cfg(any(feature = "mysql", feature = "pgsql"))]
+mod hosts;
 mod link;
+#[cfg(feature = "mysql")]
+mod my_cnf;
+#[cfg(feature = "pgsql")]
+mod pg_tls;
 mod place;
+mod settings;
+mod sql;
+mod template;
+#[cfg(feature = "tls")]
+mod tls;
 pub mod types;
 
 use base_conf::Config;

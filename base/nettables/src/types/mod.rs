@@ -4,7 +4,13 @@ use crate::NetOpen;
 use base_tables::{OpenError, Table};
 use std::sync::Arc;
 
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "pgsql")]
+mod pgsql;
 mod socketmap;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod tcp;
 
 /// One table type.
@@ -16,7 +22,16 @@ pub struct NetType {
 }
 
 /// All types, sorted by name (`postconf -m`).
-pub static TYPES: &[&NetType] = &[&socketmap::TYPE, &tcp::TYPE];
+pub static TYPES: &[&NetType] = &[
+    #[cfg(feature = "mysql")]
+    &mysql::TYPE,
+    #[cfg(feature = "pgsql")]
+    &pgsql::TYPE,
+    &socketmap::TYPE,
+    #[cfg(feature = "sqlite")]
+    &sqlite::TYPE,
+    &tcp::TYPE,
+];
 
 /// The type of this name.
 pub fn find(name: &str) -> Option<&'static NetType> {
