@@ -1,6 +1,7 @@
 //! One logical header: all its lines.
 
 use crate::{Known, known};
+use std::borrow::Cow;
 
 /// A header as it came: its lines with their CRLF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +64,50 @@ impl<'a> Header<'a> {
     }
 }
 
+/// The part of a header's text that `header_size_limit` lets pass on: that many bytes, a line end counting one. The
+/// result ends with CRLF.
+pub fn truncated(raw: &[u8], limit: usize) -> Cow<'_, [u8]> {
+    if raw.len() <= limit {
+        return Cow::Borrowed(raw);
+    }
+    let text = raw.strip_suffix(b"\r\n").unwrap_or(raw);
+    let folds = |text: &[u8]| memchr::memmem::find_iter(text, b"\r\n").count();
+    if text.len() - folds(text) <= limit {
+        return Cow::Borrowed(raw);
+    }
+    let mut end = limit;
+    while let Some(kept) = text.get(..end) {
+        let short = limit + folds(kept) - end;
+        if short == 0 {
+            break;
+        }
+        end += short;
+    }
+    let mut out = text.get(..end).unwrap_or(text).to_vec();
+    while out.ends_with(b"\r") || out.ends_with(b"\n") {
+        out.pop();
+    }
+    out.extend_from_slice(b"\r\n");
+    Cow::Owned(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_limit_leaves() {
+        for (raw, limit, want) in [
+            ("A: 45\r\n", 5, "A: 45\r\n"),
+            ("A: 456\r\n", 5, "A: 45\r\n"),
+            ("A: 4\r\n b\r\n", 5, "A: 4\r\n"),
+            ("A: 4\r\n b\r\n", 6, "A: 4\r\n \r\n"),
+            ("A: 4\r\n b\r\n", 7, "A: 4\r\n b\r\n"),
+            ("A: 4\r\n b\r\n c\r\n", 9, "A: 4\r\n b\r\n \r\n"),
+        ] {
+            assert_eq!(truncated(raw.as_bytes(), limit), want.as_bytes(), "{raw:?} {limit}");
+        }
+    }
 
     #[test]
     fn names_and_values() {

@@ -64,11 +64,17 @@ impl HeaderStream {
     }
 
     /// Takes more content.
-    pub fn push(&mut self, mut chunk: &[u8], sink: &mut impl Sink) {
-        while !chunk.is_empty() {
-            if self.in_body {
-                return sink.body(chunk);
-            }
+    pub fn push(&mut self, chunk: &[u8], sink: &mut impl Sink) {
+        let rest = self.push_headers(chunk, sink);
+        if !rest.is_empty() {
+            sink.body(rest);
+        }
+    }
+
+    /// Takes more content up to the end of the header section; gives what follows the line that ended it, which the
+    /// sink got as body.
+    pub fn push_headers<'a>(&mut self, mut chunk: &'a [u8], sink: &mut impl Sink) -> &'a [u8] {
+        while !chunk.is_empty() && !self.in_body {
             if self.pending.is_empty() && self.line_len == 0 {
                 chunk = self.direct(chunk, sink);
                 if self.in_body {
@@ -77,6 +83,7 @@ impl HeaderStream {
             }
             chunk = self.buffered(chunk, sink);
         }
+        chunk
     }
 
     /// The end of the message: an unfinished line is completed.
