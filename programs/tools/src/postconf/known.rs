@@ -71,9 +71,11 @@ impl Known {
         }
     }
 
-    /// Warnings about main.cf; a reference that cannot be read is fatal.
-    pub fn check_main(&self, cfg: &Config) -> Result<(), Fatal> {
+    /// Warnings about main.cf and about `-o` settings of master.cf, in Postfix's order; a reference that cannot be read
+    /// is fatal.
+    pub fn check_all(&self, cfg: &Config, master: &MasterCf) -> Result<(), Fatal> {
         check_syntax(cfg)?;
+        self.check_undefined_in_services(master);
         let file = cfg.main_cf().file.display().to_string();
         for name in self.undefined() {
             warn(&format!("{file}: undefined parameter: {name}"));
@@ -89,15 +91,14 @@ impl Known {
                 ));
             }
         }
+        self.check_unused_in_services(cfg, master);
         Ok(())
     }
 
-    /// Warnings about the `-o` settings of master.cf.
+    /// Warnings about the `-o` settings of master.cf alone.
     pub fn check_services(&self, cfg: &Config, master: &MasterCf) {
-        let file = master.file.display().to_string();
-        for s in &master.services {
-            self.check_service(cfg, s, &file);
-        }
+        self.check_undefined_in_services(master);
+        self.check_unused_in_services(cfg, master);
     }
 
     /// Names that values of main.cf refer to and nothing defines.
@@ -116,20 +117,28 @@ impl Known {
         self.has(name) || params::find(name).is_some() || self.defined.contains_key(name)
     }
 
-    fn check_service(&self, cfg: &Config, s: &Service, file: &str) {
-        for (name, value) in &s.overrides {
-            let elsewhere = s.overrides.iter().flat_map(|(_, v)| names::mentioned(v)).any(|r| r == *name);
-            let used =
-                elsewhere || self.has(name) || params::find(name).is_some() || is_referenced(cfg, name);
-            if !used {
-                warn(&format!("{file}: unused parameter: {name}={value}"));
+    fn check_undefined_in_services(&self, master: &MasterCf) {
+        let file = master.file.display();
+        for s in &master.services {
+            let raw = |name: &str| params::find(name).is_some_and(|p| p.kind == Kind::Raw);
+            let asked = s.overrides.iter().filter(|(n, _)| !raw(n)).flat_map(|(_, v)| names::needed(v));
+            for name in asked.filter(|r| !self.is_defined(r) && s.overrides.iter().all(|(n, _)| n != r)) {
+                warn(&format!("{file}: undefined parameter: {name}"));
             }
-            for r in names::needed(value) {
-                let defined =
-                    self.has(&r) || params::find(&r).is_some() || s.overrides.iter().any(|(n, _)| *n == r);
-                if !defined && params::find(name).is_none_or(|p| p.kind != Kind::Raw) {
-                    warn(&format!("{file}: undefined parameter: {r}"));
-                }
+        }
+    }
+
+    fn check_unused_in_services(&self, cfg: &Config, master: &MasterCf) {
+        let file = master.file.display();
+        for s in &master.services {
+            let elsewhere =
+                |name: &str| s.overrides.iter().any(|(_, v)| names::mentioned(v).iter().any(|r| r == name));
+            let used = |name: &str| {
+                elsewhere(name) || self.has(name) || params::find(name).is_some() || is_referenced(cfg, name)
+            };
+            let last: BTreeMap<_, _> = s.overrides.iter().map(|(n, v)| (n, v)).collect();
+            for (name, value) in last.into_iter().filter(|(n, _)| !used(n)) {
+                warn(&format!("{file}: unused parameter: {name}={value}"));
             }
         }
     }

@@ -37,14 +37,12 @@ pub const TOOL: Tool = Tool { name: "postconf", run, about: "show and edit param
 /// Why a command ends: the text after `postconf: fatal: `; empty when all has been said.
 #[derive(Debug)]
 struct Fatal {
-    /// Another name to speak under.
-    who: Option<&'static str>,
     text: String,
 }
 
 impl Fatal {
     fn new(text: impl Into<String>) -> Self {
-        Self { who: None, text: text.into() }
+        Self { text: text.into() }
     }
 }
 
@@ -74,12 +72,12 @@ fn run(args: &[OsString]) -> ExitCode {
     let result = result.and_then(|()| Ok(out.flush()?));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Fatal { who, text }) => {
+        Err(Fatal { text }) => {
             let _ = out.flush();
             if text.is_empty() {
                 return ExitCode::FAILURE;
             }
-            eprintln!("{}: fatal: {text}", who.map_or_else(own_name, str::to_owned));
+            eprintln!("{}: fatal: {text}", own_name());
             ExitCode::FAILURE
         }
     }

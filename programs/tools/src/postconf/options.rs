@@ -76,11 +76,7 @@ const USAGE: &str = "[-a (server SASL types)] [-A (client SASL types)] [-b (boun
 [-v (verbose)] [-x (expand parameter values)] [-X (exclude)] [-# (comment-out)] [name...]";
 
 /// Letters of which only one may be given.
-const EXCLUSIVE: &[&str] = &["denX#", "aAbFlmMpPt", "hH"];
-
-/// Letters that go with no change, and those that change something.
-const SHOWING: &str = "fhHojx";
-const CHANGING: &str = "eX#";
+const EXCLUSIVE: &[&str] = &["denX#", "efX#", "ehHX#", "ejX#", "eoX#", "exX#", "aAbFlmMpPt"];
 
 /// What does not go with a way to ask, beside [`EXCLUSIVE`].
 const UNSUITED: &[(&str, &str)] = &[("aAblmt", "defhHnoxX#"), ("M", "dhHn"), ("F", "dnX#"), ("P", "dn#")];
@@ -145,19 +141,16 @@ fn check_together(given: &str) -> Result<(), Fatal> {
         return Err(Fatal::new("specify one of -b and -t"));
     }
     for set in EXCLUSIVE {
-        if let [a, b, ..] = present(set).as_slice() {
-            return Err(Fatal::new(format!("specify one of -{a} -{b}")));
+        let both = present(set);
+        if both.len() > 1 {
+            let all: String = both.iter().map(|c| format!(" -{c}")).collect();
+            return Err(Fatal::new(format!("specify one of{all}")));
         }
     }
     for (modes, unsuited) in UNSUITED {
         if let ([mode, ..], [letter, ..]) = (present(modes).as_slice(), present(unsuited).as_slice()) {
             return Err(Fatal::new(format!("with option -{mode}, do not specify -{letter}")));
         }
-    }
-    if let ([_, ..], [_, ..]) = (present(CHANGING).as_slice(), present(SHOWING).as_slice())
-        && let [a, b, ..] = present("eX#fhHojx").as_slice()
-    {
-        return Err(Fatal::new(format!("specify one of -{a} -{b}")));
     }
     Ok(())
 }
@@ -170,7 +163,7 @@ fn mode(given: &str, parsed: &getopt::Parsed, object: char) -> Result<Mode, Fata
             _ => Mode::List(List::of(letter)),
         });
     }
-    let change = match given.chars().find(|c| CHANGING.contains(*c)) {
+    let change = match given.chars().find(|c| "eX#".contains(*c)) {
         Some('#') => Some(Change::Comment),
         Some('X') => Some(Change::Remove),
         Some(_) => Some(Change::Set),

@@ -95,6 +95,12 @@ impl Line {
         let (name, kind) = (self.service.name.as_str(), self.service.kind.name());
         let part_name = if o.mode == Mode::Fields { "field" } else { "parameter" };
         match &self.part {
+            Some(part)
+                if part == "command" && o.mode == Mode::Fields && o.fold && !o.json && !o.no_values =>
+            {
+                let head = if o.no_names { String::new() } else { format!("{} = ", self.path()) };
+                writeln!(out, "{head}{}", folded_command(&self.service))?;
+            }
             Some(part) => {
                 super::show::print(
                     o,
@@ -221,13 +227,20 @@ pub(super) fn entry(s: &Service, folded: bool) -> String {
         line.push_str(word);
     }
     pad(&mut line, COLUMNS[7]);
-    let command = command(s);
     if !folded {
-        return line + &command.join(" ");
+        return line + &command(s).join(" ");
     }
+    let command = command(s);
     let (name, args) = command.split_first().map_or(("", [].as_slice()), |(n, a)| (n.as_str(), a));
     line.push_str(name);
     fold_arguments(line, args)
+}
+
+/// The command field on several lines.
+fn folded_command(s: &Service) -> String {
+    let command = command(s);
+    let (name, args) = command.split_first().map_or(("", [].as_slice()), |(n, a)| (n.as_str(), a));
+    fold_arguments(name.to_owned(), args)
 }
 
 /// Every `-o` on a line of its own, the rest filled.

@@ -15,8 +15,7 @@ pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
     };
     let known = Known::new(&cfg, &master, &o.overrides);
     if !o.defaults && !o.quiet {
-        known.check_main(&cfg)?;
-        known.check_services(&cfg, &master);
+        known.check_all(&cfg, &master)?;
     }
     for name in wanted(o, &cfg, &known) {
         if !known.has(&name) && params::find(&name).is_none() {

@@ -3,9 +3,10 @@
 //! Messages carry the name of the program that would meet the trouble, `postfix/bounce`, as Postfix's do.
 
 use super::{Done, Fatal, Options, describe, load_config};
-use base_conf::{Config, expand};
+use crate::say::Say;
+use base_conf::{Config, expand, names};
 use proto_dsn::{Template, Templates, Unit};
-use std::{cell::RefCell, io::Write};
+use std::io::Write;
 
 /// `-t` (`expanded` false) and `-b`.
 pub(super) fn print(o: &Options, expanded: bool, out: &mut dyn Write) -> Done {
@@ -15,34 +16,35 @@ pub(super) fn print(o: &Options, expanded: bool, out: &mut dyn Write) -> Done {
         [name] => name.clone(),
         _ => return Err(Fatal::new("options -b and -t require at most one template file")),
     };
-    let templates = read(&file)?;
-    templates.warnings.iter().for_each(|w| warn(w));
+    let say = Say::under(BOUNCE, "bounce", Some(&cfg));
+    let templates = read(&file, &say)?;
+    templates.warnings.iter().for_each(|w| say.warning(w));
     for (i, (name, template)) in templates.all().into_iter().enumerate() {
         if i > 0 {
             writeln!(out)?;
         }
         match expanded {
-            true => write!(out, "expanded_{name}_text = <<EOF\n{}EOF\n", text(&cfg, name, template)?)?,
+            true => write!(out, "expanded_{name}_text = <<EOF\n{}EOF\n", text(&cfg, &say, name, template)?)?,
             false => write!(out, "{name}_template = <<EOF\n{}\n{}EOF\n", header(template), template.text)?,
         }
     }
     Ok(())
 }
 
-fn warn(text: &str) {
-    eprintln!("postfix/bounce: warning: {text}");
+/// The name and the log of the program that reads templates.
+const BOUNCE: &str = "postfix/bounce";
+
+fn fatal(say: &Say, text: &str) -> Fatal {
+    say.fatal(1, text);
+    Fatal::new("")
 }
 
-fn fatal(text: String) -> Fatal {
-    Fatal { who: Some("postfix/bounce"), text }
-}
-
-fn read(file: &str) -> Result<Templates, Fatal> {
+fn read(file: &str, say: &Say) -> Result<Templates, Fatal> {
     if file.is_empty() {
         return Ok(Templates::default());
     }
-    let bytes = std::fs::read(file).map_err(|e| fatal(format!("open {file}: {}", describe(&e))))?;
-    Templates::parse(&String::from_utf8_lossy(&bytes), file).map_err(|e| fatal(e.to_string()))
+    let bytes = std::fs::read(file).map_err(|e| fatal(say, &format!("open {file}: {}", describe(&e))))?;
+    Templates::parse(&String::from_utf8_lossy(&bytes), file).map_err(|e| fatal(say, &e.to_string()))
 }
 
 fn header(t: &Template) -> String {
@@ -53,26 +55,27 @@ fn header(t: &Template) -> String {
     out
 }
 
-/// A template's text with names replaced; a name that asks for a time in no known unit, or no name at all, is fatal.
-fn text(cfg: &Config, kind: &str, template: &Template) -> Result<String, Fatal> {
+/// A template's text with names replaced; a name that has no value or asks for a time in no known unit is fatal.
+fn text(cfg: &Config, say: &Say, kind: &str, template: &Template) -> Result<String, Fatal> {
     let source = &template.source;
-    let unknown_unit = RefCell::new(None);
-    let names = |name: &str| {
-        if let Some(unit) = foreign_unit(name) {
-            unknown_unit
-                .borrow_mut()
-                .get_or_insert(format!("{source}: unrecognized suffix \"{unit}\" in parameter \"{name}\""));
+    let mut out = String::new();
+    for line in template.text.split_inclusive('\n') {
+        let bare = line.trim_end_matches('\n');
+        let lookup = |name: &str| value(cfg, say, kind, source, name);
+        let asked = names::needed(bare);
+        if let Some((name, unit)) = asked.iter().find_map(|n| Some((n, foreign_unit(n)?))) {
+            let what = format!("{source}: unrecognized suffix \"{unit}\" in parameter \"{name}\"");
+            return Err(fatal(say, &what));
         }
-        value(cfg, kind, source, name)
-    };
-    let text = expand::expand_once(&names, &template.text).map_err(|reason| {
-        warn(&reason);
-        fatal(format!("{source}: bad $name syntax in {kind} template: {}", template.text.trim_end()))
-    })?;
-    match unknown_unit.take() {
-        Some(what) => Err(fatal(what)),
-        None => Ok(text),
+        if asked.iter().any(|n| Unit::split(n).is_none() && cfg.raw(n).is_none()) {
+            return Err(fatal(say, &format!("{source}: undefined $name in {kind} template: {bare}")));
+        }
+        out += &expand::expand_once(&lookup, line).map_err(|reason| {
+            say.warning(&reason.replace('\n', ""));
+            fatal(say, &format!("{source}: bad $name syntax in {kind} template: {bare}"))
+        })?;
     }
+    Ok(out)
 }
 
 /// The end of a name like `delay_warning_time_fortnights`.
@@ -83,16 +86,16 @@ fn foreign_unit(name: &str) -> Option<&str> {
 }
 
 /// A parameter's value; `name_hours` and the like give a time in whole units.
-fn value(cfg: &Config, kind: &str, source: &str, name: &str) -> Option<String> {
+fn value(cfg: &Config, say: &Say, kind: &str, source: &str, name: &str) -> Option<String> {
     let Some((time, unit)) = Unit::split(name).and_then(|(p, unit)| Some((cfg.time(p).ok()?, unit))) else {
         return cfg.str(name).ok();
     };
     let shown = time.as_secs() / unit.seconds();
     if shown == 0 && !time.is_zero() {
         let unit = unit.name();
-        warn(&format!("{source}: zero result in {kind} template conversion of parameter \"{name}\""));
-        warn(&format!("please reduce time unit \"{unit}\" of \"{name}\" in {kind} template"));
-        warn("for instructions see the bounce(5) manual");
+        say.warning(&format!("{source}: zero result in {kind} template conversion of parameter \"{name}\""));
+        say.warning(&format!("please reduce time unit \"{unit}\" of \"{name}\" in {kind} template"));
+        say.warning("for instructions see the bounce(5) manual");
     }
     Some(shown.to_string())
 }
