@@ -1,4 +1,5 @@
-//! What master tells worker and courier: listening sockets, reload, stop; and what they answer.
+//! What master tells worker and courier: listening sockets, reload, stop; what they answer; and what they ask: a file that
+//! only root may read ("open for me", [`crate::opener`]).
 //!
 //! One SOCK_SEQPACKET Unix socket for each child, inherited under the number in [`ENV`]. Master sends all listeners,
 //! then [`Order::Configured`]; on reload [`Order::Listener`]s that are new, [`Order::Close`] for those that are gone,
@@ -44,6 +45,13 @@ pub enum Order {
     },
     /// Finish in an orderly way and exit; after the time limit master kills.
     Stop,
+    /// The answer to [`Reply::Open`].
+    Opened {
+        /// From [`Reply::Open`].
+        number: u32,
+        /// The file, open for reading, or the system's error number.
+        file: Result<OwnedFd, i32>,
+    },
 }
 
 /// To master.
@@ -61,6 +69,13 @@ pub enum Reply {
         generation: u32,
         /// The reason, for `postfix start`.
         reason: String,
+    },
+    /// Open this file for me; comes back as [`Order::Opened`].
+    Open {
+        /// Tells answers apart.
+        number: u32,
+        /// An absolute path that the configuration names.
+        path: String,
     },
 }
 
@@ -114,6 +129,8 @@ impl Channel {
             Order::Close(key) => (format!("C{}\n{}", key.service, key.address), None),
             Order::Configured { generation } => (format!("G{generation}"), None),
             Order::Stop => ("S".to_owned(), None),
+            Order::Opened { number, file: Ok(fd) } => (format!("P{number}"), Some(fd.as_fd())),
+            Order::Opened { number, file: Err(errno) } => (format!("E{number}\n{errno}"), None),
         };
         self.send(&text, fd)
     }
@@ -137,6 +154,7 @@ impl Channel {
                 let reason: String = reason.chars().take(1000).collect();
                 self.send(&format!("F{generation}\n{reason}"), None)
             }
+            Reply::Open { number, path } => self.send(&format!("O{number}\n{path}"), None),
         }
     }
 
@@ -190,6 +208,10 @@ fn parse_order(text: &str, fd: Option<OwnedFd>) -> io::Result<Order> {
         (Some(("C", rest)), None) => key(rest).map(Order::Close),
         (Some(("G", n)), None) => n.parse().ok().map(|generation| Order::Configured { generation }),
         (Some(("S", "")), None) => Some(Order::Stop),
+        (Some(("P", n)), Some(fd)) => n.parse().ok().map(|number| Order::Opened { number, file: Ok(fd) }),
+        (Some(("E", rest)), None) => rest.split_once('\n').and_then(|(n, errno)| {
+            Some(Order::Opened { number: n.parse().ok()?, file: Err(errno.parse().ok()?) })
+        }),
         _ => None,
     };
     order.ok_or_else(malformed)
@@ -201,6 +223,9 @@ fn parse_reply(text: &str) -> io::Result<Reply> {
         Some(("F", rest)) => rest.split_once('\n').and_then(|(n, reason)| {
             Some(Reply::Failed { generation: n.parse().ok()?, reason: reason.to_owned() })
         }),
+        Some(("O", rest)) => rest
+            .split_once('\n')
+            .and_then(|(n, path)| Some(Reply::Open { number: n.parse().ok()?, path: path.to_owned() })),
         _ => None,
     };
     reply.ok_or_else(malformed)
@@ -237,7 +262,8 @@ mod tests {
         let (master, child) = Channel::pair().unwrap();
         let failed =
             Reply::Failed { generation: 7, reason: "/etc/postfix/main.cf: line 3: bad\nline".into() };
-        for reply in [Reply::Ready { generation: 1 }, failed] {
+        let open = Reply::Open { number: 3, path: "/etc/a b".into() };
+        for reply in [Reply::Ready { generation: 1 }, failed, open] {
             child.reply(&reply).unwrap();
             assert_eq!(master.next_reply().unwrap(), Some(reply));
         }
@@ -246,11 +272,23 @@ mod tests {
     }
 
     #[test]
+    fn files_arrive() {
+        let (master, child) = Channel::pair().unwrap();
+        let file = fds::memory_file(b"x").unwrap();
+        master.order(&Order::Opened { number: 4, file: Ok(file.into()) }).unwrap();
+        master.order(&Order::Opened { number: 5, file: Err(13) }).unwrap();
+        assert!(matches!(child.next_order().unwrap(), Some(Order::Opened { number: 4, file: Ok(_) })));
+        assert!(matches!(child.next_order().unwrap(), Some(Order::Opened { number: 5, file: Err(13) })));
+    }
+
+    #[test]
     fn junk_is_refused() {
-        for junk in ["", "L", "Lx", "Gx", "S ", "Q", "Lsmtp/inet\n127.0.0.1:25", "\u{e9}"] {
+        for junk in
+            ["P4", "E4", "E4\nx", "", "L", "Lx", "Gx", "S ", "Q", "Lsmtp/inet\n127.0.0.1:25", "\u{e9}"]
+        {
             assert!(parse_order(junk, None).is_err(), "{junk:?}");
         }
-        for junk in ["", "R", "F", "F1", "Fx\ny", "\u{e9}"] {
+        for junk in ["O", "O1", "Ox\n/a", "", "R", "F", "F1", "Fx\ny", "\u{e9}"] {
             assert!(parse_reply(junk).is_err(), "{junk:?}");
         }
     }

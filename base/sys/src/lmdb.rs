@@ -5,18 +5,52 @@
 
 use heed::types::Bytes;
 use heed::{Database, EnvFlags, EnvOpenOptions};
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const MAGIC: u32 = 0xBEEF_C0DE;
 
-/// Calls `each` for every entry of the file's main database, in key order.
-pub fn read_all(path: &Path, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
-    let file = File::open(path)?;
-    crate::locks::lock_shared_briefly(&file)?;
-    check(&file)?;
+/// Calls `each` for every entry of the file's main database, in key order. `file` is what is at `path`; when it was opened
+/// by somebody with more rights (the library opens by name), a private copy is read.
+pub fn read_all(file: &File, path: &Path, each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
+    crate::locks::lock_shared_briefly(file)?;
+    check(file)?;
+    match File::open(path) {
+        Ok(_) => read_at(path, each),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            let copy = Copy::of(file)?;
+            read_at(&copy.0, each)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// A copy in a place of our own, gone when dropped.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn of(mut file: &File) -> io::Result<Copy> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("hikyaku-{}-{number}.lmdb", std::process::id());
+        let copy = Copy(std::env::temp_dir().join(name));
+        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&copy.0)?;
+        file.rewind()?;
+        io::copy(&mut file, &mut to)?;
+        Ok(copy)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn read_at(path: &Path, mut each: impl FnMut(&[u8], &[u8])) -> io::Result<()> {
     let mut options = EnvOpenOptions::new();
     // SAFETY (flags): NO_LOCK is safe for one reader that holds the file lock which writers take.
     unsafe { options.flags(EnvFlags::NO_SUB_DIR | EnvFlags::READ_ONLY | EnvFlags::NO_LOCK) };
@@ -81,11 +115,7 @@ mod tests {
         let path = dir.path().join("x.lmdb");
         for bytes in [Vec::new(), vec![0; 100], vec![0xff; 10_000]] {
             std::fs::write(&path, &bytes).unwrap();
-            assert!(read_all(&path, |_, _| ()).is_err());
+            assert!(read_all(&File::open(&path).unwrap(), &path, |_, _| ()).is_err());
         }
-        assert_eq!(
-            read_all(&dir.path().join("none"), |_, _| ()).unwrap_err().kind(),
-            io::ErrorKind::NotFound
-        );
     }
 }

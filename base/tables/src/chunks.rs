@@ -85,8 +85,7 @@ impl Chunk {
         let automaton = self.automaton.get_or_init(|| Automaton::build(&self.rules)).as_ref()?;
         let mut found = PatternSet::new(self.rules.len());
         let mut cache = automaton.caches.get();
-        let done =
-            automaton.dfa.try_which_overlapping_matches(&mut cache, &Input::new(key), &mut found);
+        let done = automaton.dfa.try_which_overlapping_matches(&mut cache, &Input::new(key), &mut found);
         if done.is_err() {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }

@@ -11,12 +11,16 @@ use crate::tables::{Usage, Warn};
 use crate::types::Open;
 use crate::watch::Watched;
 use crate::{TableError, bdb};
-use std::fs::{self, File};
-use std::io;
+use base_sys::opener::{Opener, Plain};
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+/// The largest source text or foreign database file, in bytes.
+const MAX_TEXT: u64 = 8 << 30;
 
 /// What is behind the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,41 +87,72 @@ pub fn open(open: &Open<'_>, kind: Kind) -> Result<Arc<dyn Table>, OpenError> {
     let (name, usage, warn) = (open.name.to_owned(), open.usage, open.tables.options().warn.clone());
     let path = kind.path(open.name);
     let loaded = path.clone();
-    let load = move || load(&loaded, &name, kind, usage, &warn);
+    let opener = open.tables.options().opener.clone();
+    let files = Files { opener, usage, warn };
+    let load = move || files.load(&loaded, &name, kind);
     let mut paths = vec![path];
     if kind != Kind::Text {
         paths.push(open.name.into());
     }
-    let content = Watched::new(paths, open.tables.options().check_every, Box::new(load))?;
+    let content = Watched::new(paths, open.tables.options(), Box::new(load))?;
     let sorted = !open.spec.starts_with("hash:");
     Ok(Arc::new(Indexed { spec: open.spec.to_owned(), usage, sorted, content }))
 }
 
-fn load(path: &Path, name: &str, kind: Kind, usage: Usage, warn: &Warn) -> Result<Content, OpenError> {
-    let failed = |error: io::Error| {
-        OpenError::new(format!("open database {}: {}", path.display(), base_sys::system_text(&error)))
-    };
-    if kind == Kind::Text {
-        let text = fs::read(path).map_err(failed)?;
-        return Ok(Content::Memory(from_text(&text, name, Format::TextHash, usage, warn)));
+/// How the files of one table are read.
+struct Files {
+    opener: Arc<dyn Opener>,
+    usage: Usage,
+    warn: Warn,
+}
+
+impl Files {
+    fn load(&self, path: &Path, name: &str, kind: Kind) -> Result<Content, OpenError> {
+        let failed = |error: io::Error| {
+            OpenError::new(format!("open database {}: {}", path.display(), base_sys::system_text(&error)))
+        };
+        if kind == Kind::Text {
+            return self.text(path, Format::TextHash).map_err(failed);
+        }
+        match open_with(self.opener.as_ref(), path, kind) {
+            Ok(content) => {
+                self.warn_if_older(path, Path::new(name));
+                Ok(content)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let format = if self.usage.substitution { Format::Map } else { Format::Aliases };
+                self.text(Path::new(name), format).map_err(|_| failed(error))
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
-    match open_file(path, kind) {
-        Ok(content) => {
-            warn_if_older(path, Path::new(name), warn);
-            Ok(content)
+
+    fn text(&self, path: &Path, format: Format) -> io::Result<Content> {
+        let text = self.opener.read(path, MAX_TEXT)?;
+        let name = path.display().to_string();
+        Ok(Content::Memory(from_text(&text, &name, format, self.usage, &self.warn)))
+    }
+
+    /// Postfix's warning, with its patience: a source changed in the last 100 seconds is being worked on.
+    fn warn_if_older(&self, index: &Path, source: &Path) {
+        let changed = |path: &Path| self.opener.metadata(path).and_then(|m| m.modified()).ok();
+        let (Some(made), Some(written)) = (changed(index), changed(source)) else { return };
+        let settled =
+            SystemTime::now().duration_since(written).is_ok_and(|age| age > Duration::from_secs(100));
+        if written > made && settled {
+            let (index, source) = (index.display(), source.display());
+            (self.warn)(&format!("database {index} is older than source file {source}"));
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let Ok(text) = fs::read(name) else { return Err(failed(error)) };
-            let format = if usage.substitution { Format::Map } else { Format::Aliases };
-            Ok(Content::Memory(from_text(&text, name, format, usage, warn)))
-        }
-        Err(error) => Err(failed(error)),
     }
 }
 
 /// Opens an indexed file: ours, Berkeley DB or LMDB, whatever it is.
 pub fn open_file(path: &Path, kind: Kind) -> io::Result<Content> {
-    let file = File::open(path)?;
+    open_with(&Plain, path, kind)
+}
+
+fn open_with(opener: &dyn Opener, path: &Path, kind: Kind) -> io::Result<Content> {
+    let file = opener.open(path)?;
     let mut start = [0u8; 64];
     let mut filled = 0;
     while let Some(rest) = start.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -130,16 +165,17 @@ pub fn open_file(path: &Path, kind: Kind) -> io::Result<Content> {
         return IndexFile::open(file).map(Content::File);
     }
     if kind == Kind::Lmdb {
-        return from_lmdb(path);
+        return from_lmdb(&file, path);
     }
     base_sys::locks::lock_shared_briefly(&file)?;
-    let bytes = fs::read(path)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_TEXT).read_to_end(&mut bytes)?;
     bdb::read(&bytes).map(Content::Memory).map_err(io::Error::other)
 }
 
-fn from_lmdb(path: &Path) -> io::Result<Content> {
+fn from_lmdb(file: &File, path: &Path) -> io::Result<Content> {
     let mut builder = bdb::NulRule::default();
-    base_sys::lmdb::read_all(path, |key, value| builder.add(key, value))?;
+    base_sys::lmdb::read_all(file, path, |key, value| builder.add(key, value))?;
     Ok(Content::Memory(builder.finish()))
 }
 
@@ -156,16 +192,6 @@ fn from_text(text: &[u8], name: &str, format: Format, usage: Usage, warn: &Warn)
         }
     });
     index
-}
-
-/// Postfix's warning, with its patience: a source changed in the last 100 seconds is being worked on.
-fn warn_if_older(index: &Path, source: &Path, warn: &Warn) {
-    let changed = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).ok();
-    let (Some(made), Some(written)) = (changed(index), changed(source)) else { return };
-    let settled = SystemTime::now().duration_since(written).is_ok_and(|age| age > Duration::from_secs(100));
-    if written > made && settled {
-        warn(&format!("database {} is older than source file {}", index.display(), source.display()));
-    }
 }
 
 impl Indexed {

@@ -1,16 +1,18 @@
 //! Match lists: `mynetworks`, `mydestination`, `debug_peer_list` …
 //!
 //! Elements are asked in order and the first that matches decides: a name, a host name or address
-//! pattern, `type:table` (any answer counts), `/file/name` (its content stands in its place), each
-//! with `!` in front to exclude. An element that cannot be understood, or whose table fails, makes the
+//! pattern, `type:table` (any answer counts), `/file/name` (its content stands in its place, and is read
+//! again when the file changes), each with `!` in front to exclude. An element that cannot be understood, or whose table fails, makes the
 //! answer an error for everything that no earlier element decided.
 
 use crate::maps::DomainForms;
 use crate::network::Network;
 use crate::table::{OpenError, Table};
 use crate::tables::{Tables, Usage, Warn};
+use crate::watch::Watched;
 use crate::{Fut, TableError, lines};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What the patterns are.
@@ -27,6 +29,8 @@ pub enum MatchKind {
 /// How deep `/file/name` may nest, and how many elements a list may have.
 const MAX_DEPTH: usize = 10;
 const MAX_ELEMENTS: usize = 1_000_000;
+/// The largest file in a list, in bytes.
+const MAX_FILE: u64 = 256 << 20;
 
 /// A parsed list.
 #[derive(Clone)]
@@ -49,6 +53,29 @@ enum Pattern {
     /// A network pattern that cannot be understood: an error when it is reached.
     Bad(String),
     Table(Arc<dyn Table>),
+    File(Included),
+}
+
+/// `/file/name` in a list: its elements, read again when the file changes.
+struct Included {
+    name: String,
+    elements: Watched<Vec<Element>>,
+}
+
+/// What a list says about a name, if anything.
+type Decision = Result<Option<bool>, TableError>;
+
+fn parse(tables: &Tables, kind: MatchKind, text: &str, depth: usize) -> Vec<Element> {
+    let mut parser = Parser { tables, kind, depth, elements: Vec::new() };
+    parser.list(text);
+    parser.elements
+}
+
+fn is_empty(elements: &[Element]) -> bool {
+    elements.iter().all(|element| match &element.pattern {
+        Pattern::File(file) => file.elements.get().is_ok_and(|inside| is_empty(&inside)),
+        _ => false,
+    })
 }
 
 impl MatchList {
@@ -61,10 +88,9 @@ impl MatchList {
         kind: MatchKind,
         parent_matches: bool,
     ) -> MatchList {
-        let mut parser = Parser { tables, kind, elements: Vec::new() };
-        parser.list(text, false, 0);
+        let elements = Arc::new(parse(tables, kind, text, 0));
         let warn = tables.options().warn.clone();
-        MatchList { title: param.to_owned(), kind, parent_matches, elements: Arc::new(parser.elements), warn }
+        MatchList { title: param.to_owned(), kind, parent_matches, elements, warn }
     }
 
     /// The parameter this is the value of.
@@ -74,55 +100,92 @@ impl MatchList {
 
     /// True when the list has no element.
     pub fn is_empty(&self) -> bool {
-        self.elements.is_empty()
+        is_empty(&self.elements)
     }
 
     /// Does the list match this name (String and Domain lists; for Host lists a host name)?
     pub fn matches<'a>(&'a self, name: &'a str) -> Fut<'a, Result<bool, TableError>> {
-        Box::pin(self.decide(name, None))
+        Box::pin(async move { Ok(self.decide(&self.elements, name, None).await? == Some(true)) })
     }
 
     /// Does the list match this client, by name or address? `name` may be empty.
     pub fn matches_client<'a>(&'a self, name: &'a str, address: IpAddr) -> Fut<'a, Result<bool, TableError>> {
-        Box::pin(self.decide(name, Some(address)))
+        Box::pin(async move { Ok(self.decide(&self.elements, name, Some(address)).await? == Some(true)) })
     }
 
     /// [`MatchList::matches`] without waiting; `None` when a table must be asked asynchronously.
     pub fn matches_now(&self, name: &str) -> Option<Result<bool, TableError>> {
-        self.decide_now(name, None)
+        Some(self.decide_now(&self.elements, name, None)?.map(|decided| decided == Some(true)))
     }
 
     /// [`MatchList::matches_client`] without waiting.
     pub fn matches_client_now(&self, name: &str, address: IpAddr) -> Option<Result<bool, TableError>> {
-        self.decide_now(name, Some(address))
+        Some(self.decide_now(&self.elements, name, Some(address))?.map(|decided| decided == Some(true)))
     }
 
-    async fn decide(&self, name: &str, address: Option<IpAddr>) -> Result<bool, TableError> {
-        for element in self.elements.iter() {
-            let hit = match &element.pattern {
-                Pattern::Table(table) => self.in_table(table.as_ref(), name, address).await?,
-                simple => self.simple(simple, name, address)?,
-            };
-            if hit {
-                return Ok(!element.negated);
+    /// What the first element that matches says; `None` when none does.
+    fn decide<'a>(
+        &'a self,
+        elements: &'a [Element],
+        name: &'a str,
+        address: Option<IpAddr>,
+    ) -> Fut<'a, Decision> {
+        Box::pin(async move {
+            for element in elements {
+                let hit = match &element.pattern {
+                    Pattern::Table(table) => self.in_table(table.as_ref(), name, address).await?,
+                    Pattern::File(file) => {
+                        let inside = self.content(file)?;
+                        match self.decide(&inside, name, address).await? {
+                            Some(yes) => return Ok(Some(yes ^ element.negated)),
+                            None => false,
+                        }
+                    }
+                    simple => self.simple(simple, name, address)?,
+                };
+                if hit {
+                    return Ok(Some(!element.negated));
+                }
             }
-        }
-        Ok(false)
+            Ok(None)
+        })
     }
 
-    fn decide_now(&self, name: &str, address: Option<IpAddr>) -> Option<Result<bool, TableError>> {
-        for element in self.elements.iter() {
+    fn decide_now(&self, elements: &[Element], name: &str, address: Option<IpAddr>) -> Option<Decision> {
+        for element in elements {
             let hit = match &element.pattern {
                 Pattern::Table(table) => self.in_table_now(table.as_ref(), name, address)?,
+                Pattern::File(file) => {
+                    let inside = self.content(file);
+                    let decided = match &inside {
+                        Ok(inside) => self.decide_now(inside, name, address)?,
+                        Err(error) => Err(error.clone()),
+                    };
+                    match decided {
+                        Ok(Some(yes)) => return Some(Ok(Some(yes ^ element.negated))),
+                        Ok(None) => Ok(false),
+                        Err(error) => Err(error),
+                    }
+                }
                 simple => self.simple(simple, name, address),
             };
             match hit {
-                Ok(true) => return Some(Ok(!element.negated)),
+                Ok(true) => return Some(Ok(Some(!element.negated))),
                 Ok(false) => (),
                 Err(error) => return Some(Err(error)),
             }
         }
-        Some(Ok(false))
+        Some(Ok(None))
+    }
+
+    /// The elements in a file, as it is now.
+    fn content(&self, file: &Included) -> Result<Arc<Vec<Element>>, TableError> {
+        file.elements.get().map_err(|error| {
+            let table = format!("non-existent:{}", file.name);
+            (self.warn)(&format!("{table} is unavailable. {}", error.text));
+            (self.warn)(&format!("{}: {table}: table lookup problem", self.title));
+            TableError { table, reason: error.text }
+        })
     }
 
     /// A pattern that needs no table.
@@ -134,7 +197,7 @@ impl MatchList {
                 (self.warn)(&format!("{}: {reason}", self.title));
                 Err(TableError { table: self.title.clone(), reason: reason.clone() })
             }
-            Pattern::Bad(_) | Pattern::Table(_) => Ok(false),
+            Pattern::Bad(_) | Pattern::Table(_) | Pattern::File(_) => Ok(false),
         }
     }
 
@@ -215,23 +278,25 @@ impl MatchList {
 struct Parser<'a> {
     tables: &'a Tables,
     kind: MatchKind,
+    depth: usize,
     elements: Vec<Element>,
 }
 
 impl Parser<'_> {
-    fn list(&mut self, text: &str, negated: bool, depth: usize) {
+    fn list(&mut self, text: &str) {
         for token in lines::tokens(text) {
             if self.elements.len() < MAX_ELEMENTS {
-                self.element(token, negated, depth);
+                self.element(token);
             }
         }
     }
 
-    fn element(&mut self, token: &str, negated: bool, depth: usize) {
+    fn element(&mut self, token: &str) {
         let name = token.trim_start_matches('!');
-        let negated = negated ^ ((token.len() - name.len()) % 2 == 1);
+        let negated = (token.len() - name.len()) % 2 == 1;
         if name.starts_with('/') {
-            return self.file(name, negated, depth);
+            let pattern = Pattern::File(self.file(name));
+            return self.elements.push(Element { negated, pattern });
         }
         let pattern = match name.contains(':') && !name.starts_with('[') {
             true => Pattern::Table(self.tables.open(name, Usage::LOOKUP)),
@@ -250,21 +315,24 @@ impl Parser<'_> {
         }
     }
 
-    fn file(&mut self, name: &str, negated: bool, depth: usize) {
-        let text = match std::fs::read_to_string(name) {
-            Ok(text) if depth < MAX_DEPTH => text,
-            Ok(_) => return self.missing(name, negated, "files nested too deeply".to_owned()),
-            Err(error) => return self.missing(name, negated, base_sys::system_text(&error)),
+    fn file(&self, name: &str) -> Included {
+        let (tables, kind, depth) = (self.tables.apart(), self.kind, self.depth + 1);
+        let path = PathBuf::from(name);
+        let load = move || {
+            let failed = |why: &str| OpenError::new(format!("open file {}: {why}", path.display()));
+            if depth > MAX_DEPTH {
+                return Err(failed("files nested too deeply"));
+            }
+            let text = tables.options().opener.read(&path, MAX_FILE);
+            let text = text.map_err(|error| failed(&base_sys::system_text(&error)))?;
+            let lines = lines::lines(&text).map(|line| String::from_utf8_lossy(&line.text).into_owned());
+            Ok(parse(&tables, kind, &lines.collect::<Vec<_>>().join(" "), depth))
         };
-        for line in lines::lines(text.as_bytes()) {
-            self.list(&String::from_utf8_lossy(&line.text), negated, depth + 1);
+        let elements = Watched::start(vec![name.into()], self.tables.options(), Box::new(load));
+        if let Err(error) = elements.get() {
+            (self.tables.options().error)(&error.text);
         }
-    }
-
-    fn missing(&mut self, name: &str, negated: bool, reason: String) {
-        let error = OpenError::new(format!("open file {name}: {reason}"));
-        let table = self.tables.failed(&format!("non-existent:{name}"), error);
-        self.elements.push(Element { negated, pattern: Pattern::Table(table) });
+        Included { name: name.to_owned(), elements }
     }
 }
 
@@ -370,5 +438,33 @@ mod tests {
         for (address, want) in [("1.1.1.1", true), ("2.2.2.2", true), ("3.3.3.3", false), ("4.4.4.4", true)] {
             assert_eq!(list.matches_client_now("", address.parse().unwrap()), Some(Ok(want)), "{address}");
         }
+    }
+
+    #[test]
+    fn a_file_that_changes_or_comes_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, inner) = (dir.path().join("list"), dir.path().join("inner"));
+        let options = Options { check_every: std::time::Duration::ZERO, ..Options::default() };
+        let text = format!("!{} a.ex", path.display());
+        let list = MatchList::open(&Tables::new(options), "test", &text, MatchKind::String, false);
+        assert!(list.matches_now("a.ex").unwrap().is_err());
+        let replace = |path: &std::path::Path, text: &str| {
+            let beside = dir.path().join("beside");
+            std::fs::write(&beside, text).unwrap();
+            std::fs::rename(beside, path).unwrap();
+        };
+        let check = |name: &str, want: bool| {
+            assert_eq!(list.matches_now(name), Some(Ok(want)), "{name}");
+            assert_eq!(block_on(list.matches(name)), Ok(want), "{name}");
+        };
+        replace(&path, "b.ex\n");
+        check("a.ex", true);
+        replace(&inner, "c.ex\n");
+        replace(&path, &format!("a.ex !{}\n", inner.display()));
+        check("a.ex", false);
+        check("c.ex", true);
+        replace(&inner, "d.ex\n");
+        check("c.ex", false);
+        check("d.ex", true);
     }
 }

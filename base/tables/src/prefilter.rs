@@ -51,7 +51,9 @@ impl Prefilter {
             match (clauses.next(), pattern) {
                 (None, None) => filter.always.push(number),
                 (None, Some(pattern)) => textless.push((number, pattern.clone())),
-                (Some(first), _) => texts.numbers(first).into_iter().for_each(|text| filter.add(text, number)),
+                (Some(first), _) => {
+                    texts.numbers(first).into_iter().for_each(|text| filter.add(text, number))
+                }
             }
             filter.others.push(clauses.map(|clause| texts.numbers(clause)).collect());
         }

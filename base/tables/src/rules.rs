@@ -12,13 +12,16 @@ use crate::tables::{Usage, Warn};
 use crate::template::{Fault, Template};
 use crate::types::Open;
 use crate::watch::Watched;
+use base_sys::opener::Opener;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// The most rules of a table.
 const MAX_RULES: usize = 1_000_000;
+/// The largest file of rules, in bytes.
+const MAX_FILE: u64 = 1 << 30;
 
 /// Where the whole pattern and its groups matched.
 pub type Groups = Vec<Option<Range<usize>>>;
@@ -95,14 +98,15 @@ pub struct Rules<E> {
 pub fn open<E: Engine>(open: &Open<'_>) -> Result<Arc<dyn Table>, OpenError> {
     let (name, usage, warn) = (open.name.to_owned(), open.usage, open.tables.options().warn.clone());
     let (path, text) = text_of(E::NAME, open.name)?;
+    let opener = open.tables.options().opener.clone();
     let load = move || {
         let text = match &text {
             Some(text) => text.clone(),
-            None => read(&name)?,
+            None => read(opener.as_ref(), &name)?,
         };
         Ok(Rules::<E>::parse(&text, &name, usage, &warn))
     };
-    let rules = Watched::new(path, open.tables.options().check_every, Box::new(load))?;
+    let rules = Watched::new(path, open.tables.options(), Box::new(load))?;
     Ok(Arc::new(RuleTable {
         spec: open.spec.to_owned(),
         name: open.name.to_owned(),
@@ -126,8 +130,9 @@ pub fn text_of(kind: &str, name: &str) -> Result<(Vec<PathBuf>, Option<Vec<u8>>)
 }
 
 /// Reads a rule file.
-pub fn read(name: &str) -> Result<Vec<u8>, OpenError> {
-    std::fs::read(name).map_err(|e| OpenError::new(format!("open {name}: {}", base_sys::system_text(&e))))
+pub fn read(opener: &dyn Opener, name: &str) -> Result<Vec<u8>, OpenError> {
+    let text = opener.read(Path::new(name), MAX_FILE);
+    text.map_err(|e| OpenError::new(format!("open {name}: {}", base_sys::system_text(&e))))
 }
 
 struct RuleTable<E> {

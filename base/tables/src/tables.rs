@@ -6,6 +6,7 @@
 use crate::TableError;
 use crate::table::{Answer, Fut, OpenError, Table};
 use crate::types::MoreTypes;
+use base_sys::opener::{Opener, Plain};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -55,10 +56,14 @@ pub struct Options {
     pub error: Warn,
     /// Gets what proxymap(8) would warn about.
     pub proxy_warn: Warn,
+    /// Gets what proxymap(8) would report as an error.
+    pub proxy_error: Warn,
     /// The check for `proxy:`.
     pub proxy: ProxyRead,
     /// How often at most a table's file is checked for changes.
     pub check_every: Duration,
+    /// Opens the files of tables.
+    pub opener: Arc<dyn Opener>,
     /// Opens the table types that this crate does not have, or not for this program.
     pub more: Option<Arc<dyn MoreTypes>>,
 }
@@ -69,9 +74,11 @@ impl Default for Options {
         Options {
             warn: quiet.clone(),
             error: quiet.clone(),
-            proxy_warn: quiet,
+            proxy_warn: quiet.clone(),
+            proxy_error: quiet,
             proxy: ProxyRead::Any,
             check_every: Duration::from_millis(200),
+            opener: Arc::new(Plain),
             more: None,
         }
     }
@@ -89,6 +96,11 @@ impl Tables {
         Arc::new(Tables { options, handles: Mutex::default() })
     }
 
+    /// Handles of their own with the same options, for what is opened again and again.
+    pub(crate) fn apart(&self) -> Tables {
+        Tables { options: self.options.clone(), handles: Mutex::default() }
+    }
+
     /// The options given to [`Tables::new`].
     pub fn options(&self) -> &Options {
         &self.options
@@ -101,35 +113,17 @@ impl Tables {
         if let Some(table) = self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return table.clone();
         }
-        let table =
-            self.try_open(spec, usage).unwrap_or_else(|error| self.failed_for_now(spec, usage, error));
+        let table = self.try_open(spec, usage).unwrap_or_else(|error| self.failed(spec, usage, error));
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(table).clone()
     }
 
-    /// Stands for a table that could not be opened: every lookup is `error` until it can.
-    pub(crate) fn failed(&self, spec: &str, error: OpenError) -> Arc<dyn Table> {
+    fn failed(&self, spec: &str, usage: Usage, error: OpenError) -> Arc<dyn Table> {
         (self.options.error)(&error.text);
         Arc::new(Failed {
             spec: spec.to_owned(),
             error,
             warn: self.options.warn.clone(),
-            retry: None,
-            opened: OnceLock::new(),
-        })
-    }
-
-    fn failed_for_now(&self, spec: &str, usage: Usage, error: OpenError) -> Arc<dyn Table> {
-        (self.options.error)(&error.text);
-        Arc::new(Failed {
-            spec: spec.to_owned(),
-            error,
-            warn: self.options.warn.clone(),
-            retry: Some(Retry {
-                tables: Tables { options: self.options.clone(), handles: Mutex::default() },
-                usage,
-                started: Instant::now(),
-                next: AtomicU64::new(0),
-            }),
+            retry: Retry { tables: self.apart(), usage, started: Instant::now(), next: AtomicU64::new(0) },
             opened: OnceLock::new(),
         })
     }
@@ -145,7 +139,7 @@ struct Failed {
     spec: String,
     error: OpenError,
     warn: Warn,
-    retry: Option<Retry>,
+    retry: Retry,
     opened: OnceLock<Arc<dyn Table>>,
 }
 
@@ -171,7 +165,7 @@ impl Retry {
 impl Failed {
     fn table(&self) -> Option<&Arc<dyn Table>> {
         if self.opened.get().is_none()
-            && let Some(table) = self.retry.as_ref()?.open(&self.spec)
+            && let Some(table) = self.retry.open(&self.spec)
         {
             return Some(self.opened.get_or_init(|| table));
         }

@@ -6,8 +6,9 @@
 //! cannot be read after a change keeps its old content for a few seconds, then every `get` is the error.
 
 use crate::table::OpenError;
+use crate::tables::Options;
 use arc_swap::ArcSwap;
-use std::fs;
+use base_sys::opener::Opener;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ struct Inner<T> {
     current: ArcSwap<Loaded<T>>,
     load: Load<T>,
     paths: Vec<PathBuf>,
+    opener: Arc<dyn Opener>,
     started: Instant,
     every: u64,
     next_check: AtomicU64,
@@ -49,21 +51,34 @@ struct Loaded<T> {
 
 impl<T: Send + Sync + 'static> Watched<T> {
     /// Makes the content with `load` now, and again when one of `paths` changes.
-    pub fn new(paths: Vec<PathBuf>, every: Duration, load: Load<T>) -> Result<Watched<T>, OpenError> {
-        let stamp = stamp(&paths);
-        let value = Arc::new(load()?);
-        let every = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
+    pub fn new(paths: Vec<PathBuf>, options: &Options, load: Load<T>) -> Result<Watched<T>, OpenError> {
+        let watched = Watched::start(paths, options, load);
+        match &watched.inner.current.load().value {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.clone()),
+        }?;
+        Ok(watched)
+    }
+
+    /// Like [`Watched::new`]; without the files every `get` is the error until they can be read.
+    pub fn start(paths: Vec<PathBuf>, options: &Options, load: Load<T>) -> Watched<T> {
+        let opener = Arc::clone(&options.opener);
+        let before = stamp(&paths, opener.as_ref());
+        let value = load().map(Arc::new);
+        let stamp = if value.is_ok() { before } else { Vec::new() };
+        let every = u64::try_from(options.check_every.as_millis()).unwrap_or(u64::MAX);
         let inner = Inner {
-            current: ArcSwap::from_pointee(Loaded { value: Ok(value), stamp }),
+            current: ArcSwap::from_pointee(Loaded { value, stamp }),
             load,
             paths,
+            opener,
             started: Instant::now(),
             every,
             next_check: AtomicU64::new(every),
             loading: AtomicBool::new(false),
             trouble_since: AtomicU64::new(0),
         };
-        Ok(Watched { inner: Arc::new(inner) })
+        Watched { inner: Arc::new(inner) }
     }
 
     /// The content as of the last check.
@@ -97,7 +112,7 @@ impl<T: Send + Sync + 'static> Watched<T> {
 
     fn renew(&self, now: u64) {
         let inner = &self.inner;
-        let stamp = stamp(&inner.paths);
+        let stamp = inner.stamp();
         if stamp == inner.current.load().stamp {
             inner.trouble_since.store(0, Ordering::Relaxed);
             return;
@@ -129,13 +144,17 @@ impl<T> Inner<T> {
     }
 
     fn size(&self) -> u64 {
-        self.paths.iter().filter_map(|p| fs::metadata(p).ok()).map(|m| m.len()).max().unwrap_or(0)
+        self.paths.iter().filter_map(|p| self.opener.metadata(p).ok()).map(|m| m.len()).max().unwrap_or(0)
+    }
+
+    fn stamp(&self) -> Stamp {
+        stamp(&self.paths, self.opener.as_ref())
     }
 
     fn reload(&self) {
-        let before = stamp(&self.paths);
+        let before = self.stamp();
         let value = (self.load)().map(Arc::new);
-        if stamp(&self.paths) == before {
+        if self.stamp() == before {
             self.install(value, before);
         }
         self.loading.store(false, Ordering::Release);
@@ -175,9 +194,9 @@ fn is_hot(old: &Stamp, new: &Stamp) -> bool {
     old.iter().zip(new).any(hot)
 }
 
-fn stamp(paths: &[PathBuf]) -> Stamp {
+fn stamp(paths: &[PathBuf], opener: &dyn Opener) -> Stamp {
     let one = |path: &PathBuf| {
-        let meta = fs::metadata(path).ok()?;
+        let meta = opener.metadata(path).ok()?;
         let nanos = |secs: i64, nanos: i64| i128::from(secs) * 1_000_000_000 + i128::from(nanos);
         let (mtime, ctime) = (nanos(meta.mtime(), meta.mtime_nsec()), nanos(meta.ctime(), meta.ctime_nsec()));
         Some([meta.dev().into(), meta.ino().into(), meta.len().into(), mtime, ctime])
@@ -188,11 +207,13 @@ fn stamp(paths: &[PathBuf]) -> Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn watch(path: &std::path::Path) -> Watched<String> {
         let file = path.to_owned();
         let load = move || fs::read_to_string(&file).map_err(|e| OpenError::new(e.to_string()));
-        Watched::new(vec![path.to_owned()], Duration::ZERO, Box::new(load)).unwrap()
+        let options = Options { check_every: Duration::ZERO, ..Options::default() };
+        Watched::new(vec![path.to_owned()], &options, Box::new(load)).unwrap()
     }
 
     fn eventually(mut done: impl FnMut() -> bool) {

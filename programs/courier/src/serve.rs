@@ -110,6 +110,8 @@ impl Server {
     fn order(&mut self) -> Result<bool> {
         match self.channel.next_order()? {
             None | Some(Order::Stop) => Ok(false),
+            // Only a worker asks for files: the courier opens what it needs by itself.
+            Some(Order::Opened { .. }) => Ok(true),
             Some(Order::Listener(key, fd)) => {
                 self.listeners.insert(key.address, UnixListener::from(fd));
                 Ok(true)

@@ -20,6 +20,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// EACCES: a file that is not to be opened for others.
+const REFUSED: i32 = 13;
 /// The longest pause between two starts.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// A child that lived this long makes earlier failures forgotten.
@@ -160,6 +162,12 @@ impl Slot {
     /// Asks it to finish.
     pub fn tell_stop(&self) {
         self.tell(|channel| channel.order(&Order::Stop));
+    }
+
+    /// Hands it a file that it asked for, or says why not.
+    pub fn tell_opened(&self, number: u32, file: std::io::Result<std::fs::File>) {
+        let file = file.map(Into::into).map_err(|e| e.raw_os_error().unwrap_or(REFUSED));
+        self.tell(|channel| channel.order(&Order::Opened { number, file }));
     }
 
     /// A child that does not take an order is of no use any more.

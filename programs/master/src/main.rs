@@ -9,6 +9,7 @@ mod endpoints;
 mod folders;
 mod launch;
 mod pid_file;
+mod readable;
 mod settings;
 mod sockets;
 mod supervise;

@@ -2,7 +2,10 @@
 //!
 //! An error names file, line and reason; the caller keeps the last good snapshot.
 
-use crate::endpoints::{self, Endpoint};
+use crate::{
+    endpoints::{self, Endpoint},
+    readable::Readable,
+};
 use anyhow::{Context, Result};
 use base_conf::{Config, MasterCf};
 use base_log::Target;
@@ -41,6 +44,8 @@ pub struct Settings {
     pub owners: Option<Owners>,
     /// What is to be bound.
     pub endpoints: Vec<Endpoint>,
+    /// Files that are opened for the worker.
+    pub readable: Readable,
     /// What the reader of master.cf warns about.
     pub warnings: Vec<String>,
     /// Limit of open files for all processes of the server.
@@ -66,6 +71,7 @@ impl Settings {
             ),
             owners: owners(&config)?,
             endpoints: endpoints::all(&config, &master)?,
+            readable: Readable::of(&config, &master),
             warnings: master.warnings,
             open_files: 65_536,
         })

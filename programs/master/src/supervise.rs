@@ -21,6 +21,7 @@ use base_sys::{
 };
 use std::{
     os::fd::AsFd,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -230,11 +231,14 @@ impl Master<'_> {
             .collect();
         for (slot, readable) in self.slots.iter_mut().zip(readable) {
             let Some(reply) = readable.then(|| slot.next_reply()).flatten() else { continue };
-            if let Reply::Failed { reason, .. } = reply
-                && !self.announced
-                && self.stopping.is_none()
-            {
-                bail!("{reason}");
+            match reply {
+                Reply::Failed { reason, .. } if !self.announced && self.stopping.is_none() => {
+                    bail!("{reason}")
+                }
+                Reply::Open { number, path } => {
+                    slot.tell_opened(number, self.settings.readable.open(Path::new(&path)));
+                }
+                Reply::Failed { .. } | Reply::Ready { .. } => {}
             }
         }
         Ok(())

@@ -43,6 +43,7 @@ fn stand_in() {
                 };
                 channel.reply(&reply).unwrap();
             }
+            Order::Opened { .. } => {}
             Order::Stop => break,
         }
     }

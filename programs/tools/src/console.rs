@@ -60,6 +60,12 @@ impl Console {
         self.log(|log, _| log.warning(&source, text));
     }
 
+    /// An error for the mail log only, under another program's name.
+    pub fn log_error_as(&self, program: &str, text: impl Display) {
+        let source = self.source.named(format!("{}/{program}", self.prefix()));
+        self.log(|log, _| log.error(&source, text));
+    }
+
     fn prefix(&self) -> &str {
         self.source.name.rsplit_once('/').map_or("postfix", |(prefix, _)| prefix)
     }

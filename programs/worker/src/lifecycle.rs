@@ -3,6 +3,7 @@
 use crate::{
     Process,
     listeners::Listeners,
+    opener::ThroughMaster,
     stages::{Fixed, Stages},
 };
 use anyhow::{Context, Result};
@@ -18,7 +19,7 @@ const STOP_GRACE: Duration = Duration::from_secs(4);
 const MAILDROP_SCAN: Duration = Duration::from_secs(60);
 
 /// Runs until master says stop or is gone.
-pub fn run(process: &Process, channel: Channel) -> Result<()> {
+pub fn run(process: &Process, channel: Arc<Channel>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("worker")
@@ -35,9 +36,8 @@ struct Running {
     stages: Arc<ArcSwap<Stages>>,
 }
 
-async fn obey(process: &Process, channel: Channel) -> Result<()> {
-    let channel = Arc::new(channel);
-    let mut orders = listen(Arc::clone(&channel))?;
+async fn obey(process: &Process, channel: Arc<Channel>) -> Result<()> {
+    let mut orders = listen(Arc::clone(&channel), Arc::clone(&process.opener))?;
     let mut listeners = Listeners::default();
     let mut running: Option<Running> = None;
     loop {
@@ -58,6 +58,7 @@ async fn obey(process: &Process, channel: Channel) -> Result<()> {
                     process.log.error(&process.source, format!("{e:#}: keeping the previous configuration"));
                 }
             }
+            Some(Order::Opened { .. }) => {}
             Some(Order::Stop) | None => break,
         }
     }
@@ -69,12 +70,20 @@ async fn obey(process: &Process, channel: Channel) -> Result<()> {
     Ok(())
 }
 
-/// A thread of its own waits for master; the end of the channel is the end of master.
-fn listen(channel: Arc<Channel>) -> io::Result<mpsc::Receiver<Order>> {
-    let (send, orders) = mpsc::channel(64);
+/// A thread of its own waits for master; the end of the channel is the end of master. Files that were asked for go to
+/// their askers at once, who may be what the orders wait for.
+fn listen(channel: Arc<Channel>, opener: Arc<ThroughMaster>) -> io::Result<mpsc::UnboundedReceiver<Order>> {
+    let (send, orders) = mpsc::unbounded_channel();
     let wait = move || {
         while let Ok(Some(order)) = channel.next_order() {
-            if send.blocking_send(order).is_err() {
+            let taken = match order {
+                Order::Opened { number, file } => {
+                    opener.answered(number, file);
+                    Ok(())
+                }
+                order => send.send(order),
+            };
+            if taken.is_err() {
                 break;
             }
         }

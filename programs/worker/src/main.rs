@@ -9,14 +9,17 @@ mod agents;
 mod control;
 mod lifecycle;
 mod listeners;
+mod opener;
 mod showq;
 mod stages;
+mod tables;
 
 use anyhow::{Context, Result, bail};
 use base_conf::Config;
 use base_log::{Format, Log, Source, Target};
 use base_sys::{handoff::Channel, limits, privilege, sandbox};
-use std::{path::PathBuf, process::ExitCode};
+use opener::ThroughMaster;
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 /// Descriptors that the process asks for: two for each of many sessions.
 const OPEN_FILES: u64 = 262_144;
@@ -29,6 +32,8 @@ pub struct Process {
     pub log: Log,
     /// Who says what no stage says.
     pub source: Source,
+    /// Opens tables, certificates and keys, also those that only root may read.
+    pub opener: Arc<ThroughMaster>,
 }
 
 fn main() -> ExitCode {
@@ -42,7 +47,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let channel = Channel::inherited()?.context("this program is started by master")?;
+    let channel = Arc::new(Channel::inherited()?.context("this program is started by master")?);
     base_sys::process::ignore_interrupt()?;
     let config_dir = config_dir()?;
     let cfg = Config::load(&config_dir)?;
@@ -51,7 +56,8 @@ fn run() -> Result<()> {
         Format::Classic,
     );
     let name = format!("{}/qmgr", cfg.str("syslog_name")?);
-    let process = Process { config_dir, source: Source::new(name, std::process::id()), log };
+    let opener = Arc::new(ThroughMaster::new(Arc::clone(&channel)));
+    let process = Process { config_dir, source: Source::new(name, std::process::id()), log, opener };
     let result = limits::raise_open_files(OPEN_FILES).map(drop).map_err(Into::into);
     let result = result.and_then(|()| drop_privileges(&cfg)).and_then(|()| lifecycle::run(&process, channel));
     if let Err(e) = &result {

@@ -104,14 +104,15 @@ struct Cidr {
 fn open(open: &Open<'_>) -> Result<Arc<dyn Table>, OpenError> {
     let (name, warn) = (open.name.to_owned(), open.tables.options().warn.clone());
     let (path, text) = text_of("cidr", open.name)?;
+    let opener = open.tables.options().opener.clone();
     let load = move || {
         let text = match &text {
             Some(text) => text.clone(),
-            None => read(&name)?,
+            None => read(opener.as_ref(), &name)?,
         };
         Ok(Rules::parse(&text, &name, &warn))
     };
-    let rules = Watched::new(path, open.tables.options().check_every, Box::new(load))?;
+    let rules = Watched::new(path, open.tables.options(), Box::new(load))?;
     Ok(Arc::new(Cidr { spec: open.spec.to_owned(), rules }))
 }
 

@@ -119,10 +119,13 @@ fn tables(console: &Arc<Console>, config: &Config) -> Arc<Tables> {
     // What proxymap(8) says stands in the mail log only, under its name.
     let logged = console.clone();
     let proxy_warn: Warn = Arc::new(move |text: &str| logged.log_warning_as("proxymap", text));
+    let logged = console.clone();
+    let proxy_error: Warn = Arc::new(move |text: &str| logged.log_error_as("proxymap", text));
     let proxy = match config.str("proxy_read_maps") {
         Ok(text) => ProxyRead::Listed(base_conf::list::split(&text).into_iter().map(str::to_owned).collect()),
         Err(_) => ProxyRead::Listed(Vec::new()),
     };
     let more: Arc<dyn MoreTypes> = NetTables::new(config.clone());
-    Tables::new(TableOptions { warn, proxy_warn, proxy, more: Some(more), ..TableOptions::default() })
+    let more = Some(more);
+    Tables::new(TableOptions { warn, proxy_warn, proxy_error, proxy, more, ..TableOptions::default() })
 }
