@@ -25,13 +25,15 @@ struct Client<'a> {
 }
 
 fn dialogue(arg: &str, body: &[String], log: &mut Vec<String>) -> io::Result<()> {
-    let (_, named) = options(arg);
+    let (plain, named) = options(arg);
     let value = |key: &str| named.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
     let to: SocketAddr = value("dst").unwrap_or("127.0.0.1:25").parse().map_err(io::Error::other)?;
     let stream = connect(to, value("src"))?;
     stream.set_read_timeout(Some(Duration::from_secs(15)))?;
     let mut c = Client { stream, buf: Vec::new(), log };
-    c.reply()?;
+    if !plain.contains(&"nobanner") {
+        c.reply()?;
+    }
     c.play(body)
 }
 

@@ -1,19 +1,21 @@
 //! A name server on 127.0.0.1:53 of the namespace, from lines `NAME TYPE DATA`.
 //!
-//! `IP PTR NAME` makes a reverse record; data `!SERVFAIL` fails; a name that no line has is NXDOMAIN.
+//! `IP PTR NAME` makes a reverse record; data `!SERVFAIL` and `!REFUSED` fail, `!TIMEOUT` is never answered, `!SLOW DATA` is answered
+//! after 100 ms. A name that no line has is NXDOMAIN, unless there are names below it.
 
 use anyhow::{Context, Result};
 use hickory_proto::{
     op::{Message, MessageType, ResponseCode},
     rr::{
         Name, RData, Record,
-        rdata::{A, MX, PTR, TXT},
+        rdata::{A, AAAA, CNAME, MX, NS, PTR, TXT},
     },
 };
 use std::{
-    net::{IpAddr, Ipv4Addr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     str::FromStr,
     thread,
+    time::Duration,
 };
 
 /// A line, parsed.
@@ -21,8 +23,20 @@ use std::{
 struct Entry {
     name: String,
     kind: String,
-    data: Option<RData>,
+    data: Result<RData, Trouble>,
+    slow: bool,
 }
+
+/// How a question fails.
+#[derive(Clone, Copy, PartialEq)]
+enum Trouble {
+    ServFail,
+    Refused,
+    Timeout,
+}
+
+/// How long a slow answer takes.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// Starts the server.
 pub fn start(lines: &[String]) -> Result<()> {
@@ -32,8 +46,21 @@ pub fn start(lines: &[String]) -> Result<()> {
     thread::spawn(move || {
         let mut buf = [0; 2048];
         while let Ok((n, from)) = socket.recv_from(&mut buf) {
-            if let Some(reply) = Message::from_vec(&buf[..n]).ok().and_then(|q| answer(&entries, &q)) {
+            let Some((reply, slow)) = Message::from_vec(&buf[..n]).ok().and_then(|q| answer(&entries, &q))
+            else {
+                continue;
+            };
+            let Ok(socket) = socket.try_clone() else { continue };
+            let send = move || {
                 let _ = socket.send_to(&reply, from);
+            };
+            if slow {
+                thread::spawn(move || {
+                    thread::sleep(SLOW);
+                    send();
+                });
+            } else {
+                send();
             }
         }
     });
@@ -46,12 +73,22 @@ fn entry(line: &str) -> Result<Entry> {
     let (name, kind, data) =
         name.zip(kind).zip(data).map(|((n, k), d)| (n, k, d)).with_context(|| line.to_owned())?;
     let name = name.parse::<IpAddr>().map_or_else(|_| name.to_ascii_lowercase(), reverse);
-    if data.starts_with('!') {
-        return Ok(Entry { name, kind: kind.into(), data: None });
+    let (data, slow) = data.strip_prefix("!SLOW ").map_or((data, false), |d| (d, true));
+    let trouble = match data {
+        "!SERVFAIL" => Some(Trouble::ServFail),
+        "!REFUSED" => Some(Trouble::Refused),
+        "!TIMEOUT" => Some(Trouble::Timeout),
+        _ => None,
+    };
+    if let Some(trouble) = trouble {
+        return Ok(Entry { name, kind: kind.into(), data: Err(trouble), slow });
     }
     let host = |t: &str| Name::from_str(&format!("{}.", t.trim_end_matches('.')));
     let data = match kind {
         "A" => RData::A(A(data.parse::<Ipv4Addr>()?)),
+        "AAAA" => RData::AAAA(AAAA(data.parse::<Ipv6Addr>()?)),
+        "CNAME" => RData::CNAME(CNAME(host(data)?)),
+        "NS" => RData::NS(NS(host(data)?)),
         "PTR" => RData::PTR(PTR(host(data)?)),
         "TXT" => RData::TXT(TXT::new(vec![data.trim_matches('"').to_owned()])),
         "MX" => {
@@ -60,7 +97,7 @@ fn entry(line: &str) -> Result<Entry> {
         }
         other => anyhow::bail!("type {other}"),
     };
-    Ok(Entry { name, kind: kind.into(), data: Some(data) })
+    Ok(Entry { name, kind: kind.into(), data: Ok(data), slow })
 }
 
 fn reverse(ip: IpAddr) -> String {
@@ -69,11 +106,15 @@ fn reverse(ip: IpAddr) -> String {
             let [a, b, c, d] = a.octets();
             format!("{d}.{c}.{b}.{a}.in-addr.arpa")
         }
-        IpAddr::V6(_) => ip.to_string(),
+        IpAddr::V6(a) => {
+            let nibbles = a.octets().into_iter().rev().flat_map(|byte| [byte & 15, byte >> 4]);
+            nibbles.map(|n| format!("{n:x}.")).collect::<String>() + "ip6.arpa"
+        }
     }
 }
 
-fn answer(entries: &[Entry], query: &Message) -> Option<Vec<u8>> {
+/// The reply, and whether it takes its time.
+fn answer(entries: &[Entry], query: &Message) -> Option<(Vec<u8>, bool)> {
     let question = query.queries.first()?.clone();
     let asked = question.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
     let kind = question.query_type().to_string();
@@ -81,16 +122,21 @@ fn answer(entries: &[Entry], query: &Message) -> Option<Vec<u8>> {
     m.metadata.recursion_available = true;
     m.add_query(question.clone());
     let known: Vec<_> = entries.iter().filter(|e| e.name == asked).collect();
-    if known.is_empty() {
+    let below = format!(".{asked}");
+    if known.is_empty() && !entries.iter().any(|e| e.name.ends_with(&below)) {
         m.metadata.response_code = ResponseCode::NXDomain;
     }
-    for e in known.iter().filter(|e| e.kind == kind) {
+    let mut slow = false;
+    for e in known.iter().filter(|e| e.kind == kind || e.kind == "CNAME") {
+        slow |= e.slow;
         match &e.data {
-            Some(data) => {
+            Ok(data) => {
                 m.add_answer(Record::from_rdata(question.name().clone(), 60, data.clone()));
             }
-            None => m.metadata.response_code = ResponseCode::ServFail,
+            Err(Trouble::ServFail) => m.metadata.response_code = ResponseCode::ServFail,
+            Err(Trouble::Refused) => m.metadata.response_code = ResponseCode::Refused,
+            Err(Trouble::Timeout) => return None,
         }
     }
-    m.to_vec().ok()
+    m.to_vec().ok().map(|bytes| (bytes, slow))
 }

@@ -12,7 +12,7 @@
 //! @serve KIND ADDRESS [key=value …]  a fake peer (services/KIND.rs) with its script; "@sink ADDRESS" is "@serve sink ADDRESS"
 //! @daemon COMMAND     a real peer, in the background, started before the server; ends with the namespace
 //! @wait PATH|HOST:PORT until it exists or accepts
-//! @smtp [src=IP] [dst=IP:PORT]     a dialogue: lines are sent, replies recorded; "+LINE" is sent together with the
+//! @smtp [src=IP] [dst=IP:PORT] [nobanner]     a dialogue: lines are sent, replies recorded; "+LINE" is sent together with the
 //!                     next one; "!raw N TEXT" sends escaped text and reads N replies; "!close", "!sleep S"
 //! @run COMMAND        a command; its output and exit status are recorded
 //! @sleep SECONDS

@@ -35,6 +35,15 @@ impl DnsError {
         format!("Host or domain name not found. Name service error for name={name} type={kind}: {self}")
     }
 
+    /// The words of the C library's getaddrinfo, for lookups that Postfix leaves to it.
+    pub fn native_text(&self) -> &'static str {
+        match self {
+            DnsError::TempFail(_) => "Temporary failure in name resolution",
+            DnsError::NoData => "No address associated with hostname",
+            _ => "Name or service not known",
+        }
+    }
+
     /// Worth trying again later.
     pub fn is_temporary(&self) -> bool {
         matches!(self, DnsError::TempFail(_) | DnsError::Filtered | DnsError::FilterFailed)

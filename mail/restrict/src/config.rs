@@ -1,9 +1,14 @@
 //! The typed snapshot of everything that restrictions read from main.cf.
 
-use crate::list::ListName;
+use crate::{
+    dnslist::DnsConfig,
+    list::ListName,
+    policy::Manner,
+    rules::unverified::{self, Unverified},
+};
 use base_conf::{Config, Error};
-use base_tables::{DomainForms, MatchKind, MatchList, Tables};
-use std::net::IpAddr;
+use base_tables::{DomainForms, Maps, MatchKind, MatchList, Tables};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 /// Reply codes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,9 +78,29 @@ pub struct RestrictConfig {
     pub unknown_address_tempfail: TempfailAction,
     /// `unknown_helo_hostname_tempfail_action`.
     pub unknown_helo_tempfail: TempfailAction,
+    /// All of `mynetworks` are addresses: no name is needed to tell.
+    pub(crate) numeric_mynetworks: bool,
+    pub(crate) dns: DnsConfig,
+    pub(crate) policy: Manner,
+    pub(crate) unverified_sender: Unverified,
+    pub(crate) unverified_recipient: Unverified,
+    pub(crate) verify_patience: Duration,
+    pub(crate) queue_directory: PathBuf,
+    pub(crate) compatibility_level: String,
+    pub(crate) mail_version: String,
+    texts: Texts,
     parent_mynetworks: bool,
     /// `smtpd_log_access_permit_actions`.
     log_permits: String,
+}
+
+/// Tables and match lists as configured.
+#[derive(Debug, Clone)]
+struct Texts {
+    login_maps: String,
+    mx_backup_networks: String,
+    relay_clientcerts: String,
+    parent_mx_backup: bool,
 }
 
 impl RestrictConfig {
@@ -109,6 +134,21 @@ impl RestrictConfig {
             parents: if has("smtpd_access_maps") { DomainForms::Parents } else { DomainForms::DotParents },
             mynetworks: cfg.str("mynetworks")?,
             parent_mynetworks: has("mynetworks"),
+            numeric_mynetworks: cfg.list("mynetworks")?.iter().all(|word| is_numeric(word)),
+            dns: DnsConfig::from_config(cfg)?,
+            policy: Manner::from_config(cfg)?,
+            unverified_sender: Unverified::from_config(cfg, "sender")?,
+            unverified_recipient: Unverified::from_config(cfg, "recipient")?,
+            verify_patience: unverified::patience(cfg)?,
+            queue_directory: cfg.str("queue_directory")?.into(),
+            compatibility_level: cfg.str("compatibility_level")?,
+            mail_version: cfg.str("mail_version")?,
+            texts: Texts {
+                login_maps: cfg.str("smtpd_sender_login_maps")?,
+                mx_backup_networks: cfg.str("permit_mx_backup_networks")?,
+                relay_clientcerts: cfg.str("relay_clientcerts")?,
+                parent_mx_backup: has("permit_mx_backup_networks"),
+            },
             own_addresses: own_addresses(cfg),
             log_permits: cfg.str("smtpd_log_access_permit_actions")?,
             unknown_address_tempfail: tempfail(&cfg.str("unknown_address_tempfail_action")?),
@@ -132,11 +172,17 @@ fn own_addresses(cfg: &Config) -> Vec<IpAddr> {
     base_conf::computed::own_addresses(cfg).unwrap_or_default().into_iter().map(|(a, _)| a).collect()
 }
 
-fn tempfail(text: &str) -> TempfailAction {
+/// `192.0.2.0/24`, `[2001:db8::]/32`, maybe with `!` in front.
+fn is_numeric(word: &str) -> bool {
+    let address = word.trim_start_matches('!').split('/').next().unwrap_or_default();
+    address.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
+pub(crate) fn tempfail(text: &str) -> TempfailAction {
     if text == "defer" { TempfailAction::Defer } else { TempfailAction::DeferIfPermit }
 }
 
-fn code(cfg: &Config, name: &str) -> Result<u16, Error> {
+pub(crate) fn code(cfg: &Config, name: &str) -> Result<u16, Error> {
     Ok(u16::try_from(cfg.int(name)?).unwrap_or(451).clamp(200, 599))
 }
 
@@ -163,24 +209,31 @@ impl Codes {
     }
 }
 
-/// The match lists that restrictions ask.
+/// The match lists and tables that restrictions ask.
 pub(crate) struct Matches {
     pub(crate) mynetworks: MatchList,
     pub(crate) log_permits: MatchList,
+    pub(crate) mx_backup_networks: MatchList,
+    pub(crate) login_maps: Maps,
+    pub(crate) relay_clientcerts: Maps,
+    pub(crate) rbl_replies: Maps,
 }
 
 impl Matches {
     pub(crate) fn open(c: &RestrictConfig, tables: &Tables) -> Self {
-        let mynetworks =
-            MatchList::open(tables, "mynetworks", &c.mynetworks, MatchKind::Host, c.parent_mynetworks);
-        let log_permits = MatchList::open(
-            tables,
-            "smtpd_log_access_permit_actions",
-            &c.log_permits,
-            MatchKind::String,
-            false,
-        );
-        Self { mynetworks, log_permits }
+        let host =
+            |name: &str, text: &str, parents| MatchList::open(tables, name, text, MatchKind::Host, parents);
+        let maps = |name: &str, text: &str| Maps::open(tables, name, text);
+        let permits = "smtpd_log_access_permit_actions";
+        let t = &c.texts;
+        Self {
+            mynetworks: host("mynetworks", &c.mynetworks, c.parent_mynetworks),
+            log_permits: MatchList::open(tables, permits, &c.log_permits, MatchKind::String, false),
+            mx_backup_networks: host("permit_mx_backup_networks", &t.mx_backup_networks, t.parent_mx_backup),
+            login_maps: maps("smtpd_sender_login_maps", &t.login_maps),
+            relay_clientcerts: maps("relay_clientcerts", &t.relay_clientcerts),
+            rbl_replies: maps("rbl_reply_maps", &c.dns.reply_maps),
+        }
     }
 }
 

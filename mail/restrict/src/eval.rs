@@ -3,14 +3,14 @@
 use crate::{
     Facts, ListName, Memory, Refusal, Restrict, Verdict,
     access::{self, Effect},
-    list::{self, Arg, Element},
-    rules::{Context, Rule},
+    list::{Arg, Compiler, Element},
+    rules::{Ahead, Context, Rule},
+    scout::Scout,
     stages::{Outcome, applies, list_subject},
-    verdict::{Answer, Found, Subject},
+    verdict::{Found, Subject},
 };
 use base_calls::{Fut, MessageAction};
 use base_log::lines::Reject;
-use std::sync::Arc;
 
 /// Nested lists beyond this depth are a configuration error.
 const MAX_DEPTH: u32 = 100;
@@ -87,9 +87,12 @@ impl<'a> Eval<'a> {
         depth: u32,
     ) -> Fut<'b, End> {
         Box::pin(async move {
-            for element in list {
+            for (i, element) in list.iter().enumerate() {
+                let rest = list.get(i + 1..).unwrap_or_default();
+                self.ahead(element, rest, name, &subject);
                 let end = self.element(element, name, &subject, depth).await;
                 if !matches!(end, End::Nothing) {
+                    self.ignored(element, rest);
                     return end;
                 }
             }
@@ -115,11 +118,36 @@ impl<'a> Eval<'a> {
                 self.warning(format!("restriction class `{class}' needs too many levels"));
             }
             Element::Unknown(word) => self.warning(format!("unknown smtpd restriction: \"{word}\"")),
-            Element::Incomplete(rule) => {
-                self.warning(format!("restriction {} requires {}", rule.name, rule.argument.needs()));
+            Element::Mistake { text, harmless } => {
+                self.warning(text.clone());
+                if *harmless {
+                    return End::Nothing;
+                }
             }
         }
         self.refused(Refusal::configuration())
+    }
+
+    /// Asks DNS for all that follows until somebody may permit, before the first one waits for it.
+    fn ahead(&self, element: &Element, rest: &[Element], name: ListName, subject: &Subject) {
+        if matches!(element, Element::Rule(rule, _) if rule.ahead == Ahead::Asks) {
+            let scout = Scout { restrict: self.restrict, facts: self.facts, names_known: true };
+            scout.elements(rest, name, subject, 0);
+        }
+    }
+
+    /// What stands behind an element that always ends a list is a mistake.
+    fn ignored(&self, element: &Element, rest: &[Element]) {
+        let (Element::Rule(rule, _), Some(next)) = (element, rest.first()) else { return };
+        if rule.ahead == Ahead::Ends && !matches!(rule.argument, crate::rules::Argument::Table) {
+            let next = match next {
+                Element::Rule(next, _) => next.name,
+                Element::WarnIfReject => "warn_if_reject",
+                Element::Class(name) | Element::Unknown(name) => name,
+                Element::Mistake { .. } => return,
+            };
+            self.warning(format!("restriction `{next}' after `{}' is ignored", rule.name));
+        }
     }
 
     async fn rule(
@@ -131,11 +159,8 @@ impl<'a> Eval<'a> {
         depth: u32,
     ) -> End {
         self.asked.push(rule.name);
-        let context = Context { restrict: self.restrict, facts: self.facts, list: name, subject, arg };
-        let verdict = match (rule.check)(context) {
-            Answer::Now(v) => v,
-            Answer::Later(f) => f.await,
-        };
+        let context = Context { restrict: self.restrict, facts: self.facts, list: name, subject, arg, rule };
+        let verdict = (rule.check)(context).verdict().await;
         self.verdict(verdict, rule, (name, subject), depth).await
     }
 
@@ -166,8 +191,24 @@ impl<'a> Eval<'a> {
                 self.defer_if_reject.get_or_insert(r);
                 End::Nothing
             }
-            Verdict::Found(found) => self.found(*found, name, depth).await,
+            Verdict::Found(found) => {
+                let shown = found.subject.name.clone();
+                let end = self.found(*found, name, depth).await;
+                let discarded = self.actions.contains(&MessageAction::Discard);
+                if rule.forbids_ok && matches!(end, End::Permitted) && !discarded {
+                    return self.not_allowed(rule, &shown);
+                }
+                end
+            }
         }
+    }
+
+    /// DNS is in the hands of those who want to get in: it may not permit.
+    fn not_allowed(&mut self, rule: &Rule, shown: &str) -> End {
+        self.warning(format!("restriction {} returns OK for {shown}", rule.name));
+        self.warning("this is not allowed for security reasons".to_owned());
+        self.warning("use DUNNO instead of OK if you want to make an exception".to_owned());
+        self.refused(Refusal::configuration())
     }
 
     /// An entry of an access table.
@@ -220,8 +261,7 @@ impl<'a> Eval<'a> {
                     ));
                     return self.refused(Refusal::configuration());
                 }
-                let list = list::compile(&words, name, &self.restrict.config, &self.restrict.tables);
-                let list: Arc<[Element]> = list;
+                let list = Compiler::new(&self.restrict.config, &self.restrict.tables).list(&words, name);
                 self.elements(&list, name, found.subject, depth + 1).await
             }
         }

@@ -10,24 +10,28 @@
 pub mod access;
 mod answers;
 mod config;
+mod dnslist;
 mod eval;
 mod facts;
 mod list;
 mod lookup;
 mod open_relay;
+mod policy;
 pub mod rules;
+mod scout;
 mod stages;
+mod stranger;
 mod verdict;
 
 pub use answers::Answers;
 pub use config::{Codes, RestrictConfig};
 pub use facts::{ClientCert, Facts, HostStatus, Login, Memory, Peer, Stage, Tls};
 pub use list::ListName;
-pub use open_relay::OpenRelay;
+pub use open_relay::{BadArgument, OpenRelay};
 pub use stages::Outcome;
 pub use verdict::{Refusal, Verdict};
 
-use base_calls::Route;
+use base_calls::{Route, Verify};
 use base_dns::Resolver;
 use base_log::Log;
 use base_tables::Tables;
@@ -41,6 +45,8 @@ pub struct Restrict {
     tables: Arc<Tables>,
     route: Arc<dyn Route>,
     resolver: Resolver,
+    verify: Option<Arc<dyn Verify>>,
+    health: dnslist::Health,
     log: Log,
 }
 
@@ -56,7 +62,23 @@ impl Restrict {
     ) -> Self {
         let lists = list::Lists::compile(&config, &tables);
         let matches = config::Matches::open(&config, &tables);
-        Self { config, lists, matches, tables, route, resolver, log }
+        Self {
+            config,
+            lists,
+            matches,
+            tables,
+            route,
+            resolver,
+            verify: None,
+            health: dnslist::Health::default(),
+            log,
+        }
+    }
+
+    /// With address verification (`reject_unverified_sender`, `reject_unverified_recipient`); without, these say nothing.
+    #[must_use]
+    pub fn verifying(self, verify: Option<Arc<dyn Verify>>) -> Self {
+        Self { verify, ..self }
     }
 
     /// The typed snapshot that this was made from.

@@ -2,8 +2,11 @@
 
 use crate::{
     RestrictConfig,
-    rules::{Argument, RULES, Rule},
+    dnslist::DnsList,
+    policy::Server,
+    rules::{Ahead, Argument, RULES, Rule},
 };
+use base_conf::list::{split, unbrace};
 use base_tables::{Table, Tables, Usage};
 use std::{collections::HashMap, sync::Arc};
 
@@ -73,6 +76,8 @@ pub(crate) enum Arg {
     None,
     Table(Arc<dyn Table>),
     Text(String),
+    Dns(Arc<DnsList>),
+    Policy(Arc<Server>),
 }
 
 /// One element of a list.
@@ -83,8 +88,11 @@ pub(crate) enum Element {
     WarnIfReject,
     Class(String),
     Unknown(String),
-    /// A rule without its argument.
-    Incomplete(&'static Rule),
+    /// A rule whose argument is missing or makes no sense: what the log says, and whether mail goes on.
+    Mistake {
+        text: String,
+        harmless: bool,
+    },
 }
 
 pub(crate) type List = Arc<[Element]>;
@@ -93,19 +101,24 @@ pub(crate) type List = Arc<[Element]>;
 pub(crate) struct Lists {
     lists: HashMap<ListName, List>,
     classes: HashMap<String, List>,
+    /// Mistakes that no server can run with.
+    faults: Vec<String>,
+    ask_dns: bool,
 }
 
 impl Lists {
     pub(crate) fn compile(config: &RestrictConfig, tables: &Tables) -> Self {
-        let compile = |name, words: &[String]| compile(words, name, config, tables);
-        Self {
-            lists: config.lists.iter().map(|(n, w)| (*n, compile(*n, w))).collect(),
-            classes: config
-                .classes
-                .iter()
-                .map(|(n, w)| (n.clone(), compile(ListName::Recipient, w)))
-                .collect(),
-        }
+        let mut compiler = Compiler::new(config, tables);
+        let mut compile = |name, words: &[String]| compiler.list(words, name);
+        let lists: HashMap<ListName, List> = config.lists.iter().map(|(n, w)| (*n, compile(*n, w))).collect();
+        let classes: HashMap<String, List> =
+            config.classes.iter().map(|(n, w)| (n.clone(), compile(ListName::Recipient, w))).collect();
+        let undefined = config.classes.iter().filter(|(_, w)| w.is_empty());
+        let undefined = undefined.map(|(n, _)| format!("restriction class `{n}' needs a definition"));
+        let faults = undefined.chain(compiler.faults).collect();
+        let asks = |e: &Element| matches!(e, Element::Rule(rule, _) if rule.ahead == Ahead::Asks);
+        let ask_dns = lists.values().chain(classes.values()).any(|l| l.iter().any(asks));
+        Self { lists, classes, faults, ask_dns }
     }
 
     pub(crate) fn list(&self, name: ListName) -> List {
@@ -119,45 +132,111 @@ impl Lists {
     pub(crate) fn class(&self, name: &str) -> Option<List> {
         self.classes.get(name).cloned()
     }
+
+    /// Whether some restriction asks DNS lists.
+    pub(crate) fn ask_dns(&self) -> bool {
+        self.ask_dns
+    }
+
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.faults.first().map(String::as_str)
+    }
 }
 
-/// Words to elements. `name` says what a bare table means.
-pub(crate) fn compile(words: &[String], name: ListName, config: &RestrictConfig, tables: &Tables) -> List {
-    let mut words = words.iter();
-    let mut out = Vec::new();
-    while let Some(word) = words.next() {
-        out.push(element(word, &mut words, name, config, tables));
-    }
-    out.into()
+/// Turns words into elements.
+pub(crate) struct Compiler<'a> {
+    config: &'a RestrictConfig,
+    tables: &'a Tables,
+    faults: Vec<String>,
 }
 
-fn element<'a>(
-    word: &str,
-    rest: &mut impl Iterator<Item = &'a String>,
-    name: ListName,
-    config: &RestrictConfig,
-    tables: &Tables,
-) -> Element {
-    if word.eq_ignore_ascii_case("warn_if_reject") {
-        return Element::WarnIfReject;
+impl<'a> Compiler<'a> {
+    pub(crate) fn new(config: &'a RestrictConfig, tables: &'a Tables) -> Self {
+        Self { config, tables, faults: Vec::new() }
     }
-    if config.class(word).is_some() {
-        return Element::Class(word.to_owned());
-    }
-    let open = |spec: &str| Arg::Table(tables.open(spec, Usage::LOOKUP));
-    if word.contains(':')
-        && let Some(rule) = find(name.own_access())
-    {
-        return Element::Rule(rule, open(word));
-    }
-    let Some(rule) = find(word) else { return Element::Unknown(word.to_owned()) };
-    match (rule.argument, rule.argument == Argument::None) {
-        (_, true) => Element::Rule(rule, Arg::None),
-        (Argument::Table, _) => {
-            rest.next().map_or(Element::Incomplete(rule), |spec| Element::Rule(rule, open(spec)))
+
+    /// `name` says what a bare table means.
+    pub(crate) fn list(&mut self, words: &[String], name: ListName) -> List {
+        let mut words = words.iter();
+        let mut out = Vec::new();
+        while let Some(word) = words.next() {
+            out.push(self.element(word, &mut words, name));
         }
-        _ => rest.next().map_or(Element::Incomplete(rule), |t| Element::Rule(rule, Arg::Text(t.clone()))),
+        out.into()
     }
+
+    fn element<'w>(
+        &mut self,
+        word: &str,
+        rest: &mut impl Iterator<Item = &'w String>,
+        name: ListName,
+    ) -> Element {
+        if word.eq_ignore_ascii_case("warn_if_reject") {
+            return Element::WarnIfReject;
+        }
+        if self.config.class(word).is_some() {
+            return Element::Class(word.to_owned());
+        }
+        if word.contains(':')
+            && let Some(rule) = find(name.own_access())
+        {
+            return Element::Rule(rule, self.table(word));
+        }
+        let Some(rule) = find(word) else { return Element::Unknown(word.to_owned()) };
+        if rule.argument == Argument::None {
+            return Element::Rule(rule, Arg::None);
+        }
+        match rest.next() {
+            Some(text) => self.with_argument(rule, text),
+            None => missing(rule),
+        }
+    }
+
+    fn table(&self, spec: &str) -> Arg {
+        Arg::Table(self.tables.open(spec, Usage::LOOKUP))
+    }
+
+    fn with_argument(&mut self, rule: &'static Rule, text: &str) -> Element {
+        match rule.argument {
+            Argument::None => Element::Rule(rule, Arg::None),
+            Argument::Seconds => Element::Rule(rule, Arg::Text(text.to_owned())),
+            Argument::Table if text.contains(':') => Element::Rule(rule, self.table(text)),
+            Argument::Table => bad_table(rule, text),
+            Argument::CertTable => {
+                // `{ type:table, search_order = … }`
+                let spec = split(unbrace(text)).first().copied().unwrap_or_default();
+                Element::Rule(rule, self.table(spec))
+            }
+            Argument::DnsList => match DnsList::parse(text) {
+                Some(list) => Element::Rule(rule, Arg::Dns(Arc::new(list))),
+                None => {
+                    Element::Mistake { text: format!("bad filter in DNS list \"{text}\""), harmless: true }
+                }
+            },
+            Argument::Policy => match Server::parse(text, &self.config.policy) {
+                Ok(server) => Element::Rule(rule, Arg::Policy(Arc::new(server))),
+                Err(fault) => {
+                    self.faults.push(fault.clone());
+                    Element::Mistake { text: fault, harmless: false }
+                }
+            },
+        }
+    }
+}
+
+fn missing(rule: &'static Rule) -> Element {
+    let text = match rule.argument {
+        Argument::Table | Argument::CertTable => return bad_table(rule, rule.name),
+        Argument::DnsList => format!("restriction {} requires domain name argument", rule.name),
+        Argument::Seconds => format!("restriction {} must be followed by number", rule.name),
+        _ => format!("restriction {} must be followed by transport:server", rule.name),
+    };
+    Element::Mistake { text, harmless: rule.argument == Argument::DnsList }
+}
+
+fn bad_table(rule: &'static Rule, argument: &str) -> Element {
+    let text = format!("restriction {}: bad argument \"{argument}\": need maptype:mapname", rule.name);
+    Element::Mistake { text, harmless: false }
 }
 
 /// The rule with this name, in any case.

@@ -68,6 +68,12 @@ impl Lookup<'_> {
         }
     }
 
+    /// An address, then its prefixes.
+    pub(crate) async fn address(self, address: &str) -> Verdict {
+        let hit = self.address_hit(address).await;
+        self.verdict(address, hit)
+    }
+
     /// A mail address, in internal form. Pattern tables see it in lower case, too.
     pub(crate) async fn mail(self, address: &str) -> Verdict {
         let key = address.to_lowercase();

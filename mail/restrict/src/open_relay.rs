@@ -13,12 +13,22 @@ use crate::{
 )]
 pub struct OpenRelay;
 
+/// An argument of a restriction that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadArgument(String);
+
 impl Restrict {
     /// Whether somebody is refused at all. The caller logs the error as `fatal:` and does not serve.
     pub fn check_open_relay(&self) -> Result<(), OpenRelay> {
         let lists = [ListName::Relay, ListName::Recipient];
         let closed = lists.into_iter().any(|name| self.is_closed(&self.lists.list(name), 0));
         if closed { Ok(()) } else { Err(OpenRelay) }
+    }
+
+    /// Mistakes in restrictions that no server can run with: what the log says after `fatal:`.
+    pub fn check_arguments(&self) -> Result<(), BadArgument> {
+        self.lists.fault().map_or(Ok(()), |text| Err(BadArgument(text.to_owned())))
     }
 
     fn is_closed(&self, list: &List, depth: u32) -> bool {

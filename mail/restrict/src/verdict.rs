@@ -31,10 +31,10 @@ impl Refusal {
         Self { mapped: (fixed != status).then_some((status, subject.kind)), ..Self::new(code, fixed, text) }
     }
 
-    /// As a temporary refusal (`soft_bounce`, `defer_if_reject`).
+    /// As a temporary refusal (`soft_bounce`).
     pub fn softened(mut self) -> Self {
         if self.code >= 500 {
-            self.code = 450;
+            self.code -= 100;
             self.status = self.status.with_class(4);
         }
         self
@@ -51,6 +51,12 @@ impl Refusal {
 pub enum Kind {
     /// The client.
     Client,
+    /// The name of the client that does not lead back.
+    ReverseClient,
+    /// Its certificate.
+    Certificate,
+    /// The name that it logged in with.
+    Login,
     /// The HELO name.
     Helo,
     /// The sender.
@@ -70,6 +76,9 @@ impl Kind {
     pub const fn class(self) -> &'static str {
         match self {
             Self::Client => "Client host",
+            Self::ReverseClient => "Unverified Client host",
+            Self::Certificate => "Client certificate",
+            Self::Login => "SASL login name",
             Self::Helo => "Helo command",
             Self::Sender => "Sender address",
             Self::Recipient => "Recipient address",
@@ -166,6 +175,14 @@ impl<'a> Answer<'a> {
     /// Shorthand for a future.
     pub fn later(future: impl Future<Output = Verdict> + Send + 'a) -> Self {
         Self::Later(Box::pin(future))
+    }
+
+    /// The verdict, asked for if need be.
+    pub async fn verdict(self) -> Verdict {
+        match self {
+            Self::Now(verdict) => verdict,
+            Self::Later(future) => future.await,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Used by the crates that hold the sockets. A line or packet that does not parse is an error value, never a panic.
 
 pub mod dovecot_auth;
+pub mod haproxy;
 pub mod memcache;
 pub mod netstring;
 pub mod policy;

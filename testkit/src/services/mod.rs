@@ -6,6 +6,7 @@
 use crate::scenario::options;
 use anyhow::{Context, Result};
 
+mod policy;
 mod sink;
 
 /// A running peer.
@@ -28,7 +29,7 @@ pub struct Kind {
 }
 
 /// All kinds, sorted.
-pub const ALL: &[&Kind] = &[&sink::KIND];
+pub const ALL: &[&Kind] = &[&policy::KIND, &sink::KIND];
 
 /// Starts `KIND ADDRESS [key=value …]`.
 pub fn start(arg: &str, body: &[String]) -> Result<Box<dyn Service>> {

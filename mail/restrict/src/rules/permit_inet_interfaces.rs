@@ -1,10 +1,10 @@
 //! `permit_inet_interfaces`: the client's address is one of our own (`inet_interfaces`).
 
-use super::{Context, Permits, Rule};
+use super::{Ahead, Context, Permits, Rule};
 use crate::{Verdict, verdict::Answer};
 
 pub(crate) static RULE: Rule =
-    Rule { permits: Permits::Client, ..Rule::new("permit_inet_interfaces", check) };
+    Rule { permits: Permits::Client, ahead: Ahead::Client, ..Rule::new("permit_inet_interfaces", check) };
 
 fn check(c: Context<'_>) -> Answer<'_> {
     let own = &c.restrict.config.own_addresses;

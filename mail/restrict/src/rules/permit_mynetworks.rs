@@ -1,10 +1,11 @@
 //! `permit_mynetworks`: the client is in `mynetworks`.
 
-use super::{Context, Permits, Rule, lookup_failure};
+use super::{Ahead, Context, Permits, Rule, lookup_failure};
 use crate::{Verdict, verdict::Answer};
 use base_tables::TableError;
 
-pub(crate) static RULE: Rule = Rule { permits: Permits::Client, ..Rule::new("permit_mynetworks", check) };
+pub(crate) static RULE: Rule =
+    Rule { permits: Permits::Client, ahead: Ahead::Client, ..Rule::new("permit_mynetworks", check) };
 
 fn check(c: Context<'_>) -> Answer<'_> {
     let client = c.facts.client;

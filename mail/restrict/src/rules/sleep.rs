@@ -1,10 +1,11 @@
 //! `sleep seconds`: waits.
 
-use super::{Argument, Context, Rule};
+use super::{Ahead, Argument, Context, Rule};
 use crate::{Verdict, list::Arg, verdict::Answer};
 use std::time::Duration;
 
-pub(crate) static RULE: Rule = Rule { argument: Argument::Seconds, ..Rule::new("sleep", check) };
+pub(crate) static RULE: Rule =
+    Rule { argument: Argument::Seconds, ahead: Ahead::Passes, ..Rule::new("sleep", check) };
 
 fn check(c: Context<'_>) -> Answer<'_> {
     let seconds = match c.arg {

@@ -1,0 +1,15 @@
+//! `check_{client,reverse_client_hostname,helo,sender,recipient}_mx_access type:table`: the mail exchangers (names and addresses) of the domain in question.
+//! `OK` is not allowed. access(5).
+
+use super::{
+    About, Rule,
+    servers::{Of, check, record},
+};
+
+pub(crate) static CLIENT: Rule = record("check_client_mx_access", About::Client, |c| check(c, Of::Mx));
+pub(crate) static REVERSE_CLIENT: Rule =
+    record("check_reverse_client_hostname_mx_access", About::ReverseClient, |c| check(c, Of::Mx));
+pub(crate) static HELO: Rule = record("check_helo_mx_access", About::Helo, |c| check(c, Of::Mx));
+pub(crate) static SENDER: Rule = record("check_sender_mx_access", About::Sender, |c| check(c, Of::Mx));
+pub(crate) static RECIPIENT: Rule =
+    record("check_recipient_mx_access", About::Recipient, |c| check(c, Of::Mx));

@@ -1,0 +1,27 @@
+//! `reject_maps_rbl`: the client's address is in one of `maps_rbl_domains`. Removed in Postfix 3.9; does what it did.
+
+use super::{About, Context, Rule};
+use crate::{
+    Verdict,
+    dnslist::{Key, Listed, refusal},
+    verdict::{Answer, Kind},
+};
+
+pub(crate) static RULE: Rule = Rule { about: About::Address, ..Rule::new("reject_maps_rbl", check) };
+
+fn check(c: Context<'_>) -> Answer<'_> {
+    c.warning(
+        "restriction reject_maps_rbl is deprecated. Use reject_rbl_client domain-name instead".to_owned(),
+    );
+    let Some(ip) = c.facts.client.ip else { return Verdict::Dunno.into() };
+    let key = Key::Address(ip);
+    Answer::later(async move {
+        for list in &c.restrict.config.dns.old_lists {
+            if c.restrict.listed(list, key, c.facts).await.unwrap_or(false) {
+                let (what, class) = (c.facts.client.addr.clone(), Kind::Client.class());
+                return Verdict::Reject(refusal(&c, &Listed { list, key, what, class }).await);
+            }
+        }
+        Verdict::Dunno
+    })
+}

@@ -1,0 +1,11 @@
+//! `reject_unauthenticated_sender_login_mismatch`: the sender has owners, and the client has not logged in
+//! (`smtpd_sender_login_maps`).
+
+use super::{
+    Rule,
+    logins::{Refuses, check, record},
+};
+
+pub(crate) static RULE: Rule = record("reject_unauthenticated_sender_login_mismatch", |c| {
+    check(c, Refuses { strangers: true, others: false, unowned: false, needs_sasl: true })
+});
