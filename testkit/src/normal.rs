@@ -16,6 +16,7 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"<QID>\.\d{10}/", "<QID>.<TS>/"),
         (r"\b(PID|pid)[:= ]+\d+", "pid <PID>"),
         (r"\b\d{9,10}\.[A-Za-z0-9_]+\.", "<MAILDIR>."),
+        (r"\b[A-Za-z0-9+/]{22}(:R\d+)? Saved", "<DOVECOT> Saved"),
         (r"after \d+ seconds? of", "after <N> seconds of"),
         (r"after [\d.]+ from \[", "after <N> from ["),
         (r"(from=<(?:double-bounce@[^>]*)?>, size=)\d+", "${1}<N>"),

@@ -14,10 +14,17 @@ pub struct Peer {
 
 /// All peers, by package.
 pub const PEERS: &[Peer] = &[
+    Peer { package: "curl", shows: "curl" },
+    Peer { package: "dovecot-imapd", shows: "/usr/lib/dovecot/imap" },
+    Peer { package: "dovecot-lmtpd", shows: "/usr/lib/dovecot/lmtp" },
+    Peer { package: "dovecot-pop3d", shows: "/usr/lib/dovecot/pop3" },
     Peer { package: "iproute2", shows: "ip" },
+    Peer { package: "maildrop", shows: "maildrop" },
+    Peer { package: "nkf", shows: "nkf" },
     Peer { package: "postfix", shows: "smtp-source" },
     Peer { package: "postfix-lmdb", shows: "/usr/lib/postfix/postfix-lmdb.so" },
     Peer { package: "postfix-pcre", shows: "/usr/lib/postfix/postfix-pcre.so" },
+    Peer { package: "procmail", shows: "procmail" },
     Peer { package: "swaks", shows: "swaks" },
 ];
 

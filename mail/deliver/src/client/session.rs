@@ -173,7 +173,9 @@ impl Session {
                 .map_err(|how| (texts::broken(&self.peer, stage, how), false))?;
             lines.truncate(OFFERS);
             let step = hello.reply(reply, &lines);
-            if hello.server_name().eq_ignore_ascii_case(&cfg.myhostname)
+            // An LMTP server on this machine rightly has our name.
+            if !cfg.hello.lmtp
+                && hello.server_name().eq_ignore_ascii_case(&cfg.myhostname)
                 && !matches!(step, HelloStep::Refused(_))
             {
                 own_name |= self.own_name(cfg, stage, log);
