@@ -1,0 +1,82 @@
+//! Whether strangers may relay, shown with the server's own evaluator for a client and a recipient that nobody knows.
+
+use super::Rule;
+use crate::{Finding, Severity, Site};
+use base_conf::{Config, Service};
+use base_log::Log;
+use base_tables::block_on;
+use mail_restrict::{Restrict, RestrictConfig};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+
+/// The record.
+pub const RULE: Rule = Rule {
+    name: "open-relay",
+    finds: "restriction lists that let strangers relay, or that refuse nobody so that the server does not run",
+    severity: Severity::Error,
+    example: &[(
+        "main.cf",
+        "smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit_mynetworks, permit_auth_destination, permit, reject\n",
+    )],
+    run,
+};
+
+/// Addresses for documentation (RFC 5737, RFC 3849): nobody's own network but in tests, where not all of them are.
+const STRANGERS: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(203, 0, 113, 77)),
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 77)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 77)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x77)),
+];
+const SENDER: &str = "stranger@sender.invalid";
+const RECIPIENT: &str = "somebody@elsewhere.invalid";
+
+fn run(site: &Site) -> Vec<Finding> {
+    let mut out: Vec<Finding> = Vec::new();
+    for (service, view) in site.servers() {
+        let (found, _) = site.warnings_of(|_| evaluate(site, service, view));
+        // Services that differ in nothing that matters need no line each.
+        if let Some(found) = found.filter(|f| !out.iter().any(|o| o.text == f.text && o.line == f.line)) {
+            out.push(found);
+        }
+    }
+    out
+}
+
+fn evaluate(site: &Site, service: &Service, view: &Config) -> Option<Finding> {
+    let config = RestrictConfig::from_config(view).ok()?;
+    let route = (site.around.route)(view, &site.tables)?;
+    let (log, _) = Log::test();
+    let resolver = base_dns::Resolver::new(base_dns::Options::default());
+    let restrict =
+        Restrict::new(Arc::new(config.deciding_relay()), Arc::clone(&site.tables), route, resolver, log);
+    let name = blamed(view);
+    if restrict.check_open_relay().is_err() {
+        let what = format!("service {}: nobody is refused, so the server does not run", service.name);
+        return Some(
+            site.at_parameter(name, Some(service), what).hint("end the list with reject_unauth_destination"),
+        );
+    }
+    let relays = |ip: &IpAddr| block_on(restrict.would_relay(*ip, SENDER, RECIPIENT));
+    let open = STRANGERS.iter().all(relays);
+    open.then(|| {
+        let what = format!(
+            "service {}: open relay: the client {} may send mail to {RECIPIENT}",
+            service.name, STRANGERS[0]
+        );
+        site.at_parameter(name, Some(service), what)
+            .hint("put reject_unauth_destination in front of what permits it")
+    })
+}
+
+/// The parameter that is to be changed.
+fn blamed(view: &Config) -> &'static str {
+    let relay = view.str("smtpd_relay_restrictions").unwrap_or_default();
+    if relay.trim().is_empty() || !view.is_set("smtpd_relay_restrictions") {
+        "smtpd_recipient_restrictions"
+    } else {
+        "smtpd_relay_restrictions"
+    }
+}

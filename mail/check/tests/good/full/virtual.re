@@ -1,0 +1,4 @@
+/^(.*)@sales\.example\.org$/ $1@example.com
+if /x/
+/y/ z
+endif
