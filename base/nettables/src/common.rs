@@ -83,20 +83,31 @@ impl Common {
 
     /// Warns in the words of the client of this kind.
     pub fn warn_lookup(&self, text: &str) {
-        (self.warn)(&format!("dict_{}_lookup: {}: {text}", self.kind, self.name));
+        self.warn_as(&format!("dict_{}_lookup", self.kind), text);
+    }
+
+    /// Warns under the name of a part of the client.
+    pub fn warn_as(&self, who: &str, text: &str) {
+        (self.warn)(&format!("{who}: {}: {text}", self.name));
     }
 }
 
 impl Values<'_> {
     /// Adds a value found; the error is the limit's.
     pub fn add(&mut self, value: &[u8]) -> Result<(), String> {
+        let who = format!("dict_{}_lookup", self.common.kind);
+        self.add_as(&who, value)
+    }
+
+    /// Adds a value found by the part of the client that `who` names in warnings.
+    pub fn add_as(&mut self, who: &str, value: &[u8]) -> Result<(), String> {
         self.empty |= value.is_empty();
         let Some(text) = self.common.result.result(self.key, value) else { return Ok(()) };
         self.count += 1;
         if self.common.limit > 0 && self.count > self.common.limit {
             let key = String::from_utf8_lossy(self.key);
             let colon = if self.common.kind == "sqlite" { "" } else { ":" };
-            self.common.warn_lookup(&format!("Expansion limit exceeded for key{colon} '{key}'"));
+            self.common.warn_as(who, &format!("Expansion limit exceeded for key{colon} '{key}'"));
             return Err("expansion limit exceeded".to_owned());
         }
         if self.count > MAX_VALUES || self.answer.len() + text.len() > MAX_BYTES {
@@ -107,6 +118,21 @@ impl Values<'_> {
         }
         self.answer.extend(text);
         Ok(())
+    }
+
+    /// [`Common::warn_lookup`].
+    pub fn warn_lookup(&self, text: &str) {
+        self.common.warn_lookup(text);
+    }
+
+    /// [`Common::warn_as`].
+    pub fn warn_as(&self, who: &str, text: &str) {
+        self.common.warn_as(who, text);
+    }
+
+    /// Warns without the table's name.
+    pub fn warn(&self, text: &str) {
+        (self.common.warn)(text);
     }
 
     /// The answer: the values with commas between.

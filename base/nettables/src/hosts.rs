@@ -17,6 +17,7 @@ pub struct Hosts<T> {
     hosts: Vec<(T, bool)>,
     skip_until: Mutex<Vec<Option<Instant>>>,
     retry: Duration,
+    shuffled: bool,
 }
 
 /// Why a server failed.
@@ -32,7 +33,12 @@ impl<T> Hosts<T> {
     /// `hosts` with true for local sockets.
     pub fn new(hosts: Vec<(T, bool)>, retry: Duration) -> Hosts<T> {
         let skip_until = Mutex::new(vec![None; hosts.len()]);
-        Hosts { hosts, skip_until, retry }
+        Hosts { hosts, skip_until, retry, shuffled: true }
+    }
+
+    /// Like [`Hosts::new`], asked in the order given.
+    pub fn in_order(hosts: Vec<(T, bool)>, retry: Duration) -> Hosts<T> {
+        Hosts { shuffled: false, ..Hosts::new(hosts, retry) }
     }
 
     /// The server of this number.
@@ -46,7 +52,9 @@ impl<T> Hosts<T> {
         let skip = self.skip_until.lock().unwrap_or_else(PoisonError::into_inner);
         let due = |n: &usize| skip.get(*n).copied().flatten().is_none_or(|until| until <= now);
         let mut order: Vec<usize> = (0..self.hosts.len()).filter(due).collect();
-        order.shuffle(&mut rand::rng());
+        if self.shuffled {
+            order.shuffle(&mut rand::rng());
+        }
         order.sort_by_key(|n| !self.hosts.get(*n).is_some_and(|(_, local)| *local));
         order
     }

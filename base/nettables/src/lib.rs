@@ -10,8 +10,10 @@
 mod common;
 #[cfg(any(feature = "mysql", feature = "pgsql"))]
 mod database;
-#[cfg(any(feature = "mysql", feature = "pgsql"))]
+#[cfg(any(feature = "ldap", feature = "mysql", feature = "pgsql"))]
 mod hosts;
+#[cfg(feature = "ldap")]
+mod ldap;
 mod link;
 #[cfg(feature = "mysql")]
 mod my_cnf;
@@ -20,6 +22,7 @@ mod pg_tls;
 mod place;
 mod settings;
 mod sql;
+mod talk;
 mod template;
 #[cfg(feature = "tls")]
 mod tls;

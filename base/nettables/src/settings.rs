@@ -35,11 +35,9 @@ impl Settings {
         }
         let failed =
             |e: &std::io::Error| OpenError::new(format!("open {name}: {}", base_sys::system_text(e)));
-        let size = std::fs::metadata(name).map_err(|e| failed(&e))?.len();
-        if size > MAX_FILE {
-            return Err(OpenError::new(format!("open {name}: File too large")));
-        }
-        let text = String::from_utf8_lossy(&std::fs::read(name).map_err(|e| failed(&e))?).into_owned();
+        let opener = &net.open.tables.options().opener;
+        let content = opener.read(Path::new(name), MAX_FILE).map_err(|e| failed(&e))?;
+        let text = String::from_utf8_lossy(&content).into_owned();
         let file = MainCf::parse(&text, Path::new(name)).map_err(|e| OpenError::new(e.to_string()))?;
         for warning in &file.warnings {
             (net.open.tables.options().warn)(warning);
@@ -79,7 +77,10 @@ impl Settings {
             return Err(self.error("bad numerical configuration: ", name, &text));
         };
         match number < min {
-            true => Err(self.error("invalid parameter value: ", name, &text)),
+            true => Err(OpenError::new(match &self.source {
+                Source::File(_) => format!("{}: invalid {name} parameter value {number} < {min}", self.name),
+                Source::MainCf(_) => format!("invalid {}_{name} parameter value {number} < {min}", self.name),
+            })),
             false => Ok(number),
         }
     }

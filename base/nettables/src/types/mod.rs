@@ -4,10 +4,14 @@ use crate::NetOpen;
 use base_tables::{OpenError, Table};
 use std::sync::Arc;
 
+#[cfg(feature = "ldap")]
+mod ldap;
+mod memcache;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "pgsql")]
 mod pgsql;
+mod redis;
 mod socketmap;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -23,10 +27,14 @@ pub struct NetType {
 
 /// All types, sorted by name (`postconf -m`).
 pub static TYPES: &[&NetType] = &[
+    &memcache::TYPE,
+    #[cfg(feature = "ldap")]
+    &ldap::TYPE,
     #[cfg(feature = "mysql")]
     &mysql::TYPE,
     #[cfg(feature = "pgsql")]
     &pgsql::TYPE,
+    &redis::TYPE,
     &socketmap::TYPE,
     #[cfg(feature = "sqlite")]
     &sqlite::TYPE,
