@@ -127,6 +127,23 @@ impl Maps {
         Some(Ok(None))
     }
 
+    /// The first value for a key that need not be text: headers and body lines. As [`Maps::find`] otherwise.
+    pub async fn find_content(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
+        for table in &self.tables {
+            let answer = match table.lookup_now(key) {
+                Some(answer) => answer,
+                None => table.lookup(key).await,
+            };
+            let shown = || String::from_utf8_lossy(key);
+            match answer {
+                Ok(None) => {}
+                Ok(Some(value)) if !value.is_empty() => return Ok(Some(value)),
+                other => return self.checked(table.as_ref(), &shown(), other).map(|v| v.map(String::into_bytes)),
+            }
+        }
+        Ok(None)
+    }
+
     async fn search(&self, key: &str, partial: bool) -> Result<Option<String>, TableError> {
         for table in self.tables.iter().filter(|t| !partial || !t.is_pattern()) {
             let answer = match table.lookup_now(key.as_bytes()) {

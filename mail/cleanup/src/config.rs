@@ -1,5 +1,6 @@
 //! The parameters of cleanup(8) as typed values. An immutable snapshot; a reload makes another.
 
+use crate::characters::ByteSet;
 use base_conf::{Config, Error};
 
 /// Where an address stands, for `canonical_classes` and its relatives.
@@ -71,6 +72,21 @@ pub struct CleanupConfig {
     pub recipient_bcc_maps: String,
     pub content_filter: String,
     pub smtputf8_autodetect_sendmail: bool,
+    pub header_checks: String,
+    pub mime_header_checks: String,
+    pub nested_header_checks: String,
+    pub body_checks: String,
+    pub body_checks_size_limit: u64,
+    pub disable_mime_input_processing: bool,
+    pub force_mime_input_conversion: bool,
+    pub detect_8bit_encoding_header: bool,
+    pub mime_nesting_limit: usize,
+    pub mime_boundary_length_limit: usize,
+    pub strict_7bit_headers: bool,
+    pub strict_8bitmime_body: bool,
+    pub strict_mime_encoding_domain: bool,
+    pub message_strip_characters: Option<ByteSet>,
+    pub message_reject_characters: Option<ByteSet>,
 }
 
 impl CleanupConfig {
@@ -78,6 +94,7 @@ impl CleanupConfig {
     pub fn from_config(c: &Config) -> Result<Self, Error> {
         let propagate = c.list("propagate_unmatched_extensions")?;
         let propagates = |w: &str| propagate.iter().any(|x| x == w);
+        let strict = c.bool("strict_8bitmime")?;
         let classes = c.list("smtputf8_autodetect_classes")?;
         let detects = |w: &str| classes.iter().any(|x| x == w || x == "all");
         Ok(Self {
@@ -120,6 +137,21 @@ impl CleanupConfig {
             recipient_bcc_maps: c.str("recipient_bcc_maps")?,
             content_filter: c.str("content_filter")?,
             smtputf8_autodetect_sendmail: c.bool("smtputf8_enable")? && detects("sendmail"),
+            header_checks: c.str("header_checks")?,
+            mime_header_checks: c.str("mime_header_checks")?,
+            nested_header_checks: c.str("nested_header_checks")?,
+            body_checks: c.str("body_checks")?,
+            body_checks_size_limit: limit(c, "body_checks_size_limit")?,
+            disable_mime_input_processing: c.bool("disable_mime_input_processing")?,
+            force_mime_input_conversion: c.bool("force_mime_input_conversion")?,
+            detect_8bit_encoding_header: c.bool("detect_8bit_encoding_header")?,
+            mime_nesting_limit: limit(c, "mime_nesting_limit")?,
+            mime_boundary_length_limit: limit(c, "mime_boundary_length_limit")?,
+            strict_7bit_headers: strict || c.bool("strict_7bit_headers")?,
+            strict_8bitmime_body: strict || c.bool("strict_8bitmime_body")?,
+            strict_mime_encoding_domain: c.bool("strict_mime_encoding_domain")?,
+            message_strip_characters: ByteSet::parse(&c.str("message_strip_characters")?),
+            message_reject_characters: ByteSet::parse(&c.str("message_reject_characters")?),
         })
     }
 

@@ -2,9 +2,10 @@
 //! completed and rewritten, and ends in the spool; the scheduler hears of it when it is durable.
 //!
 //! What happens on the way is a list of steps, one file each, in [`steps::STEPS`]: envelope addresses when the content
-//! starts, each header as it passes, the end of the header section, the end of the message. The header section is read
-//! once; the body passes in bulk. Memory per message is bounded by the chunk that is handed in, one header, the
-//! recipients, and the spool's threshold for large messages.
+//! starts, each header as it passes (those of attached messages and parts too), body lines where checks want to see
+//! them, the end of the header section, the end of the message. The content is read once; a body that nobody looks at
+//! passes in bulk. Memory per message is bounded by the chunk that is handed in, one header, one line, the recipients,
+//! and the spool's threshold for large messages.
 //!
 //! Errors answer as Postfix does and are remembered: whatever follows is read and thrown away, [`Submission::finish`]
 //! returns the error, and nothing is kept. For local submission a permanent error becomes a notice to the sender.
@@ -12,6 +13,8 @@
 //! [`Submission::finish`]: base_calls::Submission::finish
 
 mod addresses;
+mod characters;
+mod checks;
 mod config;
 mod message;
 mod output;
@@ -21,6 +24,7 @@ mod size;
 pub mod steps;
 mod stray;
 
+pub use checks::{Fate, Inspected};
 pub use config::{Classes, CleanupConfig};
 pub use size::RecordSize;
 
@@ -38,6 +42,7 @@ pub(crate) struct Core {
     pub route: Arc<dyn Route>,
     pub arrivals: Arc<dyn Arrivals>,
     pub mappings: Mappings,
+    pub checks: checks::Checks,
     pub log: Log,
     /// Weak: the notifier holds this stage.
     pub notifier: OnceLock<Weak<dyn Notifier>>,
@@ -60,8 +65,9 @@ impl Cleanup {
         log: Log,
     ) -> Self {
         let mappings = Mappings::open(&config, tables);
+        let checks = checks::Checks::open(&config, tables);
         let notifier = OnceLock::new();
-        Self { core: Arc::new(Core { config, spool, route, arrivals, mappings, log, notifier }) }
+        Self { core: Arc::new(Core { config, spool, route, arrivals, mappings, checks, log, notifier }) }
     }
 
     /// Tells who writes notices, for errors of messages that nobody waits for ([`SubmitOptions::bounce_errors`]).

@@ -3,6 +3,8 @@
 use crate::{
     CleanupConfig, Core,
     addresses::Mapper,
+    characters::Characters,
+    checks::{Fate, Inspected},
     output::Output,
     recipients::{Duplicates, RecipientError},
     reply, steps,
@@ -10,15 +12,19 @@ use crate::{
     stray::StrayCr,
 };
 use base_calls::{
-    Change, Diagnosis, Envelope, Fut, MessageAction, Notice, NoticeKind, Notifier, QueueId, Queued,
+    BodyType, Change, Diagnosis, Envelope, Fut, MessageAction, Notice, NoticeKind, Notifier, QueueId, Queued,
     Recipient, RewriteContext, Submission, SubmitError, SubmitOptions, Submitted, Timestamp,
 };
 use base_log::{
     Source,
     lines::{Delays, Delivery, DeliveryStatus},
 };
-use proto_message::{Header, HeaderStream, Id, Limits, Sink};
-use std::{collections::VecDeque, sync::Arc};
+use proto_message::{
+    Header, Id, Limits,
+    mime::{MimeError, MimeOptions, MimeSink, MimeStream, Pieces, Section},
+    truncated,
+};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
 /// A message being received.
 pub struct Message {
@@ -28,6 +34,8 @@ pub struct Message {
     /// The envelope as far as it is known; recipients are those that are worked out.
     pub(crate) envelope: Envelope,
     pub(crate) options: SubmitOptions,
+    /// The last recipient as given, for the log.
+    pub(crate) last_recipient: Option<String>,
     /// Recipients as they were given.
     pub(crate) pending: VecDeque<Recipient>,
     pub(crate) duplicates: Duplicates,
@@ -43,14 +51,18 @@ pub struct Message {
     redirect: Option<String>,
     held: bool,
     discarded: bool,
+    /// Header and body checks apply (still).
+    checking: bool,
     stray: StrayCr,
-    stream: HeaderStream,
-    in_body: bool,
+    characters: Option<Characters>,
+    stream: MimeStream,
     started: bool,
     out: Output,
     error: Option<SubmitError>,
     /// The error that becomes a notice.
     notice: Option<SubmitError>,
+    /// What follows is not kept: the message only goes back to its sender.
+    refused: bool,
 }
 
 /// Which headers passed.
@@ -70,24 +82,59 @@ impl Seen {
 /// What one chunk of content was cut into.
 #[derive(Default)]
 struct Cut {
-    headers: Vec<u8>,
-    ends: Vec<usize>,
-    separator_missing: Option<bool>,
-    body: Vec<u8>,
+    text: Vec<u8>,
+    /// In order, each with the end of its text.
+    pieces: Vec<(Piece, usize)>,
 }
 
-impl Sink for Cut {
-    fn header(&mut self, header: Header<'_>) {
-        self.headers.extend_from_slice(header.raw());
-        self.ends.push(self.headers.len());
+/// What a piece of content is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    Header(Section),
+    /// The end of the header section; true: without separator.
+    EndOfHeaders(bool),
+    /// Text, with its offset in its part.
+    Body(u64),
+    Error(MimeError),
+}
+
+impl Cut {
+    fn add(&mut self, piece: Piece, text: &[u8]) {
+        self.text.extend_from_slice(text);
+        self.pieces.push((piece, self.text.len()));
+    }
+}
+
+impl MimeSink for Cut {
+    fn header(&mut self, section: Section, header: Header<'_>) {
+        self.add(Piece::Header(section), header.raw());
     }
 
     fn end_of_headers(&mut self, separator_missing: bool) {
-        self.separator_missing = Some(separator_missing);
+        self.add(Piece::EndOfHeaders(separator_missing), b"");
     }
 
-    fn body(&mut self, chunk: &[u8]) {
-        self.body.extend_from_slice(chunk);
+    fn body(&mut self, text: &[u8], offset: u64) {
+        self.add(Piece::Body(offset), text);
+    }
+
+    fn error(&mut self, error: MimeError, text: &[u8]) {
+        self.add(Piece::Error(error), text);
+    }
+}
+
+/// How the content of a message is taken apart.
+fn mime_options(c: &CleanupConfig, envelope: &Envelope, checking: bool, by_line: bool) -> MimeOptions {
+    MimeOptions {
+        limits: Limits { header_size: c.header_size_limit, line_length: c.line_length_limit },
+        structure: !c.disable_mime_input_processing,
+        convert: c.force_mime_input_conversion && !c.disable_mime_input_processing,
+        nesting: c.mime_nesting_limit,
+        boundary: c.mime_boundary_length_limit,
+        pieces: if checking && by_line { Pieces::Lines } else { Pieces::Any },
+        strict_headers: checking && c.strict_7bit_headers && !envelope.smtputf8,
+        strict_body: checking && c.strict_8bitmime_body,
+        strict_domain: checking && c.strict_mime_encoding_domain,
     }
 }
 
@@ -102,15 +149,19 @@ impl Message {
         let draft = core.spool.draft(c.enable_long_queue_ids).map_err(|e| reply::spool(&e))?;
         let id = draft.id();
         let source = core.log.session_source(c.log_name.as_str());
-        let limits = Limits { header_size: c.header_size_limit, line_length: c.line_length_limit };
+        let checking = options.filter;
+        let by_line = core.checks.has(Inspected::Body(0));
+        let stream = MimeStream::new(mime_options(&c, &envelope, checking, by_line));
+        let characters = Characters::new(&c.message_strip_characters, &c.message_reject_characters);
         let mut envelope = envelope;
-        let pending = std::mem::take(&mut envelope.recipients).into();
+        let pending: VecDeque<Recipient> = std::mem::take(&mut envelope.recipients).into();
         Ok(Self {
             core,
             id,
             source,
             envelope,
             options,
+            last_recipient: pending.back().map(|r| r.address.clone()),
             pending,
             duplicates: Duplicates::default(),
             copies: Vec::new(),
@@ -122,13 +173,15 @@ impl Message {
             redirect: None,
             held: false,
             discarded: false,
+            checking,
             stray: StrayCr::default(),
-            stream: HeaderStream::new(limits),
-            in_body: false,
+            characters: characters.filter(|_| checking),
+            stream,
             started: false,
             out: Output::new(draft, c.line_length_limit, c.message_size_limit),
             error: None,
             notice: None,
+            refused: false,
         })
     }
 
@@ -180,6 +233,22 @@ impl Message {
         self.error.is_some()
     }
 
+    /// No header and body checks from here on.
+    pub(crate) fn stop_checks(&mut self) {
+        self.checking = false;
+        self.stream.set_pieces(Pieces::Any);
+    }
+
+    /// Whether the message goes to the hold queue.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Warns in the log about a table.
+    pub(crate) fn complain(&self, text: &str) {
+        self.core.log.warning(&self.source, format_args!("{text}"));
+    }
+
     /// Warns in the log, with the queue id in front.
     pub(crate) fn warn(&self, text: &str) {
         self.core.log.warning(&self.source, format_args!("{}: {text}", self.id));
@@ -192,7 +261,7 @@ impl Message {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        if self.error.is_some() || self.notice.as_ref().is_some_and(|n| n.code == 552) {
+        if self.error.is_some() || self.notice.as_ref().is_some_and(|n| n.code == 552) || self.refused {
             return;
         }
         if let Err(e) = self.out.write(bytes) {
@@ -221,9 +290,34 @@ impl Message {
         }
     }
 
+    /// Content as it came.
+    async fn content_chunk(&mut self, chunk: &[u8]) {
+        if self.error.is_some() {
+            return;
+        }
+        let chunk = match self.config().cleanup_replace_stray_cr_lf {
+            true => self.stray.push(chunk),
+            false => Cow::Borrowed(chunk),
+        };
+        match self.characters.as_mut().map(|characters| characters.push(&chunk)) {
+            None => self.take(&chunk).await,
+            Some(Ok(left)) => self.take(&left).await,
+            Some(Err(line)) => self.bad_character(&line),
+        }
+    }
+
+    fn bad_character(&mut self, line: &[u8]) {
+        let error = reply::characters();
+        self.log_content("reject", "content", line, &format!("{} {}", error.status, error.text), true);
+        self.characters = None;
+        self.stop_checks();
+        self.fail(error);
+        self.refused = true;
+    }
+
     /// Takes content of any kind.
     async fn take(&mut self, chunk: &[u8]) {
-        if self.in_body {
+        if self.stream.passes() {
             return self.write(chunk);
         }
         let mut cut = Cut::default();
@@ -232,29 +326,102 @@ impl Message {
     }
 
     async fn pass(&mut self, cut: Cut) {
-        let mut out = Vec::with_capacity(cut.headers.len() + 256);
+        let mut out = Vec::with_capacity(cut.text.len() + 256);
         let mut at = 0;
-        for end in cut.ends {
+        for (piece, end) in cut.pieces {
             if self.error.is_some() {
-                return;
+                break;
             }
-            if let Some(header) = cut.headers.get(at..end).and_then(Header::parse) {
-                self.header(header, &mut out).await;
-            }
+            let text = cut.text.get(at..end).unwrap_or_default();
             at = end;
-        }
-        if let Some(separator_missing) = cut.separator_missing {
-            self.in_body = true;
-            self.end_of_headers(&mut out);
-            if separator_missing {
-                out.extend_from_slice(b"\r\n");
+            match piece {
+                Piece::Header(section) => self.header(section, text, &mut out).await,
+                Piece::EndOfHeaders(separator_missing) => {
+                    self.end_of_headers(&mut out);
+                    if separator_missing {
+                        out.extend_from_slice(b"\r\n");
+                    }
+                }
+                Piece::Body(offset) => self.body(offset, text, &mut out).await,
+                Piece::Error(error) => self.mime_error(error, text),
+            }
+            if self.notice.is_some() {
+                // A message that goes back to its sender ends here, with the line that was found wrong.
+                self.refused = true;
             }
         }
         self.write(&out);
-        self.write(&cut.body);
     }
 
-    async fn header(&mut self, header: Header<'_>, out: &mut Vec<u8>) {
+    /// What is left of a header or line after all steps that look at it; what stands in front of it is put into `out`.
+    async fn inspected(&mut self, what: Inspected, text: &[u8], out: &mut Vec<u8>) -> Option<Vec<u8>> {
+        let mut text = text.to_vec();
+        for step in steps::STEPS {
+            let Phase::Inspect { wanted, run } = step.phase else { continue };
+            if !self.checking || !wanted(self, what) {
+                continue;
+            }
+            match run(self, what, &text).await {
+                Fate::Keep => {}
+                Fate::Drop => return None,
+                Fate::Replace(new) => text = new,
+                Fate::Prepend(line) => out.extend_from_slice(&line),
+            }
+        }
+        Some(text)
+    }
+
+    /// Whether a step looks at this.
+    fn is_inspected(&self, what: Inspected) -> bool {
+        let looks = |step: &steps::Step| match step.phase {
+            Phase::Inspect { wanted, .. } => wanted(self, what),
+            _ => false,
+        };
+        self.checking && steps::STEPS.iter().any(looks)
+    }
+
+    async fn body(&mut self, offset: u64, text: &[u8], out: &mut Vec<u8>) {
+        let what = Inspected::Body(offset);
+        if !self.is_inspected(what) {
+            return out.extend_from_slice(text);
+        }
+        if let Some(left) = self.inspected(what, text, out).await {
+            out.extend_from_slice(&left);
+        }
+    }
+
+    fn mime_error(&mut self, error: MimeError, text: &[u8]) {
+        if self.notice.is_none() {
+            let what = format!("mime-error {}:", error.text());
+            self.log_content("reject", &what, &proto_message::checks::key(text), "", false);
+            self.stop_checks();
+            self.fail(reply::mime(error));
+        }
+    }
+
+    /// A header, in the form that checks see: without blanks before the colon.
+    async fn header(&mut self, section: Section, raw: &[u8], out: &mut Vec<u8>) {
+        let Some(header) = Header::parse(raw) else { return };
+        let mut text = match header.has_blank_before_colon() {
+            true => [header.name(), header.from_colon()].concat(),
+            false => Vec::new(),
+        };
+        let raw = if text.is_empty() { raw } else { &text };
+        let what = Inspected::Header(section.class(header.known().map(|known| known.id)));
+        if self.is_inspected(what) {
+            let Some(left) = self.inspected(what, raw, out).await else { return };
+            text = left;
+        }
+        let raw = if text.is_empty() { header.raw() } else { text.as_slice() };
+        let raw = truncated(raw, self.config().header_size_limit);
+        match Header::parse(&raw) {
+            Some(header) if section == Section::Primary => self.own_header(header, out).await,
+            _ => out.extend_from_slice(&raw),
+        }
+    }
+
+    /// A header of the message itself.
+    async fn own_header(&mut self, header: Header<'_>, out: &mut Vec<u8>) {
         let mut work = HeaderWork { header, known: header.known(), verdict: Verdict::Keep };
         for step in steps::STEPS {
             match step.phase {
@@ -266,10 +433,6 @@ impl Message {
         match work.verdict {
             Verdict::Drop => {}
             Verdict::Replace(text) => out.extend_from_slice(&text),
-            Verdict::Keep if header.has_blank_before_colon() => {
-                out.extend_from_slice(header.name());
-                out.extend_from_slice(header.from_colon());
-            }
             Verdict::Keep => out.extend_from_slice(header.raw()),
         }
     }
@@ -291,6 +454,12 @@ impl Message {
         let mut cut = Cut::default();
         self.stream.finish(&mut cut);
         self.pass(cut).await;
+        if self.config().detect_8bit_encoding_header && self.stream.eight_bit() {
+            self.envelope.body = BodyType::EightBitMime;
+        }
+        if self.stream.converted() {
+            self.envelope.body = BodyType::SevenBit;
+        }
         for step in steps::STEPS {
             if let Phase::End(run) = step.phase
                 && self.error.is_none()
@@ -308,6 +477,23 @@ impl Message {
         self.envelope.recipients.truncate(1);
         if let Some(first) = self.envelope.recipients.first_mut() {
             first.address = self.core.route.rewrite(RewriteContext::Local, address);
+        }
+    }
+
+    /// Does what an access table or a check says.
+    pub(crate) fn apply(&mut self, action: MessageAction) {
+        match action {
+            MessageAction::Hold => self.held = true,
+            MessageAction::Discard => self.discarded = true,
+            MessageAction::Filter(to) => self.envelope.content_filter = to,
+            MessageAction::Redirect(to) => self.redirect = Some(to),
+            MessageAction::Bcc(to) => self.copies.push(to),
+            MessageAction::Prepend(header) => {
+                self.prepend.extend_from_slice(&header);
+                if !header.ends_with(b"\r\n") {
+                    self.prepend.extend_from_slice(b"\r\n");
+                }
+            }
         }
     }
 
@@ -390,34 +576,18 @@ impl Submission for Message {
     }
 
     fn recipient(&mut self, recipient: Recipient) {
+        self.last_recipient = Some(recipient.address.clone());
         self.pending.push_back(recipient);
     }
 
     fn action(&mut self, action: MessageAction) {
-        match action {
-            MessageAction::Hold => self.held = true,
-            MessageAction::Discard => self.discarded = true,
-            MessageAction::Filter(to) => self.envelope.content_filter = to,
-            MessageAction::Redirect(to) => self.redirect = Some(to),
-            MessageAction::Bcc(to) => self.copies.push(to),
-            MessageAction::Prepend(header) => {
-                self.prepend.extend_from_slice(&header);
-                if !header.ends_with(b"\r\n") {
-                    self.prepend.extend_from_slice(b"\r\n");
-                }
-            }
-        }
+        self.apply(action);
     }
 
     fn content<'a>(&'a mut self, chunk: &'a [u8]) -> Fut<'a, Result<(), SubmitError>> {
         Box::pin(async move {
             self.start().await;
-            if self.error.is_none() && self.config().cleanup_replace_stray_cr_lf {
-                let chunk = self.stray.push(chunk);
-                self.take(&chunk).await;
-            } else if self.error.is_none() {
-                self.take(chunk).await;
-            }
+            self.content_chunk(chunk).await;
             self.error.clone().map_or(Ok(()), Err)
         })
     }

@@ -3,6 +3,7 @@
 use base_calls::SubmitError;
 use base_spool::SpoolError;
 use proto_dsn::Status;
+use proto_message::mime::MimeError;
 
 /// 554: more Received: headers than `hopcount_limit`.
 pub(crate) fn too_many_hops() -> SubmitError {
@@ -27,6 +28,16 @@ pub(crate) fn alias_expansion() -> SubmitError {
 /// 550: nobody to deliver to.
 pub(crate) fn no_recipients() -> SubmitError {
     SubmitError::new(550, Status::new(5, 1, 0), "no recipients specified")
+}
+
+/// 550: structure that is not allowed.
+pub(crate) fn mime(error: MimeError) -> SubmitError {
+    SubmitError::new(550, Status::new(5, 6, 0), error.text())
+}
+
+/// 550: `message_reject_characters`.
+pub(crate) fn characters() -> SubmitError {
+    SubmitError::new(550, Status::new(5, 7, 1), "disallowed character")
 }
 
 /// What a failure of the spool means to the client.

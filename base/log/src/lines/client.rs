@@ -1,12 +1,11 @@
 //! `ID: client=host[address], sasl_method=…, sasl_username=…` (smtpd).
 
 use super::Line;
-use base_calls::QueueId;
 
 /// A message got its queue id.
 pub struct Client<'a> {
-    /// Queue id.
-    pub id: QueueId,
+    /// Queue id, or `NOQUEUE`.
+    pub id: &'a str,
     /// Verified name or `unknown`.
     pub name: &'a str,
     /// Address.
@@ -24,7 +23,7 @@ impl Line for Client<'_> {
     }
 
     fn text(&self, out: &mut String) {
-        out.push_str(&self.id.to_string());
+        out.push_str(self.id);
         for part in [": client=", self.name, "[", self.addr, "]", self.port] {
             out.push_str(part);
         }
@@ -36,7 +35,7 @@ impl Line for Client<'_> {
     }
 
     fn fields(&self, each: &mut dyn FnMut(&'static str, &str)) {
-        each("queue_id", &self.id.to_string());
+        each("queue_id", self.id);
         each("client_name", self.name);
         each("client_address", self.addr);
         for (name, value) in self.more.iter().filter(|(_, v)| !v.is_empty()) {

@@ -4,6 +4,7 @@
 mod active;
 mod client;
 mod connect;
+mod content;
 mod delays;
 mod delivery;
 mod disconnect;
@@ -16,6 +17,7 @@ mod removed;
 pub use active::Active;
 pub use client::Client;
 pub use connect::Connect;
+pub use content::ContentAction;
 pub use delays::{Delays, format_delay};
 pub use delivery::{Delivery, DeliveryStatus};
 pub use disconnect::{CommandCount, Disconnect};

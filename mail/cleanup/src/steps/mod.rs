@@ -1,13 +1,14 @@
 //! The steps of cleanup, one file each. [`STEPS`] is the order in which they run within a phase.
 //!
-//! To add one: a file with a `const STEP`, and its name in the slice. Header and body checks, milters and MIME structure
-//! join here.
+//! To add one: a file with a `const STEP`, and its name in the slice.
 
 mod automatic_bcc;
+mod body_checks;
 mod content_filter;
 mod envelope_recipients;
 mod envelope_sender;
 mod header_addresses;
+mod header_checks;
 mod hopcount_limit;
 mod message_drop_headers;
 mod message_id;
@@ -16,7 +17,10 @@ mod recipients_from_header;
 mod smtputf8_autodetect;
 mod undisclosed_recipients;
 
-use crate::message::Message;
+use crate::{
+    checks::{Fate, Inspected},
+    message::Message,
+};
 use base_calls::Fut;
 use proto_message::{Header, Known};
 
@@ -35,7 +39,14 @@ pub struct Step {
 pub enum Phase {
     /// Sender and recipients are known, content has not started.
     Start(for<'a> fn(&'a mut Message) -> Fut<'a, ()>),
-    /// A header passes.
+    /// A header of the message or of a part, or a body line, passes; what is left of a header goes on to the steps below.
+    Inspect {
+        /// Whether the step looks at this.
+        wanted: fn(&Message, Inspected) -> bool,
+        /// The work; the text comes with its line ends.
+        run: for<'a> fn(&'a mut Message, Inspected, &'a [u8]) -> Fut<'a, Fate>,
+    },
+    /// A header of the message itself passes.
     Header(fn(&mut Message, &mut HeaderWork<'_>)),
     /// A header passes, and tables may have to be asked.
     HeaderMaps {
@@ -76,6 +87,8 @@ pub const STEPS: &[Step] = &[
     envelope_sender::STEP,
     envelope_recipients::STEP,
     content_filter::STEP,
+    header_checks::STEP,
+    body_checks::STEP,
     hopcount_limit::STEP,
     message_id::STEP,
     recipients_from_header::STEP,
