@@ -1,6 +1,6 @@
 //! Certificates of authorities: `*_tls_CAfile`, `*_tls_CApath`, `tls_append_default_CA` (postconf(5)).
 
-use crate::{Problem, ReadFile};
+use crate::{Files, Problem, keys};
 use rustls::pki_types::{CertificateDer, TrustAnchor, pem::PemObject};
 use std::{
     fs,
@@ -38,17 +38,17 @@ impl Authorities {
     }
 
     /// Reads all. A file that cannot be read is a problem; single certificates that make no sense are left out.
-    pub(crate) fn read(&self, read: &ReadFile) -> Result<Anchors, Problem> {
+    pub(crate) fn read(&self, files: &Files) -> Result<Anchors, Problem> {
         let mut all = Anchors::default();
         if let Some(file) = &self.file {
-            let pem = read(file).map_err(|e| self.unreadable(&e))?;
+            let pem = keys::read(files, file).map_err(|e| self.unreadable(&e))?;
             if all.add(&pem) == 0 {
                 return Err(self.unreadable(&std::io::Error::other("no certificate found")));
             }
         }
         if let Some(path) = &self.path {
             for file in folder(path) {
-                if let Ok(pem) = read(&file) {
+                if let Ok(pem) = keys::read(files, &file) {
                     all.add(&pem);
                 }
             }

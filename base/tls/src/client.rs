@@ -1,7 +1,7 @@
 //! The client's side (TLS_README "Client-side TLS"). Sessions are not resumed: each handshake proves anew who the server is.
 
 use crate::{
-    Authorities, Failure, Handshakes, KeyFiles, Problem, ReadFile, Session,
+    Authorities, Failure, Files, Handshakes, KeyFiles, Problem, Session,
     ca::Anchors,
     certs::Certificate,
     keys,
@@ -43,7 +43,7 @@ pub struct Target {
 /// A client.
 pub struct Connector {
     options: ConnectorOptions,
-    read: ReadFile,
+    files: Files,
     ready: Fresh<ClientReady>,
 }
 
@@ -57,21 +57,21 @@ pub struct ClientReady {
 
 impl Connector {
     /// Reads nothing yet.
-    pub fn new(options: ConnectorOptions, read: ReadFile) -> Self {
-        let files = options.keys.iter().flat_map(KeyFiles::files).chain(options.authorities.files());
-        let ready = Fresh::new(files.map(Path::to_owned).collect());
-        Self { options, read, ready }
+    pub fn new(options: ConnectorOptions, files: Files) -> Self {
+        let paths = options.keys.iter().flat_map(KeyFiles::files).chain(options.authorities.files());
+        let ready = Fresh::new(paths.map(Path::to_owned).collect());
+        Self { options, files, ready }
     }
 
     /// Certificates and all else as they are now, and what is to be logged about renewed files.
     pub fn ready(&self) -> (Result<Arc<ClientReady>, Problem>, Vec<String>) {
-        self.ready.get(|| {
+        self.ready.get(&self.files, || {
             let o = &self.options;
             let provider = o.handshakes.provider();
             Ok(ClientReady {
                 versions: o.handshakes.versions()?,
-                anchors: o.authorities.read(&self.read)?,
-                keys: keys::load(&o.keys, &self.read, &provider)?,
+                anchors: o.authorities.read(&self.files)?,
+                keys: keys::load(&o.keys, &self.files, &provider)?,
                 provider,
             })
         })

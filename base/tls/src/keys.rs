@@ -1,9 +1,10 @@
 //! Certificates and keys of our own: PEM files as main.cf names them (`*_tls_chain_files`, `*_tls_cert_file` and `_key_file`).
 //!
-//! Files are read through a function of the caller's, since keys may be readable by root only. What is wrong with one
+//! Files are read through an opener of the caller's, since keys may be readable by root only. What is wrong with one
 //! is a [`Problem`] in Postfix's words; then there is no TLS at all, rather than TLS with some of the keys.
 
 use crate::Problem;
+use base_sys::opener::Opener;
 use rustls::{
     crypto::CryptoProvider,
     pki_types::{
@@ -13,7 +14,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 use std::{
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,16 +22,12 @@ use std::{
 /// The largest PEM file.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
-/// Reads a file.
-pub type ReadFile = Arc<dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync>;
+/// Opens the files of keys and authorities, which may be readable by root only.
+pub type Files = Arc<dyn Opener>;
 
-/// Reads files with the process's own right.
-pub fn read_file() -> ReadFile {
-    Arc::new(|path| {
-        let mut out = Vec::new();
-        std::fs::File::open(path)?.take(MAX_FILE).read_to_end(&mut out)?;
-        Ok(out)
-    })
+/// The content of a file.
+pub(crate) fn read(files: &Files, path: &Path) -> io::Result<Vec<u8>> {
+    files.read(path, MAX_FILE)
 }
 
 /// Where one certificate and its key are.
@@ -61,15 +58,15 @@ impl KeyFiles {
 /// Reads all of them.
 pub(crate) fn load(
     files: &[KeyFiles],
-    read: &ReadFile,
+    from: &Files,
     provider: &CryptoProvider,
 ) -> Result<Vec<Arc<CertifiedKey>>, Problem> {
     let mut all = Vec::new();
     for f in files {
         match f {
-            KeyFiles::Pair { kind, cert, key } => all.push(pair(kind, cert, key, read, provider)?),
+            KeyFiles::Pair { kind, cert, key } => all.push(pair(kind, cert, key, from, provider)?),
             KeyFiles::Chain(path) => {
-                let pem = read(path).map_err(|e| cannot_open(path, &e))?;
+                let pem = read(from, path).map_err(|e| cannot_open(path, &e))?;
                 all.extend(chain(&pem, &path.display().to_string(), provider)?);
             }
         }
@@ -85,7 +82,7 @@ fn pair(
     kind: &str,
     cert: &Path,
     key: &Path,
-    read: &ReadFile,
+    from: &Files,
     provider: &CryptoProvider,
 ) -> Result<Arc<CertifiedKey>, Problem> {
     let bad = |what: &str, path: &Path, code: &str| {
@@ -93,7 +90,7 @@ fn pair(
             format!("cannot get {kind} {what} from file \"{}\": disabling TLS support", path.display());
         Problem::library(code, then)
     };
-    let pem = read(cert).map_err(|e| cannot_open(cert, &e))?;
+    let pem = read(from, cert).map_err(|e| cannot_open(cert, &e))?;
     let certs: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
     if certs.is_empty() {
@@ -110,7 +107,7 @@ fn pair(
             "1E08010C:DECODER routines::unsupported:../crypto/encode_decode/decoder_lib.c:103:No supported data to decode. Input type: PEM",
         )
     };
-    let pem = read(key).map_err(|e| cannot_open(key, &e))?;
+    let pem = read(from, key).map_err(|e| cannot_open(key, &e))?;
     let der = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| no_key())?;
     let signing = provider.key_provider.load_private_key(der).map_err(|_| no_key())?;
     let certified = CertifiedKey::new(certs, signing);

@@ -25,7 +25,7 @@ pub use ca::Authorities;
 pub use certs::Certificate;
 pub use client::{ClientReady, Connector, ConnectorOptions, Target};
 pub use digest::{Digest, UnknownDigest};
-pub use keys::{KeyFiles, ReadFile, read_file};
+pub use keys::{Files, KeyFiles};
 pub use options::{Handshakes, protocols};
 pub use problem::{Failure, Problem};
 pub use server::{Ready, Server, ServerOptions, Sni, SniMaps};

@@ -1,7 +1,7 @@
 //! The server's side (RFC 8446, 5246; TLS_README "Server-side TLS").
 
 use crate::{
-    Authorities, Failure, Handshakes, KeyFiles, Problem, ReadFile, Session,
+    Authorities, Failure, Files, Handshakes, KeyFiles, Problem, Session,
     ca::Anchors,
     certs::Certificate,
     keys,
@@ -58,7 +58,7 @@ pub type SniMaps = Arc<dyn Fn(&str) -> Pin<Box<dyn Future<Output = Sni> + Send>>
 /// A server.
 pub struct Server {
     options: ServerOptions,
-    read: ReadFile,
+    files: Files,
     sni: Option<SniMaps>,
     tickets: Option<Arc<dyn ProducesTickets>>,
     ready: Fresh<Ready>,
@@ -74,23 +74,23 @@ pub struct Ready {
 
 impl Server {
     /// Reads nothing yet.
-    pub fn new(options: ServerOptions, read: ReadFile, sni: Option<SniMaps>) -> Self {
-        let files = options.keys.iter().flat_map(KeyFiles::files).chain(options.authorities.files());
-        let ready = Fresh::new(files.map(Path::to_owned).collect());
-        Self { options, read, sni, tickets: aws_lc_rs::Ticketer::new().ok(), ready }
+    pub fn new(options: ServerOptions, files: Files, sni: Option<SniMaps>) -> Self {
+        let paths = options.keys.iter().flat_map(KeyFiles::files).chain(options.authorities.files());
+        let ready = Fresh::new(paths.map(Path::to_owned).collect());
+        Self { options, files, sni, tickets: aws_lc_rs::Ticketer::new().ok(), ready }
     }
 
     /// Certificates and all else as they are now. The texts are for the log: renewed files that cannot be used.
     pub fn ready(&self) -> (Result<Arc<Ready>, Problem>, Vec<String>) {
-        self.ready.get(|| self.read())
+        self.ready.get(&self.files, || self.read())
     }
 
     fn read(&self) -> Result<Ready, Problem> {
         let o = &self.options;
         let provider = o.handshakes.provider();
         let versions = o.handshakes.versions()?;
-        let anchors = if o.ask { o.authorities.read(&self.read)? } else { Anchors::default() };
-        let keys = keys::load(&o.keys, &self.read, &provider)?;
+        let anchors = if o.ask { o.authorities.read(&self.files)? } else { Anchors::default() };
+        let keys = keys::load(&o.keys, &self.files, &provider)?;
         if keys.is_empty() {
             return Err(Problem::new("No server certs available. TLS won't be enabled"));
         }

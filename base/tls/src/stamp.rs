@@ -1,8 +1,7 @@
 //! Things made from files, made anew when the files change. What cannot be made anew stays as it is, and says so once.
 
-use crate::Problem;
+use crate::{Files, Problem};
 use std::{
-    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -15,8 +14,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Identity and age of a file; `None` when it cannot be looked at.
 type Stamp = Option<(u64, u64, i64, i64)>;
 
-fn stamp(path: &Path) -> Stamp {
-    let m = fs::metadata(path).ok()?;
+fn stamp(files: &Files, path: &Path) -> Stamp {
+    let m = files.metadata(path).ok()?;
     Some((m.ino(), m.size(), m.mtime(), m.mtime_nsec()))
 }
 
@@ -40,6 +39,7 @@ impl<T> Fresh<T> {
     /// The thing as it is now. The texts are for the log: files have changed, but cannot be used.
     pub(crate) fn get(
         &self,
+        from: &Files,
         make: impl FnOnce() -> Result<T, Problem>,
     ) -> (Result<Arc<T>, Problem>, Vec<String>) {
         let mut s = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,7 +50,7 @@ impl<T> Fresh<T> {
             return (made.clone(), Vec::new());
         }
         s.looked = Some(now);
-        let stamps: Vec<Stamp> = self.files.iter().map(|f| stamp(f)).collect();
+        let stamps: Vec<Stamp> = self.files.iter().map(|f| stamp(from, f)).collect();
         if let Some(made) = &s.made
             && s.stamps == stamps
         {

@@ -79,12 +79,16 @@ async fn shake(server: &Server, client: &Connector, sni: Option<&str>) -> Ended 
     tokio::join!(serve, connect)
 }
 
+fn plain() -> crate::Files {
+    Arc::new(base_sys::opener::Plain)
+}
+
 fn server(options: ServerOptions) -> Server {
-    Server::new(options, read_file(), None)
+    Server::new(options, plain(), None)
 }
 
 fn connector(options: ConnectorOptions) -> Connector {
-    Connector::new(options, read_file())
+    Connector::new(options, plain())
 }
 
 #[tokio::test]
@@ -193,8 +197,7 @@ async fn names_of_their_own() {
         };
         Box::pin(std::future::ready(found))
     });
-    let s =
-        Server::new(ServerOptions { keys: vec![usual], ..ServerOptions::default() }, read_file(), Some(maps));
+    let s = Server::new(ServerOptions { keys: vec![usual], ..ServerOptions::default() }, plain(), Some(maps));
     let c = connector(ConnectorOptions::default());
     for (sni, want) in [("other.example", "other.example"), ("x.example", "usual.example")] {
         let session = shake(&s, &c, Some(sni)).await.1.expect("client");
