@@ -125,10 +125,10 @@ impl Talk {
                 (connected.map_err(|reason| Failure { reason, unreachable: true })?, true)
             }
         };
-        let greeted = if fresh { greet(&mut link, limit) } else { Ok(()) };
-        let done = greeted
-            .and_then(|()| link.send(request, limit).map_err(Fault::Io))
-            .and_then(|()| read(&mut link));
+        if fresh && let Err(fault) = greet(&mut link, limit) {
+            return Ok(Err(fault));
+        }
+        let done = link.send(request, limit).map_err(Fault::Io).and_then(|()| read(&mut link));
         if matches!(done, Ok(_) | Err(Fault::Refused(_))) {
             self.link = Some(link);
         }
