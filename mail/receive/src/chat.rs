@@ -9,7 +9,25 @@ use crate::{
 use base_calls::Timestamp;
 use base_net::NetError;
 use mail_restrict::{Facts, Stage};
+use proto_dsn::Status;
 use proto_smtp::{Keyword, Reply, server::Note};
+
+/// `code status text`, or `code text`, of a refusal; `\n` makes more lines.
+fn refusal(text: &str) -> Option<Reply> {
+    let (code, rest) = text.split_once(' ')?;
+    let code = code.parse::<u16>().ok().filter(|c| (400..600).contains(c))?;
+    let (status, rest) = match Status::split_prefix(rest) {
+        Some((status, rest)) if u16::from(status.class()) == code / 100 => (Some(status), rest),
+        Some(_) => return None,
+        None => (None, rest),
+    };
+    let mut lines = rest.split("\\n");
+    let first = lines.next().unwrap_or_default();
+    let mut reply = Reply::plain(code, first);
+    reply.status = status;
+    reply.lines.extend(lines.map(str::to_owned));
+    Some(reply)
+}
 
 impl Connection {
     // Sending.
@@ -36,9 +54,30 @@ impl Connection {
         if reply.is_ok() {
             return;
         }
+        self.filter_reject(reply).await;
         let own = self.footer_of(reply.one_line()).await;
         let footer = own.as_deref().unwrap_or(&self.shared.config.footer);
         with_footer(reply, footer, |name| self.footer_value(name));
+    }
+
+    /// `smtpd_reject_filter_maps`: another refusal in place of this one. What is none leaves it as it is.
+    async fn filter_reject(&mut self, reply: &mut Reply) {
+        let shared = std::sync::Arc::clone(&self.shared);
+        let maps = &shared.lists.reject_filters;
+        if maps.is_empty() {
+            return;
+        }
+        let before = reply.one_line();
+        match maps.find(&before).await {
+            Ok(Some(text)) => match refusal(&text) {
+                Some(new) => *reply = new,
+                None => self.warning(format_args!(
+                    "smtpd_reject_filter_maps: bad result for \"{before}\": \"{text}\""
+                )),
+            },
+            Ok(None) => {}
+            Err(_) => self.warning(format_args!("smtpd_reject_filter_maps lookup error for \"{before}\"")),
+        }
     }
 
     /// `smtpd_reject_footer_maps`: what the tables say of this reply.
@@ -57,6 +96,7 @@ impl Connection {
 
     fn footer_value(&self, name: &str) -> Option<String> {
         Some(match name {
+            "client" => format!("{}[{}]", self.peer.name, self.peer.addr),
             "client_address" => self.peer.addr.clone(),
             "client_name" => self.peer.name.clone(),
             "client_port" => self.port.to_string(),
@@ -85,7 +125,7 @@ impl Connection {
     }
 
     pub(crate) fn queue_id_text(&self) -> String {
-        self.message.as_ref().map_or_else(|| "NOQUEUE".to_owned(), |m| m.id().to_string())
+        self.message.as_ref().map_or_else(|| "NOQUEUE".to_owned(), |m| m.id_text())
     }
 
     pub(crate) fn log_notes(&mut self) {
@@ -143,13 +183,13 @@ impl Connection {
             recipient: None,
             recipients: transaction.map_or(0, |t| t.recipients),
             etrn: None,
-            queue_id: self.message.as_ref().map(|m| m.id()),
+            queue_id: self.message.as_ref().and_then(|m| m.id()),
             pipelined: self.pipelined,
             login: self.login.as_ref(),
             sasl_sender: transaction.map(|t| t.mail.auth.as_str()).filter(|a| !a.is_empty()),
             sasl_offered: self.shared.sasl.is_some(),
             tls: self.tls.as_ref(),
-            ccert_asked: false,
+            ccert_asked: self.shared.tls.as_ref().is_some_and(|t| t.asks),
             client_port: self.port,
             server_port: self.server_port,
             instance: self.instance,

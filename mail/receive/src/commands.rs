@@ -1,12 +1,6 @@
 //! Answers to what the session asks: HELO, MAIL, RCPT, VRFY, ETRN; DATA, XCLIENT and XFORWARD go on to their own files.
 
-use crate::{
-    anvil::Event,
-    connection::Connection,
-    message::Message,
-    reply::{of_refusal, of_submit_error},
-    server::Flush,
-};
+use crate::{anvil::Event, connection::Connection, message::Message, reply::of_refusal, server::Flush};
 use base_calls::{MessageAction, Notify, Recipient, RewriteContext};
 use base_net::NetError;
 use mail_restrict::{Facts, Memory, Outcome, Stage};
@@ -44,12 +38,30 @@ impl Connection {
         }
     }
 
-    pub(crate) fn act(&mut self, actions: Vec<MessageAction>) {
+    pub(crate) fn act(&mut self, mut actions: Vec<MessageAction>) {
+        if self.shared.config.filter.is_some() {
+            self.without_filter_actions(&mut actions);
+        }
         self.held |= actions.contains(&MessageAction::Hold);
         self.discarded |= actions.contains(&MessageAction::Discard);
         match &mut self.message {
             Some(m) => actions.into_iter().for_each(|a| m.action(a)),
             None => self.actions.extend(actions),
+        }
+    }
+
+    /// What is done to messages in the queue cannot be done to those that go through a filter first.
+    fn without_filter_actions(&self, actions: &mut Vec<MessageAction>) {
+        for action in actions.drain(..) {
+            let name = match action {
+                MessageAction::Hold => "HOLD",
+                MessageAction::Filter(_) => "FILTER",
+                MessageAction::Redirect(_) => "REDIRECT",
+                MessageAction::Bcc(_) => "BCC",
+                MessageAction::Discard => "DISCARD",
+                MessageAction::Prepend(_) => "PREPEND",
+            };
+            self.warning(format_args!("with smtpd_proxy_filter specified, action {name} is unavailable"));
         }
     }
 
@@ -76,10 +88,14 @@ impl Connection {
         let mut memory = std::mem::take(&mut self.memory);
         let shared = Arc::clone(&self.shared);
         let facts = Facts { sender: Some(&mail.sender), size: mail.size, ..self.facts(Stage::Mail) };
+        shared.restrict.scout(&facts, true);
         let outcome = shared.restrict.mail(&facts, &mut memory).await;
         self.memory = memory;
         match self.verdict(outcome) {
-            Verdict::Accept => self.enough_space(mail.size),
+            Verdict::Accept => {
+                self.mail_command = std::mem::take(&mut self.command);
+                self.enough_space(mail.size)
+            }
             refused => refused,
         }
     }
@@ -127,7 +143,7 @@ impl Connection {
         if verdict != Verdict::Accept {
             return verdict;
         }
-        self.add_recipient(rcpt)
+        self.add_recipient(rcpt).await
     }
 
     async fn restrict_rcpt(&mut self, stage: Stage, recipient: &str) -> Outcome {
@@ -137,7 +153,7 @@ impl Connection {
         shared.restrict.rcpt(&facts, &memory).await
     }
 
-    fn add_recipient(&mut self, rcpt: RcptParams) -> Verdict {
+    async fn add_recipient(&mut self, rcpt: RcptParams) -> Verdict {
         let notify =
             Notify { never: rcpt.never, success: rcpt.success, failure: rcpt.failure, delay: rcpt.delay };
         let recipient = Recipient {
@@ -148,15 +164,18 @@ impl Connection {
             id: 0,
         };
         if self.message.is_none() {
-            match Message::open(self) {
+            match Message::open(self).await {
                 Ok(message) => self.message = Some(Box::new(message)),
-                Err(e) => return Verdict::Refuse(of_submit_error(&e)),
+                Err(reply) => return Verdict::Refuse(reply),
             }
         }
-        if let Some(m) = &mut self.message {
-            m.recipient(recipient);
+        match &mut self.message {
+            None => Verdict::Accept,
+            Some(m) => match m.recipient(recipient, &self.command).await {
+                Ok(()) => Verdict::Accept,
+                Err(reply) => Verdict::Refuse(reply),
+            },
         }
-        Verdict::Accept
     }
 
     async fn ask_vrfy(&mut self, address: &str) -> Verdict {

@@ -1,6 +1,6 @@
 //! The typed snapshot of one smtpd service of master.cf.
 
-use crate::sasl::SaslConfig;
+use crate::{filter::FilterSettings, proxy::Proxy, sasl::SaslConfig, tls::TlsConfig};
 use base_conf::{Config, Error};
 use base_tables::{Maps, MatchKind, MatchList, Tables};
 use mail_restrict::RestrictConfig;
@@ -51,10 +51,13 @@ pub struct SmtpConfig {
     pub(crate) peername_lookup: bool,
     pub(crate) footer: String,
     pub(crate) content_filter: String,
+    pub(crate) filter: Option<Arc<FilterSettings>>,
     pub(crate) options: base_calls::SubmitOptions,
     pub(crate) noop_commands: Vec<String>,
     pub(crate) client_limits: ClientLimits,
     pub(crate) rate_unit: Duration,
+    /// `smtpd_client_ipv4_prefix_length`, `smtpd_client_ipv6_prefix_length`.
+    pub(crate) prefixes: (u8, u8),
     pub(crate) notify: Vec<String>,
     pub(crate) error_notice_recipient: String,
     pub(crate) double_bounce_sender: String,
@@ -62,7 +65,9 @@ pub struct SmtpConfig {
     pub(crate) port_logging: bool,
     pub(crate) queue_directory: PathBuf,
     pub(crate) queue_minfree: u64,
+    pub(crate) proxy: Option<Proxy>,
     pub(crate) sasl: SaslConfig,
+    pub(crate) tls: TlsConfig,
     texts: Texts,
 }
 
@@ -79,7 +84,9 @@ struct Texts {
     command_filter: String,
     forbidden_commands: String,
     footer_maps: String,
+    reject_filter_maps: String,
     fast_flush_domains: String,
+    relay_clientcerts: String,
     parent_domains: Vec<String>,
 }
 
@@ -136,6 +143,7 @@ impl SmtpConfig {
             peername_lookup: cfg.bool("smtpd_peername_lookup")?,
             footer: cfg.raw("smtpd_reject_footer").unwrap_or_default(),
             content_filter: cfg.str("content_filter")?,
+            filter: FilterSettings::new(cfg)?,
             options: base_calls::SubmitOptions {
                 filter: !off("no_header_body_checks"),
                 map_addresses: !off("no_address_mappings"),
@@ -146,6 +154,10 @@ impl SmtpConfig {
             noop_commands: cfg.list("smtpd_noop_commands")?,
             client_limits: client_limits(cfg)?,
             rate_unit: cfg.time("anvil_rate_time_unit")?,
+            prefixes: (
+                prefix(cfg, "smtpd_client_ipv4_prefix_length", 32)?,
+                prefix(cfg, "smtpd_client_ipv6_prefix_length", 128)?,
+            ),
             notify: cfg.list("notify_classes")?,
             error_notice_recipient: cfg.str("error_notice_recipient")?,
             double_bounce_sender: cfg.str("double_bounce_sender")?,
@@ -154,6 +166,8 @@ impl SmtpConfig {
             queue_directory: cfg.str("queue_directory")?.into(),
             queue_minfree: u64::try_from(cfg.int("queue_minfree")?).unwrap_or(0),
             sasl: SaslConfig::from_config(cfg)?,
+            tls: TlsConfig::from_config(cfg)?,
+            proxy: Proxy::from_config(cfg)?,
             texts: Texts {
                 local_rewrite: cfg.list("local_header_rewrite_clients")?,
                 xclient_hosts: list("smtpd_authorized_xclient_hosts")?,
@@ -164,8 +178,10 @@ impl SmtpConfig {
                 discard_maps: list("smtpd_discard_ehlo_keyword_address_maps")?,
                 command_filter: list("smtpd_command_filter")?,
                 forbidden_commands: list("smtpd_forbidden_commands")?,
+                reject_filter_maps: list("smtpd_reject_filter_maps")?,
                 footer_maps: list("smtpd_reject_footer_maps")?,
                 fast_flush_domains: list("fast_flush_domains")?,
+                relay_clientcerts: list("relay_clientcerts")?,
                 parent_domains: cfg.list("parent_domain_matches_subdomains")?,
             },
         })
@@ -203,6 +219,10 @@ fn client_limits(cfg: &Config) -> Result<ClientLimits, Error> {
     })
 }
 
+fn prefix(cfg: &Config, name: &str, max: u8) -> Result<u8, Error> {
+    Ok(u8::try_from(cfg.int(name)?).unwrap_or(max).min(max))
+}
+
 fn bare_lf(text: &str) -> BareLf {
     match text.to_ascii_lowercase().as_str() {
         "no" => BareLf::Allow,
@@ -224,7 +244,9 @@ pub(crate) struct Lists {
     pub(crate) discard: Maps,
     pub(crate) command_filter: Maps,
     pub(crate) footers: Maps,
+    pub(crate) reject_filters: Maps,
     pub(crate) fast_flush_domains: MatchList,
+    pub(crate) relay_clientcerts: Maps,
 }
 
 /// One word of `local_header_rewrite_clients`.
@@ -232,6 +254,7 @@ pub(crate) enum LocalRewrite {
     InetInterfaces,
     Mynetworks,
     SaslAuthenticated,
+    TlsClientCerts { all: bool },
     AddressMap(Maps),
 }
 
@@ -265,6 +288,8 @@ impl Lists {
                 MatchKind::Domain,
                 parents("fast_flush_domains"),
             ),
+            relay_clientcerts: Maps::open(tables, "relay_clientcerts", &t.relay_clientcerts),
+            reject_filters: Maps::open(tables, "smtpd_reject_filter_maps", &t.reject_filter_maps),
             footers: Maps::open(tables, "smtpd_reject_footer_maps", &t.footer_maps),
         }
     }
@@ -285,7 +310,8 @@ fn local_rewrite(words: &[String], tables: &Tables) -> Vec<LocalRewrite> {
             spec if spec.contains(':') => {
                 out.push(LocalRewrite::AddressMap(Maps::open(tables, "local_header_rewrite_clients", word)));
             }
-            // Client certificates come with TLS.
+            "permit_tls_clientcerts" => out.push(LocalRewrite::TlsClientCerts { all: false }),
+            "permit_tls_all_clientcerts" => out.push(LocalRewrite::TlsClientCerts { all: true }),
             _ => {}
         }
     }

@@ -39,6 +39,9 @@ pub(crate) struct Connection {
     /// The client is not in `smtpd_client_event_limit_exceptions`.
     pub(crate) limited: bool,
     pub(crate) message: Option<Box<Message>>,
+    /// The command in progress, and the MAIL command, as they came; only kept for `smtpd_proxy_filter`.
+    pub(crate) command: String,
+    pub(crate) mail_command: String,
     /// Actions of access tables before the message is open.
     pub(crate) actions: Vec<MessageAction>,
     /// What access tables want for the message in progress.
@@ -60,8 +63,12 @@ pub(crate) struct Connection {
     pub(crate) mechanisms: Vec<Mechanism>,
     /// The last name with which a login failed.
     pub(crate) last_login_name: Option<String>,
+    /// What the handshake has agreed.
+    pub(crate) tls_session: Option<Box<base_tls::Session>>,
     /// The service cannot go on: the end of this session is not logged.
     pub(crate) silent_end: bool,
+    /// The loss of the connection is our doing, and said already.
+    pub(crate) quiet_loss: bool,
     /// The encrypted session.
     pub(crate) tls: Option<Tls>,
     /// Of the transaction, for policy services.
@@ -93,6 +100,8 @@ impl Connection {
             counted: None,
             limited: true,
             message: None,
+            command: String::new(),
+            mail_command: String::new(),
             actions: Vec::new(),
             held: false,
             discarded: false,
@@ -106,7 +115,9 @@ impl Connection {
             login: None,
             mechanisms: Vec::new(),
             last_login_name: None,
+            tls_session: None,
             silent_end: false,
+            quiet_loss: false,
             tls: None,
             instance: first_instance(),
             answers: Answers::default(),
@@ -173,6 +184,9 @@ impl Connection {
     async fn one_command(&mut self, line: Vec<u8>) -> Result<Flow, NetError> {
         self.transcript.client(&line);
         let line = self.filtered(line).await;
+        if self.shared.config.filter.is_some() {
+            self.command = String::from_utf8_lossy(&line).into_owned();
+        }
         let waits = self.session.must_wait_after(&line);
         if waits && self.stream.has_buffered() && !is_bdat(&line) && self.improper_after(&line) {
             self.session.begin(&line);
@@ -312,6 +326,9 @@ impl Connection {
     // The end.
 
     async fn broken(&mut self, e: NetError) {
+        if self.quiet_loss {
+            return;
+        }
         let verb = self.session.last_verb().map_or("CONNECT", Verb::name);
         let bytes = self.content_bytes.map_or(String::new(), |n| format!(" ({n} bytes)"));
         let from = self.peer.namaddr();

@@ -2,11 +2,12 @@
 
 use crate::{
     connection::Connection,
-    message::{Message, received},
-    reply::{of_refusal, of_submit_error},
+    message::{Finished, Message, received},
+    reply::of_refusal,
 };
 use base_net::NetError;
 use mail_restrict::{Facts, Stage};
+use proto_address::external;
 use proto_dsn::Status;
 use proto_smtp::{
     BareLf, BdatFramer, DataFramer, Framer, Piece, Reply,
@@ -21,6 +22,9 @@ impl Connection {
     /// DATA: asks the restrictions, takes the content in, and tells what became of it.
     pub(crate) async fn data(&mut self) -> Result<Next, NetError> {
         if let Some(reply) = self.restricted(Stage::Data).await {
+            return Ok(self.session.answer(Verdict::Refuse(reply)));
+        }
+        if let Some(reply) = self.filter_refuses_data().await {
             return Ok(self.session.answer(Verdict::Refuse(reply)));
         }
         let Next::Reply(go_ahead) = self.session.answer(Verdict::Accept) else {
@@ -56,15 +60,27 @@ impl Connection {
         outcome.refusal.map(of_refusal)
     }
 
+    /// What the filter (`smtpd_proxy_filter`) says against DATA.
+    async fn filter_refuses_data(&mut self) -> Option<Reply> {
+        self.message.as_mut()?.data().await.err()
+    }
+
     /// Reads up to the end of data. True: there was a bare LF that is not allowed.
     async fn take_data(&mut self) -> Result<bool, NetError> {
         let Some(mut message) = self.message.take() else { return Err(NetError::Closed) };
-        message.header(&received(self, &message)).await;
+        if let Some(header) = self.header(&message) {
+            message.header(&header).await;
+        }
         let mut framer = DataFramer::new(self.bare_lf);
         let result = self.pump(&mut framer, &mut message).await;
         self.content_bytes = Some(message.whole_lines());
         self.message = Some(message);
         result.map(|()| self.bare_lf == BareLf::Reject && framer.bare_lf())
+    }
+
+    /// Our Received: header; none where we only stand between another server of ours and its filter.
+    fn header(&self, message: &Message) -> Option<String> {
+        (message.id().is_some() || self.forwarded.is_none()).then(|| received(self, message))
     }
 
     async fn pump(&mut self, framer: &mut impl Framer, message: &mut Message) -> Result<(), NetError> {
@@ -95,7 +111,7 @@ impl Connection {
             return Err(self.bare_lf_refused("END-OF-MESSAGE"));
         }
         if let Some(m) = self.message.as_ref().filter(|m| m.is_too_big()) {
-            let id = m.id();
+            let id = m.id_text();
             self.warning(format_args!("{id}: queue file size limit exceeded"));
             return Err(Reply::new(552, Status::new(5, 3, 4), "Error: message file too big"));
         }
@@ -104,12 +120,37 @@ impl Connection {
         }
         let Some(message) = self.message.take() else { return Err(lost_message()) };
         let size = message.size();
+        let first = message.id().is_none().then(|| message.first_recipient().to_owned());
         self.forwarded = None;
-        match message.finish().await {
-            Ok(done) if chunked => Ok(Reply::new(250, OK, format!("Ok: {size} bytes queued as {}", done.id))),
-            Ok(done) => Ok(Reply::new(250, OK, format!("Ok: queued as {}", done.id))),
-            Err(e) => Err(of_submit_error(&e)),
+        let result = match message.finish().await {
+            Ok(Finished::Queued(id)) if chunked => {
+                Ok(Reply::new(250, OK, format!("Ok: {size} bytes queued as {id}")))
+            }
+            Ok(Finished::Queued(id)) => Ok(Reply::new(250, OK, format!("Ok: queued as {id}"))),
+            Ok(Finished::Filtered(reply)) => Ok(reply),
+            Err(reply) => Err(reply),
+        };
+        if let Some(recipient) = first {
+            self.log_filtered(&result, &recipient);
         }
+        result
+    }
+
+    /// The filter's answer to a message.
+    fn log_filtered(&self, result: &Result<Reply, Reply>, recipient: &str) {
+        let (word, reply) = match result {
+            Ok(reply) => ("accept", reply),
+            Err(reply) => ("reject", reply),
+        };
+        let facts = self.facts(Stage::EndOfMessage);
+        let sender = facts.sender.map(external).unwrap_or_default();
+        let helo = facts.helo.map_or(String::new(), |h| format!(" helo=<{h}>"));
+        self.info(format_args!(
+            "proxy-{word}: END-OF-MESSAGE: {}; from=<{sender}> to=<{}> proto={}{helo}",
+            reply.one_line(),
+            external(recipient),
+            facts.protocol,
+        ));
     }
 
     /// BDAT: takes the chunk in, or throws it away.
@@ -121,6 +162,10 @@ impl Connection {
             return Ok(self.session.chunk_done(Ok(None)));
         }
         if first && let Some(reply) = self.restricted(Stage::Data).await {
+            self.skip(chunk.size).await?;
+            return Ok(self.session.chunk_done(Err(reply)));
+        }
+        if first && let Some(reply) = self.filter_refuses_data().await {
             self.skip(chunk.size).await?;
             return Ok(self.session.chunk_done(Err(reply)));
         }
@@ -151,8 +196,8 @@ impl Connection {
         first: bool,
     ) -> Result<Result<Option<Reply>, Reply>, NetError> {
         let Some(mut message) = self.message.take() else { return Ok(Err(lost_message())) };
-        if first {
-            message.header(&received(self, &message)).await;
+        if first && let Some(header) = self.header(&message) {
+            message.header(&header).await;
         }
         let mut framer = message.bdat.take().unwrap_or_else(|| BdatFramer::new(self.bare_lf));
         framer.chunk(chunk.size);

@@ -15,14 +15,17 @@ mod config;
 mod connection;
 mod content;
 mod escape;
+mod filter;
 mod greeting;
 mod message;
 mod pickup;
+mod proxy;
 mod received;
 mod reply;
 mod sasl;
 mod server;
 mod starttls;
+mod tls;
 mod transcript;
 mod xclient;
 

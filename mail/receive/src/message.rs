@@ -1,19 +1,18 @@
 //! The message that is coming in: opened at its first recipient, filled, and finished or dropped.
 
-use crate::{connection::Connection, received::Received};
+use crate::{connection::Connection, filter, filter::Filter, received::Received, reply::of_submit_error};
 use base_calls::{
-    BodyType, ClientInfo, Envelope, MessageAction, Origin, QueueId, Recipient, Ret, Submission, SubmitError,
-    Submitted, Timestamp,
+    BodyType, ClientInfo, Envelope, MessageAction, Origin, QueueId, Recipient, Ret, Submission, Timestamp,
 };
 use base_log::lines::Client;
 use proto_address::external;
 use proto_message::FirstLine;
-use proto_smtp::BdatFramer;
+use proto_smtp::{BdatFramer, Reply};
 
 /// A message in progress. Dropping it leaves no trace.
 pub(crate) struct Message {
-    submission: Box<dyn Submission>,
-    id: QueueId,
+    to: To,
+    id: Option<QueueId>,
     recipients: u32,
     first: String,
     /// Makes the start of the client's content safe to stand behind our own header.
@@ -31,15 +30,46 @@ pub(crate) struct Message {
     pub(crate) bdat: Option<BdatFramer>,
 }
 
+/// Where a message goes.
+enum To {
+    Queue(Box<dyn Submission>),
+    /// `smtpd_proxy_filter`.
+    Filter(Filter),
+}
+
+impl To {
+    async fn content(&mut self, chunk: &[u8]) {
+        match self {
+            // The submission remembers an error.
+            Self::Queue(submission) => drop(submission.content(chunk).await),
+            Self::Filter(filter) => filter.content(chunk).await,
+        }
+    }
+}
+
+/// What a message came to.
+pub(crate) enum Finished {
+    Queued(QueueId),
+    /// The filter's answer.
+    Filtered(Reply),
+}
+
 impl Message {
-    /// Opens a message for the transaction in progress, and logs `client=`.
-    pub(crate) fn open(c: &mut Connection) -> Result<Self, SubmitError> {
-        let envelope = envelope(c);
-        let options = c.shared.config.options;
-        let submission = c.shared.deps.submit.open(envelope, options)?;
-        let id = submission.queue_id();
+    /// Opens a message for the transaction in progress, and logs `client=`. An error is the client's answer.
+    pub(crate) async fn open(c: &mut Connection) -> Result<Self, Reply> {
+        let to = match filter::Context::of(c) {
+            Some(context) => To::Filter(Filter::open(context, &c.mail_command).await?),
+            None => {
+                let (options, submit) = (c.shared.config.options, &c.shared.deps.submit);
+                To::Queue(submit.open(envelope(c), options).map_err(|e| of_submit_error(&e))?)
+            }
+        };
+        let id = match &to {
+            To::Queue(submission) => Some(submission.queue_id()),
+            To::Filter(_) => None,
+        };
         let mut message = Self {
-            submission,
+            to,
             id,
             recipients: 0,
             first: String::new(),
@@ -54,20 +84,46 @@ impl Message {
         for action in c.actions.drain(..) {
             message.action(action);
         }
-        log_client(c, id);
+        log_client(c, id.as_ref().map(ToString::to_string).as_deref().unwrap_or("NOQUEUE"));
         Ok(message)
     }
 
-    pub(crate) fn id(&self) -> QueueId {
+    /// None on the way through a filter.
+    pub(crate) fn id(&self) -> Option<QueueId> {
         self.id
     }
 
-    pub(crate) fn recipient(&mut self, r: Recipient) {
+    /// As logs have it.
+    pub(crate) fn id_text(&self) -> String {
+        self.id.map_or_else(|| "NOQUEUE".to_owned(), |id| id.to_string())
+    }
+
+    /// Adds a recipient; `command` is what the client said. An error is its answer.
+    pub(crate) async fn recipient(&mut self, r: Recipient, command: &str) -> Result<(), Reply> {
+        if let To::Filter(filter) = &mut self.to {
+            filter.recipient(command).await?;
+        }
         self.recipients += 1;
         if self.recipients == 1 {
             self.first.clone_from(&r.address);
         }
-        self.submission.recipient(r);
+        if let To::Queue(submission) = &mut self.to {
+            submission.recipient(r);
+        }
+        Ok(())
+    }
+
+    /// The first recipient, for the log.
+    pub(crate) fn first_recipient(&self) -> &str {
+        &self.first
+    }
+
+    /// The client is about to send content. An error is its answer.
+    pub(crate) async fn data(&mut self) -> Result<(), Reply> {
+        match &mut self.to {
+            To::Queue(_) => Ok(()),
+            To::Filter(filter) => filter.data().await,
+        }
     }
 
     pub(crate) fn only_recipient(&self) -> Option<&str> {
@@ -76,7 +132,9 @@ impl Message {
 
     pub(crate) fn action(&mut self, action: MessageAction) {
         self.discarded |= action == MessageAction::Discard && self.size() == 0;
-        self.submission.action(action);
+        if let To::Queue(submission) = &mut self.to {
+            submission.action(action);
+        }
     }
 
     /// Content in wire form. What is over the limit is dropped; errors are remembered by the submission.
@@ -96,7 +154,7 @@ impl Message {
         let rest = self.start.push(chunk, &mut safe);
         for part in [safe.as_slice(), rest] {
             if !part.is_empty() {
-                let _ = self.submission.content(part).await;
+                self.to.content(part).await;
             }
         }
     }
@@ -104,7 +162,7 @@ impl Message {
     /// The Received: header field.
     pub(crate) async fn header(&mut self, text: &str) {
         if !self.discarded {
-            let _ = self.submission.content(text.as_bytes()).await;
+            self.to.content(text.as_bytes()).await;
         }
     }
 
@@ -122,16 +180,24 @@ impl Message {
         self.too_big
     }
 
-    pub(crate) async fn finish(mut self) -> Result<Submitted, SubmitError> {
-        if self.discarded {
-            return Ok(Submitted { id: self.id });
+    /// The end. An error is the client's answer.
+    pub(crate) async fn finish(mut self) -> Result<Finished, Reply> {
+        if let Some(id) = self.id.filter(|_| self.discarded) {
+            return Ok(Finished::Queued(id));
         }
         let mut rest = Vec::new();
         self.start.finish(&mut rest);
         if !rest.is_empty() {
-            let _ = self.submission.content(&rest).await;
+            self.to.content(&rest).await;
         }
-        self.submission.finish().await
+        match self.to {
+            To::Queue(submission) => submission
+                .finish()
+                .await
+                .map(|done| Finished::Queued(done.id))
+                .map_err(|e| of_submit_error(&e)),
+            To::Filter(mut filter) => filter.finish().await.map(Finished::Filtered),
+        }
     }
 }
 
@@ -203,7 +269,7 @@ fn client_info(c: &Connection) -> ClientInfo {
     }
 }
 
-fn log_client(c: &Connection, id: QueueId) {
+fn log_client(c: &Connection, id: &str) {
     let forwarded = c.forwarded.as_deref();
     let ident = forwarded.map_or("", |f| f.ident.as_str());
     let origin = forwarded.map_or(String::new(), |f| format!("{}[{}]", f.client.name, f.client.addr));
@@ -225,6 +291,13 @@ fn login_sender(auth: &str) -> String {
     if auth == "<>" { String::new() } else { proto_address::xtext_encode(auth.as_bytes()) }
 }
 
+/// `smtpd_tls_received_header`: what is known of the encrypted session.
+fn tls_lines(c: &Connection) -> Option<String> {
+    let session = c.tls_session.as_ref().filter(|_| c.shared.config.tls.received_header)?;
+    let asked = c.shared.tls.as_ref().is_some_and(|t| t.asks);
+    Some(crate::received::tls_lines(session, asked))
+}
+
 /// RFC 3848, RFC 6531: `ESMTPSA`.
 fn protocol(c: &Connection, utf8: bool) -> String {
     let base = if utf8 { "UTF8SMTP" } else { c.session.protocol() };
@@ -243,10 +316,11 @@ pub(crate) fn received(c: &Connection, m: &Message) -> String {
     Received {
         helo: c.session.helo(),
         client: &c.peer,
+        tls: tls_lines(c).as_deref(),
         myhostname: c.hostname(),
         mail_name: &c.shared.config.mail_name,
         protocol: &protocol(c, utf8),
-        id: &m.id().to_string(),
+        id: m.id().map(|id| id.to_string()).as_deref(),
         recipient: recipient.as_deref(),
         date: &Timestamp::now().mail_date(),
         login: c

@@ -1,5 +1,6 @@
 //! The Received: header field (RFC 5321 4.4) in Postfix's form.
 
+use base_tls::Session;
 use mail_restrict::Peer;
 
 /// What the field says.
@@ -14,12 +15,14 @@ pub struct Received<'a> {
     pub mail_name: &'a str,
     /// `SMTP`, `ESMTP`, `UTF8SMTP` …
     pub protocol: &'a str,
-    /// Queue id.
-    pub id: &'a str,
+    /// Queue id; none on the way through a filter.
+    pub id: Option<&'a str>,
     /// The recipient, in external form, if there is exactly one.
     pub recipient: Option<&'a str>,
     /// RFC 5322 date.
     pub date: &'a str,
+    /// Lines about the encrypted session (`smtpd_tls_received_header`).
+    pub tls: Option<&'a str>,
     /// Login name (`smtpd_sasl_authenticated_header`).
     pub login: Option<&'a str>,
 }
@@ -35,15 +38,41 @@ impl Received<'_> {
         let helo = self.helo.unwrap_or(name);
         let login =
             self.login.map_or(String::new(), |l| format!("\t(Authenticated sender: {})\r\n", comment(l)));
-        let (by, mail, with, id) = (self.myhostname, self.mail_name, self.protocol, self.id);
+        let tls = self.tls.unwrap_or_default();
+        let (by, mail, with) = (self.myhostname, self.mail_name, self.protocol);
+        let id = self.id.map_or(String::new(), |id| format!(" id {id}"));
         let end = match self.recipient {
             Some(r) => format!("\r\n\tfor <{r}>; {}\r\n", self.date),
             None => format!(";\r\n\t{}\r\n", self.date),
         };
         format!(
-            "Received: from {helo} ({name} [{addr}])\r\n{login}\tby {by} ({mail}) with {with} id {id}{end}"
+            "Received: from {helo} ({name} [{addr}])\r\n{tls}{login}\tby {by} ({mail}) with {with}{id}{end}"
         )
     }
+}
+
+/// The lines about an encrypted session, with their ends.
+pub(crate) fn tls_lines(s: &Session, asked: bool) -> String {
+    let mut out = format!("\t(using {}", s.cipher_text());
+    for part in [s.exchange_text(), s.client_text()] {
+        if !part.is_empty() {
+            out.push_str("\r\n\t");
+            out.push_str(&part);
+        }
+    }
+    out.push_str(")\r\n\t");
+    match &s.peer {
+        Some(p) => {
+            let c = &p.certificate;
+            let trust = if p.trust.is_trusted() { "verified OK" } else { "not verified" };
+            let (subject, issuer) = (comment(&c.subject_cn), comment(&c.issuer_cn));
+            out.push_str(&format!("(Client CN \"{subject}\", Issuer \"{issuer}\" ({trust}))"));
+        }
+        None if asked => out.push_str("(Client did not present a certificate)"),
+        None => out.push_str("(No client certificate requested)"),
+    }
+    out.push_str("\r\n");
+    out
 }
 
 /// Text that is safe inside a comment of a header field (RFC 5322 3.2.2): other characters and parentheses without
@@ -95,9 +124,10 @@ mod tests {
                 myhostname: "mail.example.com",
                 mail_name: "Postfix",
                 protocol: "ESMTP",
-                id: "ABC",
+                id: Some("ABC"),
                 recipient,
                 date: "Sat, 21 Nov 2026 22:57:18 +0000 (UTC)",
+                tls: None,
                 login: None,
             }
             .text()

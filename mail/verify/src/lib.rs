@@ -13,13 +13,13 @@ mod results;
 pub use config::VerifyConfig;
 pub use results::ProbeResults;
 
-use base_cache::Cache;
+use base_cache::{Cache, Caches};
 use base_calls::{Deliverable, Fut, Submit, Verified, Verify};
 use base_log::{Log, Source};
 use record::{Record, key};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, SystemTime},
 };
 use tokio::{sync::Notify, time::Instant};
@@ -37,7 +37,9 @@ pub struct Verifier {
 
 pub(crate) struct Shared {
     config: VerifyConfig,
-    cache: Arc<Cache>,
+    caches: Arc<Caches>,
+    /// Opened by the first question.
+    cache: OnceLock<Arc<Cache>>,
     submit: Arc<dyn Submit>,
     log: Log,
     source: Source,
@@ -53,27 +55,12 @@ fn now() -> u64 {
 }
 
 impl Verifier {
-    /// A service over `cache`, whose probes go to `submit`.
-    pub fn new(config: VerifyConfig, cache: Arc<Cache>, submit: Arc<dyn Submit>, log: Log) -> Self {
+    /// A service over `address_verify_map`, which is opened at the first question; probes go to `submit`.
+    pub fn new(config: VerifyConfig, caches: Arc<Caches>, submit: Arc<dyn Submit>, log: Log) -> Self {
         let source = log.session_source(format!("{}/verify", config.syslog_name));
         let (news, pending) = (Notify::new(), Mutex::default());
-        Self { shared: Arc::new(Shared { config, cache, submit, log, source, news, pending }) }
-    }
-
-    /// Removes what has expired, every `address_verify_cache_cleanup_interval`, for as long as the service is there.
-    pub fn keep_clean(&self) {
-        let every = self.shared.config.cleanup_interval;
-        if every.is_zero() {
-            return;
-        }
-        let shared = Arc::downgrade(&self.shared);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(every).await;
-                let Some(shared) = shared.upgrade() else { return };
-                shared.clean(now());
-            }
-        });
+        let cache = OnceLock::new();
+        Self { shared: Arc::new(Shared { config, caches, cache, submit, log, source, news, pending }) }
     }
 
     async fn ask(&self, address: &str, wait: Duration) -> Verified {
@@ -83,9 +70,10 @@ impl Verifier {
             tokio::pin!(news);
             news.as_mut().enable();
             let answer = self.shared.query(address).await;
-            if answer.status != Deliverable::Unknown || tokio::time::timeout_at(end, news).await.is_err() {
+            if answer.status != Deliverable::Unknown || Instant::now() >= end {
                 return answer;
             }
+            let _ = tokio::time::timeout_at(end, news).await;
         }
     }
 }
@@ -97,8 +85,31 @@ impl Verify for Verifier {
 }
 
 impl Shared {
+    fn cache(self: &Arc<Self>) -> &Cache {
+        self.cache.get_or_init(|| {
+            self.keep_clean();
+            self.caches.open(&self.config.map)
+        })
+    }
+
+    /// Removes what has expired, every `address_verify_cache_cleanup_interval`, for as long as the service is there.
+    fn keep_clean(self: &Arc<Self>) {
+        let every = self.config.cleanup_interval;
+        if every.is_zero() {
+            return;
+        }
+        let shared = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let Some(shared) = shared.upgrade() else { return };
+                shared.clean(now());
+            }
+        });
+    }
+
     /// What is known now; sends a probe when one is due.
-    async fn query(&self, address: &str) -> Verified {
+    async fn query(self: &Arc<Self>, address: &str) -> Verified {
         let (key, now) = (key(address), now());
         let known = self.known(&key, now);
         if !known.is_due(&self.config, now) {
@@ -108,7 +119,7 @@ impl Shared {
             let text = "Too many address verification requests".to_owned();
             return Verified { status: Deliverable::Deferred, text };
         }
-        self.cache.put(&key, &Record { probed: now, ..known.clone() }.text());
+        self.cache().put(&key, &Record { probed: now, ..known.clone() }.text());
         if let Err(e) = probe::send(&self.config, &*self.submit, address).await {
             self.log.warning(&self.source, format_args!("no probe for <{address}>: {e}"));
             return known.answer();
@@ -129,26 +140,26 @@ impl Shared {
         room
     }
 
-    fn known(&self, key: &str, now: u64) -> Record {
-        let record = self.cache.get(key).and_then(|text| Record::parse(&text));
+    fn known(self: &Arc<Self>, key: &str, now: u64) -> Record {
+        let record = self.cache().get(key).and_then(|text| Record::parse(&text));
         record.filter(|r| !r.is_expired(&self.config, now)).unwrap_or_else(Record::unknown)
     }
 
     /// A probe came to this.
-    fn update(&self, address: &str, status: Deliverable, text: &str) {
+    fn update(self: &Arc<Self>, address: &str, status: Deliverable, text: &str) {
         let (key, now) = (key(address), now());
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         if status != Deliverable::Yes && !self.config.negative_cache {
             // Not kept, but for those who wait for it now.
-            self.cache.put(&key, &Record { status, probed: now, updated: 0, text: text.to_owned() }.text());
+            self.cache().put(&key, &Record { status, probed: now, updated: 0, text: text.to_owned() }.text());
         } else if status == Deliverable::Yes || self.known(&key, now).status != Deliverable::Yes {
-            self.cache.put(&key, &Record { status, probed: 0, updated: now, text: text.to_owned() }.text());
+            self.cache().put(&key, &Record { status, probed: 0, updated: now, text: text.to_owned() }.text());
         }
         self.news.notify_waiters();
     }
 
-    fn clean(&self, now: u64) {
-        let (kept, gone) = self.cache.retain(|key, text| match Record::parse(text) {
+    fn clean(self: &Arc<Self>, now: u64) {
+        let (kept, gone) = self.cache().retain(|key, text| match Record::parse(text) {
             Some(record) => !record.is_expired(&self.config, now),
             // Not ours: `_LAST_CACHE_CLEANUP_COMPLETED_`.
             None => key.starts_with('_'),

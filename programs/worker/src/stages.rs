@@ -1,29 +1,25 @@
 //! The stages of one configuration, wired together; and what outlives a reload.
 
-use crate::{Process, agents::AgentMap};
+use crate::{Process, agents::AgentMap, tables::TableSets};
 use anyhow::{Context, Result};
-use base_calls::{Arrivals, Notifier, Queued, Route, Submit};
+use base_cache::Caches;
+use base_calls::{Arrivals, Notifier, Queued, Route, Submit, Verify};
 use base_conf::{Config, MasterCf, Service};
 use base_dns::Resolver;
 use base_log::Log;
 use base_spool::{Damage, FileSpool, Spool};
-use base_nettables::NetTables;
-use base_tables::{Tables, types::MoreTypes};
 use mail_bounce::{Bounce, BounceConfig};
 use mail_cleanup::{Cleanup, CleanupConfig};
 use mail_receive::{Anvil, Flush, FlushDomain, Pickup, PickupConfig, SmtpConfig, SmtpServer, StartError};
 use mail_route::{RouteConfig, Router};
 use mail_schedule::{Agents, Handle, Parts, ScheduleConfig, Scheduler};
+use mail_verify::{ProbeResults, Verifier, VerifyConfig};
 use std::{
-    cell::RefCell,
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
-
-/// How often a table's file is looked at for changes while the table is in use.
-const TABLE_CHECK: Duration = Duration::from_millis(10);
 
 /// How long anvil waits for a client before it says what it has seen.
 const ANVIL_IDLE: Duration = Duration::from_secs(100);
@@ -35,6 +31,7 @@ pub struct Fixed {
     resolver: Resolver,
     arrivals: Arc<LateArrivals>,
     anvil: Anvil,
+    caches: Arc<Caches>,
     /// `queue_directory`.
     pub queue_directory: PathBuf,
 }
@@ -72,6 +69,7 @@ impl Fixed {
             resolver: Resolver::new(base_dns::Options::default()),
             arrivals: Arc::default(),
             anvil: Anvil::new(),
+            caches: Arc::new(caches(&cfg, &process.log)?),
             queue_directory,
         })
     }
@@ -117,8 +115,16 @@ impl Fixed {
         if let Ok(handle) = self.handle() {
             handle.shutdown(patience).await;
         }
+        self.caches.flush();
         self.spool.close();
     }
+}
+
+/// The caches that outlive a restart; what goes wrong with their files is told by verify(8).
+fn caches(cfg: &Config, log: &Log) -> Result<Caches> {
+    let source = log.session_source(format!("{}/verify", cfg.str("syslog_name")?));
+    let log = log.clone();
+    Ok(Caches::new(Arc::new(move |text| log.warning(&source, text))))
 }
 
 fn damage_text(d: &Damage) -> String {
@@ -159,39 +165,12 @@ struct Builder<'a> {
     cleanups: HashMap<String, Cleanup>,
 }
 
-/// Tables by the name under which their trouble is logged: each service warns for itself, as processes of Postfix do.
-struct TableSets {
-    log: Log,
-    net: Arc<NetTables>,
-    sets: RefCell<HashMap<String, Arc<Tables>>>,
-}
-
-impl TableSets {
-    /// The tables of the service whose view this is.
-    fn of(&self, cfg: &Config) -> Result<Arc<Tables>> {
-        let name = format!("{}/{}", cfg.str("syslog_name")?, cfg.str("process_name")?);
-        let mut sets = self.sets.borrow_mut();
-        let set = sets.entry(name).or_insert_with_key(|name| {
-            let source = self.log.session_source(name.as_str());
-            let (log, from) = (self.log.clone(), source.clone());
-            let warn = Arc::new(move |text: &str| log.warning(&from, text));
-            let log = self.log.clone();
-            let error = Arc::new(move |text: &str| log.error(&source, text));
-            let more: Arc<dyn MoreTypes> = self.net.clone();
-            let options = base_tables::Options { warn, error, ..base_tables::Options::default() };
-            Tables::new(base_tables::Options { check_every: TABLE_CHECK, more: Some(more), ..options })
-        });
-        Ok(Arc::clone(set))
-    }
-}
-
 impl Stages {
     /// Reads the configuration and builds all of it.
     pub fn build(process: &Process, fixed: &Fixed) -> Result<Self> {
         let cfg = Config::load(&process.config_dir)?;
         let master = MasterCf::load(&process.config_dir)?;
-        let net = NetTables::new(cfg.clone());
-        let tables = TableSets { log: process.log.clone(), net, sets: RefCell::default() };
+        let tables = TableSets::new(process, &cfg)?;
         let rewrite = view(&cfg, &master, &cfg.str("rewrite_service_name")?, "trivial-rewrite");
         let asked = tables.of(&cfg.process("smtpd"))?;
         let router = Router::new(Arc::new(RouteConfig::from_config(&rewrite)?), tables.of(&rewrite)?, &asked);
@@ -254,6 +233,9 @@ impl Builder<'_> {
         let submit = self.cleanup(&bounce_view)?;
         let notifier: Arc<dyn Notifier> =
             Arc::new(Bounce::new(Arc::new(bounce), submit, self.fixed.log.clone()));
+        let verifier = self.verifier()?;
+        let verify = Arc::new(verifier.clone());
+        let notifier: Arc<dyn Notifier> = Arc::new(ProbeResults::new(verifier, notifier));
         for cleanup in self.cleanups.values() {
             cleanup.set_notifier(Arc::clone(&notifier));
         }
@@ -264,7 +246,7 @@ impl Builder<'_> {
             agents: self.agents()?,
             notifier,
         };
-        let (servers, limits) = self.servers()?;
+        let (servers, limits) = self.servers(&(verify as Arc<dyn Verify>))?;
         Ok(Stages { servers, pickup: self.pickup()?, limits, parts })
     }
 
@@ -289,7 +271,13 @@ impl Builder<'_> {
         Ok(Arc::new(map))
     }
 
-    fn servers(&self) -> Result<(Servers, HashMap<String, usize>)> {
+    fn verifier(&self) -> Result<Verifier> {
+        let cfg = view(&self.cfg, &self.master, &self.cfg.str("address_verify_service_name")?, "verify");
+        let (config, submit) = (VerifyConfig::from_config(&cfg)?, self.cleanup(&cfg)?);
+        Ok(Verifier::new(config, Arc::clone(&self.fixed.caches), submit, self.fixed.log.clone()))
+    }
+
+    fn servers(&self, verify: &Arc<dyn Verify>) -> Result<(Servers, HashMap<String, usize>)> {
         let (mut servers, mut limits) = (HashMap::new(), HashMap::new());
         let default_limit = usize::try_from(self.cfg.int("default_process_limit")?).unwrap_or(0);
         for service in self.master.services.iter().filter(|s| s.command == "smtpd") {
@@ -297,19 +285,21 @@ impl Builder<'_> {
             let key = format!("{}/{kind}", service.name);
             let limit = service.maxproc.map_or(default_limit, |n| usize::try_from(n).unwrap_or(usize::MAX));
             limits.insert(key.clone(), limit);
-            servers.insert(key, self.smtp_server(&self.view_of(service))?);
+            servers.insert(key, self.smtp_server(&self.view_of(service), verify)?);
         }
         Ok((servers, limits))
     }
 
-    fn smtp_server(&self, cfg: &Config) -> Result<Result<SmtpServer, Refused>> {
+    fn smtp_server(&self, cfg: &Config, verify: &Arc<dyn Verify>) -> Result<Result<SmtpServer, Refused>> {
         let deps = mail_receive::Deps {
             submit: self.cleanup(cfg)?,
             route: Arc::clone(&self.route),
             tables: self.tables.of(cfg)?,
             resolver: self.fixed.resolver.clone(),
             log: self.fixed.log.clone(),
+            opener: self.tables.opener(),
             anvil: self.fixed.anvil.clone(),
+            verify: Some(Arc::clone(verify)),
             flush: Some(self.flush()),
         };
         let config = Arc::new(SmtpConfig::from_config(cfg)?);
