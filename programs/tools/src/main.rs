@@ -3,6 +3,7 @@
 //!
 //! Exit code 0 on success, 1 on any error, 64 to 78 where a manual page asks for sysexits.h codes.
 
+mod check;
 mod console;
 mod control;
 mod getopt;

@@ -3,9 +3,9 @@
 //!
 //! It starts `hikyaku-master` and talks to it by signals; the lock on `pid/master.pid` says whether one runs.
 
-use crate::{getopt, places, say::Say, tools::Tool};
+use crate::{check, getopt, places, say::Say, tools::Tool};
 use anyhow::{Context, Result, anyhow, bail};
-use base_conf::{Config, MasterCf};
+use base_conf::Config;
 use base_sys::{
     Group, User,
     handoff::ENV_CONFIG,
@@ -41,16 +41,33 @@ fn run(args: &[OsString]) -> ExitCode {
     let dir = dir
         .or_else(|| std::env::var_os(ENV_CONFIG).map(PathBuf::from))
         .unwrap_or_else(|| "/etc/postfix".into());
-    let [command] = parsed.operands.as_slice() else {
-        return Say::under(SCRIPT, "postfix-script", Config::load(&dir).ok().as_ref()).fatal(1, USAGE);
+    let (command, more) = match parsed.operands.as_slice() {
+        [command, more @ ..] if more.is_empty() || command == "check" => (command, more),
+        _ => return Say::under(SCRIPT, "postfix-script", Config::load(&dir).ok().as_ref()).fatal(1, USAGE),
     };
     let command = command.to_string_lossy().into_owned();
+    let options = match check::Options::parse(more) {
+        Ok(o) => o,
+        Err(e) => return Say::under(SCRIPT, "postfix-script", None).fatal(1, &format!("check: {e}")),
+    };
     let verbose = parsed.options.iter().filter(|(c, _)| *c == 'v').count();
     let instance = match Instance::open(&dir, verbose) {
         Ok(i) => i,
-        Err(e) => return Say::new("postfix", None).fatal(1, &format!("{e:#}")),
+        Err(e) => return unreadable(&dir, &command, &e, options),
     };
-    instance.run(&command)
+    instance.run(&command, options)
+}
+
+/// main.cf cannot be read: nothing runs, but the check says what was probably meant.
+fn unreadable(dir: &Path, command: &str, error: &anyhow::Error, options: check::Options) -> ExitCode {
+    let status = Say::new("postfix", None).fatal(1, &format!("{error:#}"));
+    let say = Say::under(SCRIPT, "postfix-script", None);
+    match command {
+        "check" => drop(check::run(dir, options, &say)),
+        "start" | "start-fg" | "reload" => check::warn(dir, &say),
+        _ => {}
+    }
+    status
 }
 
 const USAGE: &str = "usage: postfix [-c config_dir] [-Dv] command";
@@ -78,7 +95,7 @@ impl Instance {
         Ok(Self { dir, config, queue, verbose, say })
     }
 
-    fn run(&self, command: &str) -> ExitCode {
+    fn run(&self, command: &str, options: check::Options) -> ExitCode {
         let done = match command {
             "start" => self.start(),
             "start-fg" => self.start_foreground(),
@@ -87,7 +104,7 @@ impl Instance {
             "abort" => self.abort(),
             "reload" => self.reload(),
             "status" => return self.status(),
-            "check" => return self.check(),
+            "check" => return self.check(options),
             "flush" => self.flush(),
             "set-permissions" | "upgrade-configuration" | "post-install" => {
                 println!("postfix: {command}: nothing to do, master sets owners and modes when it starts");
@@ -102,6 +119,12 @@ impl Instance {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => self.say.fatal(1, &format!("{e:#}")),
         }
+    }
+
+    /// Warns of mistakes before the configuration is used.
+    fn look_at_configuration(&self) {
+        check::postconf(&self.dir, &self.config);
+        check::warn(&self.dir, &self.say);
     }
 
     /// The process id of the running master, if one runs.
@@ -138,6 +161,7 @@ impl Instance {
         if self.running().is_some() {
             bail!("the Postfix mail system is already running");
         }
+        self.look_at_configuration();
         self.say.info("starting the Postfix mail system");
         let status = self.master_command()?.arg("-w").status().context("cannot start hikyaku-master")?;
         if !status.success() {
@@ -150,6 +174,7 @@ impl Instance {
         if self.running().is_some() {
             bail!("the Postfix mail system is already running");
         }
+        self.look_at_configuration();
         self.say.info("starting the Postfix mail system");
         let error = self.master_command()?.arg("-s").exec();
         bail!("cannot start hikyaku-master: {}", base_sys::system_text(&error))
@@ -192,6 +217,7 @@ impl Instance {
 
     fn reload(&self) -> Result<()> {
         let pid = self.expect_running()?;
+        self.look_at_configuration();
         self.say.info("refreshing the Postfix mail system");
         send_signal(pid, Sig::Hup)?;
         Ok(())
@@ -210,17 +236,13 @@ impl Instance {
         }
     }
 
-    /// Reads everything that `start` would read; one line for each thing that is wrong.
-    fn check(&self) -> ExitCode {
+    /// Everything that `start` needs, and the mistakes in the configuration: one line for each.
+    fn check(&self, options: check::Options) -> ExitCode {
         let mut bad = false;
         let mut problem = |text: String| {
             self.say.info(&format!("fatal: {text}"));
             bad = true;
         };
-        match MasterCf::load(&self.dir) {
-            Ok(master) => master.warnings.iter().for_each(|w| self.say.warning(w)),
-            Err(e) => problem(e.to_string()),
-        }
         if let Err(e) = self.master() {
             problem(e.to_string());
         }
@@ -229,12 +251,14 @@ impl Instance {
                 [("mail_owner", user_exists as fn(&str) -> bool), ("setgid_group", group_exists)]
             {
                 let name = self.config.str(parameter).unwrap_or_default();
-                if !known(&name) {
+                if !known(&name) && !self.config.is_set(parameter) {
                     problem(format!("{parameter}: unknown name \"{name}\""));
                 }
             }
         }
-        if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        check::postconf(&self.dir, &self.config);
+        let found = check::run(&self.dir, options, &self.say);
+        if bad { ExitCode::FAILURE } else { found }
     }
 
     fn flush(&self) -> Result<()> {
