@@ -12,7 +12,7 @@ use crate::source;
 pub use crate::source::Format;
 use crate::table::OpenError;
 use crate::types::{self, TableType};
-use crate::{aliases, files};
+use crate::{aliases, cdb, files};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -78,13 +78,20 @@ impl Builder {
         {
             return Err(failed(&path, &error));
         }
-        let lmdb = kind.name == "lmdb";
+        let (file, title) = match kind.name {
+            "lmdb" => (Kind::Lmdb, spec.to_owned()),
+            "cdb" => (Kind::Cdb, name.to_owned()),
+            "dbm" | "sdbm" => (Kind::Pag, path.display().to_string()),
+            _ => (Kind::Db, path.display().to_string()),
+        };
+        // Constant databases are made without NUL unless told so.
+        let with_nul = options.with_nul.unwrap_or(file != Kind::Cdb);
         Ok(Builder {
-            kind: if lmdb { Kind::Lmdb } else { Kind::Db },
+            kind: file,
             source: name.into(),
-            title: if lmdb { spec.to_owned() } else { path.display().to_string() },
+            title,
             path,
-            index: Index::with_capacity(hint, options.with_nul.unwrap_or(true)),
+            index: Index::with_capacity(hint, with_nul),
             options,
         })
     }
@@ -161,8 +168,14 @@ impl Builder {
     /// Puts the table in its place.
     pub fn finish(self) -> Result<(), OpenError> {
         let (path, look) = (self.path.clone(), self.look());
-        let (records, slots) = self.index.into_parts();
-        write_beside(&path, &look, &[&records, &slots]).map_err(|e| failed(&path, &e))
+        let (first, second) = match self.kind {
+            Kind::Cdb => {
+                let bytes = cdb::make(&self.index).map_err(|e| failed(&path, &io::Error::other(e)))?;
+                (bytes, Vec::new())
+            }
+            _ => self.index.into_parts(),
+        };
+        write_beside(&path, &look, &[&first, &second]).map_err(|e| failed(&path, &e))
     }
 
     /// The owner and mode of the file.

@@ -29,7 +29,7 @@ const OFFSET: u64 = (1 << 40) - 1;
 pub struct Corrupt;
 
 /// An index in memory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Index {
     records: Vec<u8>,
     slots: Vec<u64>,

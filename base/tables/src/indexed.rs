@@ -1,8 +1,9 @@
-//! Tables with fixed keys in files: hash, btree, lmdb and texthash.
+//! Tables with fixed keys in files: hash, btree, lmdb, cdb, dbm, sdbm and texthash.
 //!
-//! An indexed file of our own is asked in place; a Berkeley DB or LMDB file, or a source text, is read whole
+//! An indexed file of our own and a constant database are asked in place; a Berkeley DB or LMDB file, or a source text, is read whole
 //! into an index in memory, so that nothing another program does to the file can spoil a lookup half way.
 
+use crate::cdb::{Cdb, Damaged};
 use crate::fold::fold_if;
 use crate::index::{self, Index, IndexFile};
 use crate::source::{self, Format};
@@ -12,6 +13,7 @@ use crate::types::Open;
 use crate::watch::Watched;
 use crate::{TableError, bdb};
 use base_sys::opener::{Opener, Plain};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -29,6 +31,10 @@ pub enum Kind {
     Db,
     /// `name.lmdb`.
     Lmdb,
+    /// `name.cdb`.
+    Cdb,
+    /// `name.pag`.
+    Pag,
     /// The source text.
     Text,
 }
@@ -38,6 +44,8 @@ impl Kind {
         match self {
             Kind::Db => format!("{name}.db").into(),
             Kind::Lmdb => format!("{name}.lmdb").into(),
+            Kind::Cdb => format!("{name}.cdb").into(),
+            Kind::Pag => format!("{name}.pag").into(),
             Kind::Text => name.into(),
         }
     }
@@ -47,6 +55,8 @@ impl Kind {
 pub enum Content {
     /// Asked in place.
     File(IndexFile),
+    /// A constant database, asked in place.
+    Cdb(Box<Cdb>),
     /// In memory.
     Memory(Index),
 }
@@ -55,6 +65,7 @@ impl Content {
     fn with_nul(&self) -> bool {
         match self {
             Content::File(file) => file.with_nul(),
+            Content::Cdb(cdb) => cdb.with_nul(),
             Content::Memory(index) => index.with_nul,
         }
     }
@@ -62,15 +73,17 @@ impl Content {
     fn get(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
         match self {
             Content::File(file) => file.get(key),
+            Content::Cdb(cdb) => cdb.get(key),
             Content::Memory(index) => Ok(index.get(key).map(<[u8]>::to_vec)),
         }
     }
 
     /// The index, for listing and editing.
-    pub fn index(&self) -> io::Result<&Index> {
+    pub fn index(&self) -> io::Result<Cow<'_, Index>> {
         match self {
-            Content::File(file) => file.whole(),
-            Content::Memory(index) => Ok(index),
+            Content::File(file) => file.whole().map(Cow::Borrowed),
+            Content::Cdb(cdb) => cdb.index().map(Cow::Owned),
+            Content::Memory(index) => Ok(Cow::Borrowed(index)),
         }
     }
 }
@@ -123,6 +136,9 @@ impl Files {
                 let format = if self.usage.substitution { Format::Map } else { Format::Aliases };
                 self.text(Path::new(name), format).map_err(|_| failed(error))
             }
+            Err(error) if error.get_ref().is_some_and(|e| e.is::<Damaged>()) => {
+                Err(OpenError::new(format!("dict_cdbq_open: unable to init {}: {Damaged}", path.display())))
+            }
             Err(error) => Err(failed(error)),
         }
     }
@@ -164,8 +180,12 @@ fn open_with(opener: &dyn Opener, path: &Path, kind: Kind) -> io::Result<Content
     if index::is_index(&start) {
         return IndexFile::open(file).map(Content::File);
     }
-    if kind == Kind::Lmdb {
-        return from_lmdb(&file, path);
+    match kind {
+        Kind::Lmdb => return from_lmdb(&file, path),
+        Kind::Cdb => return Cdb::open(file).map(|cdb| Content::Cdb(Box::new(cdb))),
+        // What the library of that name made: as if it were not there.
+        Kind::Pag => return Err(io::ErrorKind::NotFound.into()),
+        Kind::Db | Kind::Text => (),
     }
     base_sys::locks::lock_shared_briefly(&file)?;
     let mut bytes = Vec::new();

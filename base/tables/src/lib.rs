@@ -12,6 +12,7 @@ mod address;
 mod aliases;
 mod bdb;
 pub mod build;
+mod cdb;
 mod chunks;
 mod exec;
 pub mod files;

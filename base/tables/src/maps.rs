@@ -138,7 +138,9 @@ impl Maps {
             match answer {
                 Ok(None) => {}
                 Ok(Some(value)) if !value.is_empty() => return Ok(Some(value)),
-                other => return self.checked(table.as_ref(), &shown(), other).map(|v| v.map(String::into_bytes)),
+                other => {
+                    return self.checked(table.as_ref(), &shown(), other).map(|v| v.map(String::into_bytes));
+                }
             }
         }
         Ok(None)

@@ -54,6 +54,8 @@ pub struct Options {
     pub warn: Warn,
     /// Gets errors (tables that cannot be opened), in Postfix's words.
     pub error: Warn,
+    /// Gets what `debug:` tables tell.
+    pub info: Warn,
     /// Gets what proxymap(8) would warn about.
     pub proxy_warn: Warn,
     /// Gets what proxymap(8) would report as an error.
@@ -74,6 +76,7 @@ impl Default for Options {
         Options {
             warn: quiet.clone(),
             error: quiet.clone(),
+            info: quiet.clone(),
             proxy_warn: quiet.clone(),
             proxy_error: quiet,
             proxy: ProxyRead::Any,

@@ -39,13 +39,21 @@ impl TableSets {
         Ok(Self { log, base, sets: RefCell::default() })
     }
 
+    /// Opens files that may be readable by root only.
+    pub fn opener(&self) -> Arc<dyn Opener> {
+        Arc::clone(&self.base.opener)
+    }
+
     /// The tables of the service whose view this is.
     pub fn of(&self, cfg: &Config) -> Result<Arc<Tables>> {
         let name = format!("{}/{}", cfg.str("syslog_name")?, cfg.str("process_name")?);
         let mut sets = self.sets.borrow_mut();
         let set = sets.entry(name).or_insert_with_key(|name| {
-            let (warn, error) = reporters(&self.log, &self.log.session_source(name.as_str()));
-            Tables::new(Options { warn, error, ..self.base.clone() })
+            let source = self.log.session_source(name.as_str());
+            let (warn, error) = reporters(&self.log, &source);
+            let log = self.log.clone();
+            let info: Warn = Arc::new(move |text: &str| log.info(&source, text));
+            Tables::new(Options { warn, error, info, ..self.base.clone() })
         });
         Ok(Arc::clone(set))
     }

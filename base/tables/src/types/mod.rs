@@ -6,7 +6,10 @@ use crate::tables::{Tables, Usage};
 use std::sync::Arc;
 
 mod btree;
+mod cdb;
 mod cidr;
+mod dbm;
+mod debug;
 mod environ;
 mod fail;
 mod hash;
@@ -18,6 +21,7 @@ mod pipemap;
 mod proxy;
 mod randmap;
 mod regexp;
+mod sdbm;
 mod r#static;
 mod texthash;
 mod unionmap;
@@ -54,7 +58,10 @@ pub trait MoreTypes: Send + Sync {
 /// All types, sorted by name (`postconf -m`).
 pub static TYPES: &[&TableType] = &[
     &btree::TYPE,
+    &cdb::TYPE,
     &cidr::TYPE,
+    &dbm::TYPE,
+    &debug::TYPE,
     &environ::TYPE,
     &fail::TYPE,
     &hash::TYPE,
@@ -66,6 +73,7 @@ pub static TYPES: &[&TableType] = &[
     &proxy::TYPE,
     &randmap::TYPE,
     &regexp::TYPE,
+    &sdbm::TYPE,
     &r#static::TYPE,
     &texthash::TYPE,
     &unionmap::TYPE,

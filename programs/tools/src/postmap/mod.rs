@@ -116,6 +116,8 @@ impl Job<'_> {
 fn tables(console: &Arc<Console>, config: &Config) -> Arc<Tables> {
     let shown = console.clone();
     let warn: Warn = Arc::new(move |text: &str| shown.warning(text));
+    let told = console.clone();
+    let info: Warn = Arc::new(move |text: &str| told.info(text));
     // What proxymap(8) says stands in the mail log only, under its name.
     let logged = console.clone();
     let proxy_warn: Warn = Arc::new(move |text: &str| logged.log_warning_as("proxymap", text));
@@ -127,5 +129,5 @@ fn tables(console: &Arc<Console>, config: &Config) -> Arc<Tables> {
     };
     let more: Arc<dyn MoreTypes> = NetTables::new(config.clone());
     let more = Some(more);
-    Tables::new(TableOptions { warn, proxy_warn, proxy_error, proxy, more, ..TableOptions::default() })
+    Tables::new(TableOptions { warn, info, proxy_warn, proxy_error, proxy, more, ..TableOptions::default() })
 }
