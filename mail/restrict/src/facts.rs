@@ -10,6 +10,8 @@ use std::net::IpAddr;
 pub enum Stage {
     /// The client has connected.
     Connect,
+    /// A trusted client has said who it speaks for.
+    Xclient,
     /// HELO or EHLO.
     Helo,
     /// EHLO.
@@ -33,6 +35,7 @@ impl Stage {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connect => "CONNECT",
+            Self::Xclient => "XCLIENT",
             Self::Helo => "HELO",
             Self::Ehlo => "EHLO",
             Self::Mail => "MAIL",
