@@ -1,6 +1,6 @@
 //! Who the client is: its name from the address, and whether the name leads back (`smtpd_peername_lookup`).
 
-use base_dns::{DnsError, Hosts, Resolver};
+use base_dns::{Hosts, Resolver};
 use base_log::{Log, Source};
 use base_net::PeerAddr;
 use mail_restrict::{HostStatus, Peer};
@@ -12,15 +12,6 @@ use tokio::time::timeout;
 const TIME_LIMIT: Duration = Duration::from_secs(100);
 
 const UNKNOWN: &str = "unknown";
-
-/// The words of the C library for a failed lookup.
-fn words(e: &DnsError) -> &'static str {
-    match e {
-        DnsError::TempFail(_) => "Temporary failure in name resolution",
-        DnsError::NoData => "No address associated with hostname",
-        _ => "Name or service not known",
-    }
-}
 
 /// A client without names.
 pub fn nameless(peer: PeerAddr, local: PeerAddr) -> Peer {
@@ -75,7 +66,7 @@ async fn lookup(peer: &mut Peer, ip: IpAddr, resolver: &Resolver, log: &Log, sou
         Err(e) => {
             log.warning(
                 source,
-                format_args!("hostname {name} does not resolve to address {ip}: {}", words(&e)),
+                format_args!("hostname {name} does not resolve to address {ip}: {}", e.native_text()),
             );
             if e.is_temporary() {
                 peer.name_status = HostStatus::TryAgain;

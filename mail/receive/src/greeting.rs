@@ -4,19 +4,30 @@ use crate::{
     client,
     config::{LocalRewrite, discard_for},
     connection::{Connection, Flow, synchronization},
+    tls::Level,
 };
 use base_log::lines::Connect;
 use base_net::NetError;
 use mail_restrict::{Peer, Stage};
 use proto_dsn::Status;
 use proto_smtp::{BareLf, Reply, server::Settings};
-use std::{sync::Arc, time::Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+    time::Instant,
+};
 
 impl Connection {
     // The beginning.
 
     pub(crate) async fn greet(&mut self) -> Result<Flow, NetError> {
         let shared = Arc::clone(&self.shared);
+        let proxied = match shared.config.proxy {
+            Some(proxy) => self.proxied(proxy).await,
+            None => Ok(()),
+        };
+        // DNS lists are asked at the same time as the client's names.
+        shared.restrict.scout(&self.facts(Stage::Connect), false);
         if shared.config.peername_lookup {
             client::find_names(&mut self.peer, &shared.deps.resolver, &shared.deps.log, &self.source).await;
         }
@@ -24,16 +35,28 @@ impl Connection {
         let p = &self.peer;
         let connect = Connect { name: &p.name, addr: &p.addr, port: &p.port_shown };
         shared.deps.log.line(&self.source, &connect);
+        if let Err(text) = proxied {
+            self.warning(format_args!("{text}"));
+            let text = format!("{} Server local error", self.hostname());
+            return self.close_with(Reply::new(421, Status::new(4, 3, 0), text)).await;
+        }
+        shared.restrict.scout(&self.facts(Stage::Connect), true);
         self.limited = !matches(&self.peer, &shared.lists.limit_exceptions).await;
         if !self.count_connection() {
             let text = format!("{} Error: too many connections from {}", self.hostname(), self.peer.addr);
             return self.close_with(Reply::new(421, Status::new(4, 7, 0), text)).await;
         }
+        if shared.config.tls.wrapper
+            && shared.tls.is_some()
+            && let Some(last) = Box::pin(self.wrapper_handshake()).await?
+        {
+            return self.close_with(last).await;
+        }
         self.settle().await?;
         if let Some(flow) = self.early_talk().await? {
             return Ok(flow);
         }
-        let (reply, flow) = self.greeting().await;
+        let (reply, flow) = self.greeting(Stage::Connect).await;
         self.send(reply).await?;
         Ok(flow)
     }
@@ -65,6 +88,9 @@ impl Connection {
         let shared = Arc::clone(&self.shared);
         let mut settings = shared.config.settings.clone();
         settings.limits = self.pressure().limits;
+        settings.encrypted = self.tls.is_some();
+        settings.starttls = shared.tls.is_some() && !shared.config.tls.wrapper;
+        settings.must_encrypt = shared.tls.is_some() && shared.config.tls.level == Level::Encrypt;
         settings.xclient = matches(&self.peer, &shared.lists.xclient).await;
         settings.xforward = matches(&self.peer, &shared.lists.xforward).await;
         settings.verp = matches(&self.peer, &shared.lists.verp).await;
@@ -88,9 +114,26 @@ impl Connection {
                 LocalRewrite::InetInterfaces => ip.is_loopback() || self.peer.server_ip == Some(ip),
                 LocalRewrite::Mynetworks => matches(&self.peer, &shared.lists.mynetworks).await,
                 LocalRewrite::SaslAuthenticated => self.login.is_some(),
+                LocalRewrite::TlsClientCerts { all } => self.knows_certificate(*all).await,
                 LocalRewrite::AddressMap(maps) => maps.find(&self.peer.addr).await.is_ok_and(|v| v.is_some()),
             };
             if yes {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// `permit_tls_clientcerts` and `permit_tls_all_clientcerts`.
+    async fn knows_certificate(&mut self, all: bool) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let Some(cert) = self.tls.as_ref().and_then(|t| t.client.clone()) else { return false };
+        if all {
+            return cert.trusted;
+        }
+        let maps = &shared.lists.relay_clientcerts;
+        for key in [&cert.fingerprint, &cert.pubkey_fingerprint] {
+            if maps.find(key).await.is_ok_and(|v| v.is_some()) {
                 return true;
             }
         }
@@ -104,8 +147,9 @@ impl Connection {
         if self.peer.ip.is_none() || !self.limited {
             return true;
         }
+        let client = self.peer.ip.map_or_else(|| self.peer.addr.clone(), |ip| network(ip, config.prefixes));
         let (counted, n) =
-            self.shared.deps.anvil.connect(&self.shared.service, &self.peer.addr, unit, Instant::now());
+            self.shared.deps.anvil.connect(&self.shared.service, &client, unit, Instant::now());
         self.counted = Some(counted);
         let over = |value: u32, limit: u32| limit > 0 && value > limit;
         if over(n.open, limits.connections) {
@@ -133,10 +177,10 @@ impl Connection {
     }
 
     /// The banner, or a refusal in its place.
-    pub(crate) async fn greeting(&mut self) -> (Reply, Flow) {
+    pub(crate) async fn greeting(&mut self, stage: Stage) -> (Reply, Flow) {
         let mut memory = std::mem::take(&mut self.memory);
         let shared = Arc::clone(&self.shared);
-        let outcome = shared.restrict.connect(&self.facts(Stage::Connect), &mut memory).await;
+        let outcome = shared.restrict.connect(&self.facts(stage), &mut memory).await;
         self.memory = memory;
         let Some(refusal) = outcome.refusal else {
             return (Reply::plain(220, shared.config.banner.clone()), Flow::Continue);
@@ -148,11 +192,45 @@ impl Connection {
     }
 }
 
+/// The network that clients are counted by: the address itself when the prefix is as long.
+fn network(ip: IpAddr, (v4, v6): (u8, u8)) -> String {
+    match ip {
+        IpAddr::V4(a) if v4 < 32 => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(v4)).unwrap_or(0);
+            format!("{}/{v4}", Ipv4Addr::from(u32::from(a) & mask))
+        }
+        IpAddr::V6(a) if v6 < 128 => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(v6)).unwrap_or(0);
+            format!("{}/{v6}", Ipv6Addr::from(u128::from(a) & mask))
+        }
+        _ => ip.to_string(),
+    }
+}
+
 /// Whether the list has the client. A list that cannot be asked has nobody.
 pub(crate) async fn matches(peer: &Peer, list: &base_tables::MatchList) -> bool {
     let Some(ip) = peer.ip else { return !list.is_empty() };
     match list.matches_client_now(&peer.name, ip) {
         Some(answer) => answer.unwrap_or(false),
         None => list.matches_client(&peer.name, ip).await.unwrap_or(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        for (ip, prefixes, want) in [
+            ("192.0.2.77", (32, 84), "192.0.2.77"),
+            ("192.0.2.77", (24, 84), "192.0.2.0/24"),
+            ("192.0.2.77", (0, 84), "0.0.0.0/0"),
+            ("2001:db8:1:2:3:4:5:6", (32, 64), "2001:db8:1:2::/64"),
+            ("2001:db8:1:2:3:4:5:6", (32, 84), "2001:db8:1:2:3::/84"),
+            ("2001:db8::1", (32, 128), "2001:db8::1"),
+        ] {
+            assert_eq!(network(ip.parse().expect("address"), prefixes), want);
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! One smtpd service: everything its connections share.
 
-use crate::{Anvil, SmtpConfig, client, config::Lists, connection::Connection, sasl::Sasl};
-use base_calls::{Fut, Route, Submit};
+use crate::{Anvil, SmtpConfig, client, config::Lists, connection::Connection, sasl::Sasl, tls::Tls};
+use base_calls::{Fut, Route, Submit, Verify};
 use base_dns::Resolver;
 use base_log::Log;
 use base_net::{BoxIo, LineStream, PeerAddr};
+use base_sys::opener::Opener;
 use base_tables::Tables;
-use mail_restrict::{OpenRelay, Restrict};
+use mail_restrict::{BadArgument, OpenRelay, Restrict};
 use std::sync::Arc;
 
 /// The answer to ETRN (`fast_flush_domains`).
@@ -34,8 +35,12 @@ pub struct Deps {
     pub resolver: Resolver,
     /// Log.
     pub log: Log,
+    /// Opens certificates and keys, which may be readable by root only.
+    pub opener: Arc<dyn Opener>,
     /// Client counters of the whole server.
     pub anvil: Anvil,
+    /// Address verification; without it nothing is verified.
+    pub verify: Option<Arc<dyn Verify>>,
     /// Flushes the mail for a domain (ETRN); without it the service is not available.
     pub flush: Option<FlushDomain>,
 }
@@ -46,6 +51,12 @@ pub enum StartError {
     /// To be logged as `fatal:`; the service does not answer.
     #[error(transparent)]
     OpenRelay(#[from] OpenRelay),
+    /// A restriction with an argument that makes no sense.
+    #[error(transparent)]
+    Argument(#[from] BadArgument),
+    /// A parameter that makes no sense.
+    #[error("{0}")]
+    Parameter(String),
     /// `smtpd_sasl_*` parameters make no sense; the warnings that come before.
     #[error("SASL per-process initialization failed")]
     Sasl(Vec<String>),
@@ -55,7 +66,7 @@ impl StartError {
     /// What is to be logged before it.
     pub fn warnings(&self) -> &[String] {
         match self {
-            Self::OpenRelay(_) => &[],
+            Self::OpenRelay(_) | Self::Parameter(_) | Self::Argument(_) => &[],
             Self::Sasl(warnings) => warnings,
         }
     }
@@ -67,6 +78,7 @@ pub(crate) struct Shared {
     pub(crate) lists: Lists,
     pub(crate) restrict: Restrict,
     pub(crate) sasl: Option<Sasl>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) deps: Deps,
     pub(crate) service: Arc<str>,
     pub(crate) source_name: Arc<str>,
@@ -88,12 +100,19 @@ impl SmtpServer {
             deps.resolver.clone(),
             deps.log.clone(),
         );
+        let restrict = restrict.verifying(deps.verify.clone());
+        restrict.check_arguments()?;
         restrict.check_open_relay()?;
         let sasl = Sasl::open(&config.sasl, &deps.tables)?;
+        let source = deps.log.session_source(config.source_name.as_str());
+        let warn = |text: &str| deps.log.warning(&source, text);
+        let tls = Tls::open(&config.tls, &deps.tables, Arc::clone(&deps.opener), &warn)?;
         let lists = Lists::open(&config, &deps.tables);
         let service = config.service.as_str().into();
         let source_name = config.source_name.as_str().into();
-        Ok(Self { shared: Arc::new(Shared { config, lists, restrict, sasl, deps, service, source_name }) })
+        Ok(Self {
+            shared: Arc::new(Shared { config, lists, restrict, sasl, tls, deps, service, source_name }),
+        })
     }
 
     /// Serves one connection to its end.

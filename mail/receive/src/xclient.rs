@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Flow};
 use base_calls::ClientInfo;
 use base_net::NetError;
-use mail_restrict::{HostStatus, Login};
+use mail_restrict::{HostStatus, Login, Stage};
 use proto_address::{valid_hostname, valid_ipv4, valid_ipv6};
 use proto_dsn::Status;
 use proto_smtp::{
@@ -60,21 +60,26 @@ impl Connection {
         let mut peer = self.peer.clone();
         let mut port_number = self.port;
         let mut login = self.login.clone();
+        let mut server_port = self.server_port;
+        let (mut helo, mut esmtp) = (None, None);
         for a in &attributes {
             let result = match a.name.as_str() {
                 "NAME" => set_name(&mut peer, a),
                 "REVERSE_NAME" => set_reverse_name(&mut peer, a),
                 "ADDR" => set_addr(&mut peer, a),
                 "PORT" => port(a).map(|n| port_number = n),
-                "PROTO" => protocol(a),
+                "PROTO" => protocol(a).map(|yes| esmtp = Some(yes)),
                 "DESTADDR" => set_server(&mut peer, a),
-                "DESTPORT" => port(a).map(drop),
+                "DESTPORT" => port(a).map(|n| server_port = n),
                 "LOGIN" => {
                     login = (!a.is_unavailable())
                         .then(|| Login { method: "XCLIENT".into(), username: neutral(&a.value) });
                     Ok(())
                 }
-                "HELO" => Ok(()),
+                "HELO" => {
+                    helo = (!a.is_unavailable()).then(|| neutral(&a.value));
+                    Ok(())
+                }
                 _ => Err(bad(format!("Bad XCLIENT attribute name: {}", a.name))),
             };
             if let Err(reply) = result {
@@ -82,12 +87,13 @@ impl Connection {
             }
         }
         self.peer = peer;
-        self.port = port_number;
+        (self.port, self.server_port) = (port_number, server_port);
         self.show_port();
         self.memory = Default::default();
         self.login = login;
         self.settle().await?;
-        let (reply, flow) = self.greeting().await;
+        self.session.assume(helo, esmtp);
+        let (reply, flow) = self.greeting(Stage::Xclient).await;
         Ok(match flow {
             Flow::Continue => Next::Reply(reply),
             Flow::Close => Next::Close { reply, too_many_errors: None },
@@ -157,9 +163,13 @@ fn set_server(peer: &mut mail_restrict::Peer, a: &Attribute) -> Set {
     Ok(())
 }
 
-fn protocol(a: &Attribute) -> Set {
-    let known = ["SMTP", "ESMTP"].iter().any(|p| a.value.eq_ignore_ascii_case(p));
-    if known { Ok(()) } else { Err(bad_value(a)) }
+/// Whether it is ESMTP.
+fn protocol(a: &Attribute) -> Result<bool, Reply> {
+    match a.value.to_ascii_uppercase().as_str() {
+        "ESMTP" => Ok(true),
+        "SMTP" => Ok(false),
+        _ => Err(bad_value(a)),
+    }
 }
 
 fn forward(f: &mut Forwarded, a: &Attribute) -> Set {

@@ -148,6 +148,8 @@ fn an_open_relay_does_not_start() {
             resolver: base_dns::Resolver::new(base_dns::Options::default()),
             log: base_log::Log::test().0,
             anvil: Anvil::new(),
+            opener: Arc::new(base_sys::opener::Plain),
+            verify: None,
             flush: None,
         };
         SmtpServer::new(std::sync::Arc::new(config), deps).err().map(|e| e.to_string())

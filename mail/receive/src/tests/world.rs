@@ -134,7 +134,9 @@ impl World {
             tables: Tables::new(base_tables::Options::default()),
             resolver: base_dns::Resolver::new(base_dns::Options::default()),
             log,
+            opener: Arc::new(base_sys::opener::Plain),
             anvil: Anvil::new(),
+            verify: None,
             flush: None,
         };
         let server = SmtpServer::new(Arc::new(config), deps).expect("no open relay");
