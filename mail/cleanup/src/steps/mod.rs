@@ -4,7 +4,6 @@
 
 mod automatic_bcc;
 mod body_checks;
-mod content_filter;
 mod envelope_recipients;
 mod envelope_sender;
 mod header_addresses;
@@ -86,7 +85,6 @@ pub enum Verdict {
 pub const STEPS: &[Step] = &[
     envelope_sender::STEP,
     envelope_recipients::STEP,
-    content_filter::STEP,
     header_checks::STEP,
     body_checks::STEP,
     hopcount_limit::STEP,

@@ -1,8 +1,8 @@
 //! Going through the maildrop folder.
 
 use super::file::{self, Ready};
-use base_calls::maildrop::{MaildropError, MaildropReader};
-use base_calls::{Submission, Submit, SubmitError, SubmitOptions, Timestamp};
+use base_calls::maildrop::{Maildrop, MaildropError, MaildropReader};
+use base_calls::{Envelope, Submission, Submit, SubmitError, SubmitOptions, Timestamp};
 use base_conf::{Config, Error};
 use base_log::{Log, Source};
 use std::{
@@ -33,6 +33,7 @@ pub struct PickupConfig {
     queue_directory: PathBuf,
     myhostname: String,
     mail_name: String,
+    content_filter: String,
     filter: bool,
     map_addresses: bool,
     bcc: bool,
@@ -49,6 +50,7 @@ impl PickupConfig {
             queue_directory: c.str("queue_directory")?.into(),
             myhostname: c.str("myhostname")?,
             mail_name: c.str("mail_name")?,
+            content_filter: c.str("content_filter")?,
             filter: !off("no_header_body_checks"),
             map_addresses: !off("no_address_mappings"),
             bcc: !off("no_address_mappings"),
@@ -257,12 +259,17 @@ impl Inner {
         }
     }
 
+    fn envelope(&self, maildrop: Maildrop, arrival: Timestamp) -> Envelope {
+        let content_filter = self.config.content_filter.clone();
+        Envelope { content_filter, ..file::envelope(maildrop, arrival) }
+    }
+
     /// Hands one file over; when this returns, the message is durable.
     async fn submit(&self, ready: Ready) -> Result<(), Failure> {
         let (uid, arrival) = (ready.uid, ready.arrival);
         let (maildrop, mut reader) = ready.read()?;
         let options = self.config.options(maildrop.recipients_from_header);
-        let mut submission = self.submit.open(file::envelope(maildrop.clone(), arrival), options)?;
+        let mut submission = self.submit.open(self.envelope(maildrop.clone(), arrival), options)?;
         let id = submission.queue_id();
         self.log.info(&self.source, format_args!("{id}: uid={uid} from=<{}>", maildrop.sender));
         let received = format!(

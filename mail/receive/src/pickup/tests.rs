@@ -70,7 +70,10 @@ struct Bench {
 fn bench(refuse: Option<SubmitError>) -> Bench {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("maildrop")).unwrap();
-    let main_cf = format!("queue_directory = {}\nmyhostname = mail.example.com\n", dir.path().display());
+    let main_cf = format!(
+        "queue_directory = {}\nmyhostname = mail.example.com\ncontent_filter = scan:[127.0.0.1]:10024\n",
+        dir.path().display()
+    );
     let config = PickupConfig::from_config(&Config::from_text(&main_cf)).unwrap();
     let (log, captured) = Log::test();
     let taken = Taken::default();
@@ -124,6 +127,7 @@ async fn a_message() {
     assert_eq!((envelope.sender.as_str(), envelope.origin), ("alice", Origin::Pickup));
     assert!(envelope.rewrite_local && options.recipients_from_header && options.bounce_errors);
     assert_eq!(envelope.recipients, sample().recipients);
+    assert_eq!(envelope.content_filter, "scan:[127.0.0.1]:10024");
     assert_eq!(envelope.attributes, [("full_name".to_owned(), "Alice A".to_owned())]);
     let date = envelope.arrival.mail_date();
     let want = format!(
