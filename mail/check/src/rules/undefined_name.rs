@@ -24,6 +24,7 @@ fn run(site: &Site) -> Vec<Finding> {
 fn is_expanded_later(s: &Setting<'_>) -> bool {
     s.param().is_some_and(|p| p.kind == Kind::Raw)
         || s.name.ends_with("_command")
+        || s.name == "rbl_reply_maps"
         || s.name.ends_with("_service_time_limit")
 }
 

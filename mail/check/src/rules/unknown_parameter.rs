@@ -80,7 +80,7 @@ fn server_name(name: &str) -> Option<String> {
 }
 
 /// `smtpd_sasl_auth = enable` is `smtpd_sasl_auth_enable = yes`.
-fn torn<'a>(name: &str, value: &'a str) -> Option<(&'static str, String)> {
+fn torn(name: &str, value: &str) -> Option<(&'static str, String)> {
     let whole = format!("{name}_{}", value.trim());
     let param = params::find(&whole)?;
     (param.kind == Kind::Bool).then_some(("yes", whole))
