@@ -159,7 +159,9 @@ impl Engine for PgSql {
                 Some(_) if !connection.client.is_closed() => Failure::Query(reason(&error)),
                 _ => Failure::Lost(reason(&error)),
             })?;
-        for message in messages {
+        // Of several statements the last one's rows count.
+        let last = messages.iter().rposition(|m| matches!(m, SimpleQueryMessage::RowDescription(_)));
+        for message in messages.into_iter().skip(last.unwrap_or(0)) {
             let SimpleQueryMessage::Row(row) = message else { continue };
             for column in 0..row.len() {
                 let text = row.try_get(column).map_err(|e| Failure::Query(reason(&e)))?;

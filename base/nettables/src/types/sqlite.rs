@@ -11,7 +11,7 @@ use crate::sql::{Dialect, Query};
 use base_tables::remote::{Client, Remote, Settings as Bounds};
 use base_tables::{OpenError, Table};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Batch, Connection, ErrorCode, OpenFlags};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -80,22 +80,22 @@ impl Database {
     fn run(&self, connection: &mut Connection, sql: &str, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         let until = Instant::now() + QUERY_TIME;
         connection.progress_handler(STEPS, Some(move || Instant::now() > until)).map_err(reason)?;
-        let mut statement = connection.prepare(sql).map_err(|e| {
+        // The first statement is the query; what follows it is not looked at.
+        let mut batch = Batch::new(connection, sql);
+        let prepared = batch.next().map_err(|e| {
             let text = format!("SQL prepare failed: {}?", reason(e));
             self.common.warn_lookup(&text);
             text
         })?;
-        let columns = statement.column_count();
         let mut values = self.common.values(key);
+        let Some(mut statement) = prepared else { return Ok(None) };
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(|e| self.step_failed(e))? {
-            for column in 0..columns {
-                match row.get_ref(column).map_err(reason)? {
-                    ValueRef::Null => (),
-                    ValueRef::Integer(number) => values.add(number.to_string().as_bytes())?,
-                    ValueRef::Real(number) => values.add(number.to_string().as_bytes())?,
-                    ValueRef::Text(text) | ValueRef::Blob(text) => values.add(until_nul(text))?,
-                }
+            match row.get_ref(0).map_err(reason)? {
+                ValueRef::Null => (),
+                ValueRef::Integer(number) => values.add(number.to_string().as_bytes())?,
+                ValueRef::Real(number) => values.add(number.to_string().as_bytes())?,
+                ValueRef::Text(text) | ValueRef::Blob(text) => values.add(until_nul(text))?,
             }
         }
         Ok(values.finish())
@@ -133,7 +133,11 @@ fn until_nul(text: &[u8]) -> &[u8] {
 /// SQLite's own words.
 fn reason(error: rusqlite::Error) -> String {
     match error {
-        rusqlite::Error::SqliteFailure(_, Some(text)) => text,
+        rusqlite::Error::SqliteFailure(e, Some(text)) => match e.code {
+            // The text has the path behind it.
+            ErrorCode::CannotOpen => "unable to open database file".to_owned(),
+            _ => text,
+        },
         rusqlite::Error::SqlInputError { msg, .. } => msg,
         other => other.to_string(),
     }
