@@ -1,0 +1,113 @@
+//! Each mechanism: our client against our server.
+
+use super::*;
+use crate::client::{self, Credentials};
+
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(100).unwrap();
+
+/// The end of a login as `user` with a password, where the server knows `secret`.
+fn login(mechanism: &str, user: &str, password: &str, secret: &dyn Fn(&str) -> Option<Secret>) -> Step {
+    let credentials = Credentials {
+        user: user.into(),
+        password: password.into(),
+        host: "mail.example.com".into(),
+        service: "smtp".into(),
+        nonce: "clientnonce".into(),
+        ..Credentials::default()
+    };
+    let scene = Scene {
+        host: "mail.example.com".into(),
+        realm: "example.com".into(),
+        nonce: "servernonce".into(),
+        now: 1,
+    };
+    let mut c = client::start(mechanism, credentials).expect("client");
+    let mut s = start(mechanism, scene).expect("server");
+    let first = c.initial();
+    let mut step = s.response(first.as_deref());
+    for _ in 0..10 {
+        step = match step {
+            Step::Challenge(text) => {
+                let answer = c.answer(&text).expect("sense");
+                s.response(Some(&answer))
+            }
+            Step::Verify { user, password } => {
+                let right = matches!(secret(&user), Some(Secret::Password(p)) if p == password);
+                s.verified(right)
+            }
+            Step::Secret { user } => {
+                let found = secret(&user);
+                s.secret(found)
+            }
+            end => return end,
+        };
+    }
+    panic!("no end");
+}
+
+#[test]
+fn right_and_wrong() {
+    let known = |user: &str| user.starts_with("alice").then(|| Secret::Password("se,cr=et".into()));
+    for (mechanism, _) in MECHANISMS {
+        assert_eq!(
+            login(mechanism, "alice", "se,cr=et", &known),
+            Step::Success { user: "alice".into() },
+            "{mechanism}"
+        );
+        for (user, password) in [("alice", "wrong"), ("bob", "se,cr=et")] {
+            let end = login(mechanism, user, password, &known);
+            assert_eq!(end, Step::Failure { user: Some(user.into()) }, "{mechanism} {user}");
+        }
+    }
+}
+
+#[test]
+fn scram_from_what_is_kept() {
+    let kept =
+        |_: &str| Some(Secret::Scram(ScramSecret::new(Sha::Two256, "pw", b"salt".to_vec(), ITERATIONS)));
+    assert!(
+        matches!(login("SCRAM-SHA-256", "a=b,c", "pw", &kept), Step::Success { user } if user == "a=b,c")
+    );
+    assert!(matches!(login("SCRAM-SHA-1", "a", "pw", &kept), Step::Failure { .. }));
+    let secret = ScramSecret::new(Sha::Two256, "pw", b"salt".to_vec(), ITERATIONS);
+    assert!(secret.is_of("pw") && !secret.is_of("px"));
+}
+
+#[test]
+fn the_example_of_rfc_7677() {
+    let credentials = Credentials {
+        user: "user".into(),
+        password: "pencil".into(),
+        nonce: "rOprNGfwEbeRWgbNEkqO".into(),
+        ..Credentials::default()
+    };
+    let mut c = client::start("SCRAM-SHA-256", credentials).expect("client");
+    assert_eq!(c.initial().expect("first"), b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
+    let first = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+    let last = c.answer(first).expect("last");
+    assert_eq!(
+        String::from_utf8_lossy(&last),
+        "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+    );
+    assert!(c.answer(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=").is_ok());
+}
+
+#[test]
+fn servers_that_lie() {
+    let credentials = Credentials { nonce: "abc".into(), ..Credentials::default() };
+    let mut c = client::start("SCRAM-SHA-256", credentials.clone()).expect("client");
+    assert!(c.answer(b"r=other,s=YQ==,i=4096").is_err());
+    let mut c = client::start("SCRAM-SHA-256", credentials).expect("client");
+    assert!(c.answer(b"r=abcd,s=YQ==,i=100000000").is_err(), "too many rounds");
+}
+
+#[test]
+fn responses_that_make_no_sense() {
+    for (mechanism, _) in MECHANISMS {
+        for response in [&b""[..], b"\0", b"\xff\xfe", b"x", b"n,,", b"\0\0\0\0"] {
+            let mut s = start(mechanism, Scene::default()).expect("server");
+            let step = s.response(Some(response));
+            assert!(!matches!(step, Step::Success { .. }), "{mechanism} {response:?}");
+        }
+    }
+}
