@@ -149,11 +149,7 @@ impl Rules {
             }
             88 => Err(Failure::Lost),
             code => {
-                values.warn(&format!(
-                    "dict_ldap_lookup: Search error {code}: {} {}",
-                    words(code),
-                    result.text
-                ));
+                values.warn(&format!("dict_ldap_lookup: Search error {code}: {} ", words(code)));
                 Err(Failure::Answer(words(code).to_owned()))
             }
         }

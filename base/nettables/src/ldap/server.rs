@@ -25,6 +25,8 @@ enum Bind {
 /// The servers of a table.
 pub struct Servers {
     hosts: Hosts<String>,
+    /// All of them, for messages.
+    list: String,
     bind: Bind,
     dn: String,
     password: String,
@@ -41,7 +43,9 @@ impl Servers {
     pub fn read(net: &NetOpen<'_>, settings: &Settings) -> Result<Servers, OpenError> {
         let port = settings.number("server_port", 389, 0)?;
         let hosts = settings.or("server_host", "localhost");
-        let hosts = base_conf::list::split(&hosts).into_iter().map(|word| (uri(word, port), false)).collect();
+        let hosts: Vec<_> =
+            base_conf::list::split(&hosts).into_iter().map(|word| (uri(word, port), false)).collect();
+        let list = hosts.iter().map(|(uri, _)| uri.as_str()).collect::<Vec<_>>().join(" ");
         let verify = settings.flag("tls_require_cert", false)?;
         let files = Files {
             ca_file: settings.or("tls_ca_cert_file", ""),
@@ -53,6 +57,7 @@ impl Servers {
         let config = tls::config(&files, check).map_err(OpenError::new)?;
         Ok(Servers {
             hosts: Hosts::in_order(hosts, RETRY),
+            list,
             bind: bind(settings)?,
             dn: settings.or("bind_dn", ""),
             password: settings.or("bind_pw", ""),
@@ -66,7 +71,7 @@ impl Servers {
 
     /// Connects to the first server that lets us.
     pub async fn connect(&self) -> Result<Ldap, String> {
-        let mut reason = "Can't contact LDAP server".to_owned();
+        let mut trouble = ("-1", "Can't contact LDAP server");
         for number in self.hosts.order() {
             let Some(uri) = self.hosts.get(number) else { continue };
             // Time enough for the connection, for TLS and for binding.
@@ -75,17 +80,19 @@ impl Servers {
                     self.hosts.works(number);
                     return Ok(ldap);
                 }
-                Ok(Err(why)) => reason = why,
+                Ok(Err(Some(reason))) => return Err(reason),
+                Ok(Err(None)) => (),
                 Err(_) => {
-                    reason = self.cannot_bind(uri, "-5", "Timed out");
+                    trouble = ("-5", "Timed out");
                     self.hosts.failed(number, Trouble::Silent);
                 }
             }
         }
-        Err(reason)
+        Err(self.cannot_bind(trouble.0, trouble.1))
     }
 
-    async fn connect_to(&self, uri: &str) -> Result<Ldap, String> {
+    /// The error is the reason when another server would not help, and warned about.
+    async fn connect_to(&self, uri: &str) -> Result<Ldap, Option<String>> {
         let settings = LdapConnSettings::new()
             .set_starttls(self.start_tls)
             .set_config(Arc::clone(&self.config))
@@ -95,9 +102,9 @@ impl Servers {
                 LdapError::LdapResult { result } => {
                     let text = format!("Unable to set STARTTLS: {}: {}", result.rc, words(result.rc));
                     (self.warn)(&format!("dict_ldap_connect: {text}"));
-                    text
+                    Some(text)
                 }
-                _ => self.cannot_bind(uri, "-1", "Can't contact LDAP server"),
+                _ => None,
             })?;
         tokio::spawn(async move {
             let _ = connection.drive().await;
@@ -109,12 +116,13 @@ impl Servers {
         };
         match bound {
             Ok(result) if result.rc == 0 => Ok(ldap),
-            Ok(result) => Err(self.cannot_bind(uri, &result.rc.to_string(), words(result.rc))),
-            Err(_) => Err(self.cannot_bind(uri, "-1", "Can't contact LDAP server")),
+            Ok(result) => Err(Some(self.cannot_bind(&result.rc.to_string(), words(result.rc)))),
+            Err(_) => Err(None),
         }
     }
 
-    fn cannot_bind(&self, uri: &str, code: &str, text: &str) -> String {
+    fn cannot_bind(&self, code: &str, text: &str) -> String {
+        let uri = &self.list;
         let dn = if self.dn.is_empty() { "empty or implicit" } else { &self.dn };
         let text = format!("Unable to bind to server {uri} with dn {dn}: {code} ({text})");
         (self.warn)(&format!("dict_ldap_connect: {text}"));

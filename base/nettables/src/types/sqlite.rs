@@ -10,6 +10,7 @@ use crate::settings::Settings;
 use crate::sql::{Dialect, Query};
 use base_tables::remote::{Client, Remote, Settings as Bounds};
 use base_tables::{OpenError, Table};
+use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::ValueRef;
 use rusqlite::{Batch, Connection, ErrorCode, OpenFlags};
 use std::os::unix::fs::MetadataExt;
