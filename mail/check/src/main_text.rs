@@ -45,7 +45,8 @@ impl Text {
         self.logical(first).find(|(_, l)| contains_word(l, word)).map_or(first, |(n, _)| n)
     }
 
-    fn join(&self) -> String {
+    /// The whole text.
+    pub fn join(&self) -> String {
         self.lines.join("\n")
     }
 }
@@ -145,11 +146,6 @@ fn continues(name: &str, value: &str, line: &str) -> bool {
         Some(Grammar::Restrictions | Grammar::Networks | Grammar::Domains | Grammar::Tables)
     );
     value.is_empty() || value.ends_with(',') || list || name.ends_with("_command")
-}
-
-/// For texts that hold more than definitions: the parsable form.
-pub fn repaired_text(text: &Text) -> String {
-    text.join()
 }
 
 #[cfg(test)]

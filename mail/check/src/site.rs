@@ -3,7 +3,7 @@
 
 use crate::{
     Finding, Severity,
-    main_text::{Text, repair, repaired_text},
+    main_text::{Text, repair},
     setting::Setting,
 };
 use base_calls::Route;
@@ -71,7 +71,7 @@ impl Site {
         let mut faults = Vec::new();
         let mut main = read(&dir.join("main.cf"), BAD_LINE, &mut faults);
         faults.extend(repair(&mut main, BAD_LINE));
-        let parsed = MainCf::parse(&repaired_text(&main), &main.file).unwrap_or_default();
+        let parsed = MainCf::parse(&main.join(), &main.file).unwrap_or_default();
         let config = Config::new(dir, parsed, around.machine.clone());
         let mut master_text = read(&dir.join("master.cf"), BAD_SERVICE, &mut faults);
         let master = services(&mut master_text, &mut faults);
@@ -224,7 +224,7 @@ fn read(path: &Path, rule: &'static str, faults: &mut Vec<Finding>) -> Text {
 /// The services; lines that make no sense are left out, with a finding each.
 fn services(text: &mut Text, faults: &mut Vec<Finding>) -> MasterCf {
     let mut bad: BTreeMap<u32, String> = BTreeMap::new();
-    for logical in logical_lines(&repaired_text(text)) {
+    for logical in logical_lines(&text.join()) {
         match MasterCf::read(&logical.text, &text.file) {
             Ok(alone) if alone.warnings.is_empty() => {}
             Ok(alone) => drop(bad.insert(logical.line, alone.warnings.join("; "))),
@@ -243,7 +243,7 @@ fn services(text: &mut Text, faults: &mut Vec<Finding>) -> MasterCf {
             }
         }
     }
-    MasterCf::read(&repaired_text(text), &text.file).unwrap_or_default()
+    MasterCf::read(&text.join(), &text.file).unwrap_or_default()
 }
 
 fn service_hint(reason: &str) -> String {

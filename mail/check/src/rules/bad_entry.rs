@@ -152,6 +152,26 @@ fn closing(body: &str, delimiter: char) -> Option<usize> {
     None
 }
 
+/// The keys of an access table that permit, with their lines. Of tables that are not indexed by plain keys: none.
+pub(super) fn permitted(site: &Site, spec: &Spec) -> Vec<(u32, String)> {
+    let Some((file, source)) = places(site, spec) else { return Vec::new() };
+    if matches!(spec.kind(), "cidr" | "pcre" | "regexp") {
+        return Vec::new();
+    }
+    let text = files::text(&source.unwrap_or(file), MAX_TEXT).unwrap_or_default();
+    let lines = base_conf::main_cf::logical_lines(&text);
+    let permits = |action: &str| {
+        let word = action.split([' ', '\t', ',']).next().unwrap_or_default();
+        ["ok", "relay", "permit"].iter().any(|w| w.eq_ignore_ascii_case(word))
+            || (!word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()) && !word.starts_with(['4', '5']))
+    };
+    let entries = lines.iter().filter_map(|l| {
+        let (key, action) = l.text.split_once(char::is_whitespace)?;
+        permits(action.trim()).then(|| (l.line, key.to_owned()))
+    });
+    entries.collect()
+}
+
 fn unknown_action(
     path: &Path,
     line: u32,

@@ -7,7 +7,10 @@ use crate::{
     specs::{self, Purpose},
 };
 use base_conf::grammar::Grammar;
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 /// The record.
 pub const RULE: Rule = Rule {
@@ -32,6 +35,7 @@ fn run(site: &Site) -> Vec<Finding> {
     for file in [&site.main.file, &site.master_text.file, &site.dir.join("dynamicmaps.cf")] {
         out.extend(changeable(file));
     }
+    out.extend([&site.main.file, &site.master_text.file].into_iter().filter_map(|f| secret(f)));
     let mut seen: Vec<PathBuf> = Vec::new();
     for spec in specs::all(site).into_iter().filter(|s| s.purpose != Purpose::Cache) {
         let Some((file, source)) = places(site, &spec) else { continue };
@@ -58,6 +62,13 @@ fn changeable(path: &Path) -> Option<Finding> {
     }
     (!files::is_owned_well(&meta))
         .then(|| place(path, 0, "the owner of this file is not root").hint("run \"chown root\" on it"))
+}
+
+/// Commands of users read main.cf: sendmail, mailq.
+fn secret(path: &Path) -> Option<Finding> {
+    let meta = files::stat(path).filter(|m| m.uid() == 0 && !files::is_world_readable(m))?;
+    let what = "not everybody may read this file: commands like sendmail fail for users";
+    meta.is_file().then(|| place(path, 0, what).hint("run \"chmod 644\" on it"))
 }
 
 fn readable(path: &Path, what: &str) -> Option<Finding> {

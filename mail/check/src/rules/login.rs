@@ -5,6 +5,7 @@ use crate::{
     Finding, Severity, Site,
     lists::{self, Item},
 };
+use base_conf::{Config, Service};
 
 /// The record.
 pub const RULE: Rule = Rule {
@@ -36,6 +37,7 @@ fn run(site: &Site) -> Vec<Finding> {
             let found = site.at_parameter("smtpd_sasl_auth_enable", Some(service), what);
             out.push(found.hint("put permit_sasl_authenticated into smtpd_relay_restrictions"));
         }
+        out.extend(cannot_log_in(site, service, view));
         let tls = !matches!(view.str("smtpd_tls_security_level").unwrap_or_default().as_str(), "" | "none");
         if tls
             && !view.bool("smtpd_tls_auth_only").unwrap_or(true)
@@ -57,6 +59,29 @@ fn run(site: &Site) -> Vec<Finding> {
         let what = "smtp_sasl_password_maps has no effect without smtp_sasl_auth_enable = yes";
         out.push(
             site.at_parameter("smtp_sasl_password_maps", None, what).meant("smtp_sasl_auth_enable = yes"),
+        );
+    }
+    out
+}
+
+/// Clients that may log in, but cannot.
+fn cannot_log_in(site: &Site, service: &Service, view: &Config) -> Vec<Finding> {
+    let mut out = Vec::new();
+    let yes = |name: &str| view.bool(name).unwrap_or(false);
+    let level = view.str("smtpd_tls_security_level").unwrap_or_default();
+    let tls = !matches!(level.as_str(), "" | "none") || yes("smtpd_use_tls") || yes("smtpd_enforce_tls");
+    if yes("smtpd_tls_auth_only") && !tls && !yes("smtpd_tls_wrappermode") {
+        let what = "smtpd_tls_auth_only = yes, but there is no TLS: nobody can log in";
+        out.push(
+            site.at_parameter("smtpd_tls_auth_only", Some(service), what)
+                .hint("set smtpd_tls_security_level = may"),
+        );
+    }
+    let dovecot = view.str("smtpd_sasl_type").unwrap_or_default() == "dovecot";
+    if dovecot && !view.is_set("smtpd_sasl_path") {
+        let what = "smtpd_sasl_type = dovecot needs smtpd_sasl_path, the socket of Dovecot";
+        out.push(
+            site.at_parameter("smtpd_sasl_type", Some(service), what).meant("smtpd_sasl_path = private/auth"),
         );
     }
     out

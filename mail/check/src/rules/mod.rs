@@ -14,13 +14,17 @@ mod closed_blocklist;
 mod comment_after_value;
 mod domain_in_two_classes;
 mod duplicate_parameter;
+mod duplicate_service;
 mod file_access;
+mod filter_loop;
 mod folder_as_file;
 mod identities;
 mod incomplete_restriction;
 mod indented_definition;
+mod ineffective_permit;
 mod left_over;
 mod login;
+mod mailbox_order;
 mod misplaced_restriction;
 mod missing_service;
 mod missing_table;
@@ -36,6 +40,7 @@ mod size_limits;
 mod stale_table;
 mod tls_listeners;
 mod undefined_name;
+mod unfit_table;
 mod unknown_daemon;
 mod unknown_parameter;
 mod unknown_port;
@@ -86,13 +91,17 @@ pub const RULES: &[Rule] = &[
     comment_after_value::RULE,
     domain_in_two_classes::RULE,
     duplicate_parameter::RULE,
+    duplicate_service::RULE,
     file_access::RULE,
+    filter_loop::RULE,
     folder_as_file::RULE,
     identities::RULE,
     incomplete_restriction::RULE,
     indented_definition::RULE,
+    ineffective_permit::RULE,
     left_over::RULE,
     login::RULE,
+    mailbox_order::RULE,
     misplaced_restriction::RULE,
     missing_service::RULE,
     missing_table::RULE,
@@ -108,6 +117,7 @@ pub const RULES: &[Rule] = &[
     stale_table::RULE,
     tls_listeners::RULE,
     undefined_name::RULE,
+    unfit_table::RULE,
     unknown_daemon::RULE,
     unknown_parameter::RULE,
     unknown_port::RULE,

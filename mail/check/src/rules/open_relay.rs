@@ -1,7 +1,10 @@
 //! Whether strangers may relay, shown with the server's own evaluator for a client and a recipient that nobody knows.
 
-use super::Rule;
-use crate::{Finding, Severity, Site};
+use super::{Rule, bad_entry};
+use crate::{
+    Finding, Severity, Site,
+    specs::{self, Purpose},
+};
 use base_calls::{AddressClass, Route};
 use base_conf::{Config, Service};
 use base_log::Log;
@@ -31,6 +34,8 @@ const STRANGERS: [IpAddr; 4] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, 77)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x77)),
 ];
+/// Entries that are tried.
+const MAX_KEYS: usize = 200;
 const SENDER: &str = "stranger@sender.invalid";
 const RECIPIENT: &str = "somebody@elsewhere.invalid";
 
@@ -63,6 +68,9 @@ fn evaluate(site: &Site, service: &Service, view: &Config) -> Option<Finding> {
             site.at_parameter(name, Some(service), what).hint("end the list with reject_unauth_destination"),
         );
     }
+    if let Some(found) = forged(site, service, view, &restrict) {
+        return Some(found);
+    }
     let relays = |ip: &IpAddr| block_on(restrict.would_relay(*ip, SENDER, RECIPIENT));
     let open = STRANGERS.iter().all(relays);
     open.then(|| {
@@ -73,6 +81,33 @@ fn evaluate(site: &Site, service: &Service, view: &Config) -> Option<Finding> {
         site.at_parameter(name, Some(service), what)
             .hint("put reject_unauth_destination in front of what permits it")
     })
+}
+
+/// A sender address that an access table permits: everybody can write it into MAIL FROM.
+fn forged(site: &Site, service: &Service, view: &Config, restrict: &Restrict) -> Option<Finding> {
+    let all = specs::all(site);
+    let named = all.iter().filter(|s| {
+        s.purpose == Purpose::Access && view.str(&s.parameter).unwrap_or_default().contains(&s.text)
+    });
+    let keys =
+        named.flat_map(|s| bad_entry::permitted(site, s).into_iter().map(move |(line, key)| (s, line, key)));
+    for (spec, line, key) in keys.take(MAX_KEYS) {
+        let sender = if key.contains('@') { key.clone() } else { format!("stranger@{key}") };
+        let known = |ip: &IpAddr| block_on(restrict.would_relay(*ip, SENDER, RECIPIENT));
+        let relays = |ip: &IpAddr| block_on(restrict.would_relay(*ip, &sender, RECIPIENT));
+        if STRANGERS.iter().all(relays) && !STRANGERS.iter().all(known) {
+            let what = format!(
+                "service {}: everybody may relay who says that the sender is {sender} (line {line} of {})",
+                service.name,
+                spec.name()
+            );
+            let found = site.at_parameter(&spec.parameter, Some(service), what);
+            return Some(found.hint(
+                "put reject_unauth_destination in front of the table, or set smtpd_relay_restrictions",
+            ));
+        }
+    }
+    None
 }
 
 /// Mail for every domain stays here: a catch-all in virtual_alias_maps.

@@ -30,7 +30,18 @@ fn run(site: &Site) -> Vec<Finding> {
             site.in_main(w.line, what(&w.text)).meant(&domain)
         }));
     }
+    out.extend(banner(site));
     out
+}
+
+/// RFC 5321 4.2: the greeting begins with the name of the server.
+fn banner(site: &Site) -> Option<Finding> {
+    let s = site.setting("smtpd_banner")?;
+    let first = s.expanded.split_whitespace().next().unwrap_or_default();
+    let good = first.eq_ignore_ascii_case(&site.value("myhostname"));
+    let note =
+        || site.in_main(s.line, "smtpd_banner does not begin with $myhostname").severity(Severity::Note);
+    (!good).then(note)
 }
 
 fn name_fault(site: &Site, s: &Setting<'_>) -> Option<Finding> {
