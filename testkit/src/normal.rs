@@ -18,6 +18,7 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d{9,10}\.[A-Za-z0-9_]+\.", "<MAILDIR>."),
         (r"\b[A-Za-z0-9+/]{22}(:R\d+)? Saved", "<DOVECOT> Saved"),
         (r"\bid=\d{5}-\d{2}\b", "id=<AMAVIS>"),
+        (r"=_\d{10}-\d+-\d+", "=_<AMAVIS>"),
         (r"^ id [\w-]{12} for ", " id <AMAVIS> for "),
         (r"<[VSP][A-Za-z][\w-]{12}@filter", "<AMAVIS@filter"),
         (r"\b\d{5}-\d{2}/[\w-]{12}\b", "<AMAVIS>"),

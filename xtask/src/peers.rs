@@ -14,6 +14,8 @@ pub struct Peer {
 
 /// All peers, by package.
 pub const PEERS: &[Peer] = &[
+    Peer { package: "amavisd-new", shows: "amavisd" },
+    Peer { package: "clamav-daemon", shows: "clamd" },
     Peer { package: "curl", shows: "curl" },
     Peer { package: "dovecot-imapd", shows: "/usr/lib/dovecot/imap" },
     Peer { package: "dovecot-lmtpd", shows: "/usr/lib/dovecot/lmtp" },
@@ -25,6 +27,7 @@ pub const PEERS: &[Peer] = &[
     Peer { package: "postfix-lmdb", shows: "/usr/lib/postfix/postfix-lmdb.so" },
     Peer { package: "postfix-pcre", shows: "/usr/lib/postfix/postfix-pcre.so" },
     Peer { package: "procmail", shows: "procmail" },
+    Peer { package: "spamassassin", shows: "/usr/share/spamassassin" },
     Peer { package: "swaks", shows: "swaks" },
 ];
 
