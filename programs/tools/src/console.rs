@@ -115,11 +115,16 @@ impl Console {
         self.log(|log, source| log.fatal(source, &why.text));
         ExitCode::FAILURE
     }
+
+    /// Waits until all is in the log. Dropping does it too, but others may hold the console when the command ends.
+    pub fn flush(&self) {
+        self.log(|log, _| log.flush());
+    }
 }
 
 impl Drop for Console {
     fn drop(&mut self) {
-        self.log(|log, _| log.flush());
+        self.flush();
     }
 }
 

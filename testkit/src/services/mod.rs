@@ -6,8 +6,11 @@
 use crate::scenario::options;
 use anyhow::{Context, Result};
 
+mod listen;
 mod policy;
 mod sink;
+mod socketmap;
+mod tcptable;
 
 /// A running peer.
 pub trait Service: Send {
@@ -29,7 +32,7 @@ pub struct Kind {
 }
 
 /// All kinds, sorted.
-pub const ALL: &[&Kind] = &[&policy::KIND, &sink::KIND];
+pub const ALL: &[&Kind] = &[&policy::KIND, &sink::KIND, &socketmap::KIND, &tcptable::KIND];
 
 /// Starts `KIND ADDRESS [key=value …]`.
 pub fn start(arg: &str, body: &[String]) -> Result<Box<dyn Service>> {

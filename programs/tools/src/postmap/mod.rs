@@ -67,11 +67,13 @@ fn run(command: Command, args: &[OsString]) -> ExitCode {
         console.warning(&broken.text);
         return console.fatal(&Fatal::new("dictionary mail_dict: macro processing error"));
     }
-    match perform(command, &console, &config, &options) {
+    let code = match perform(command, &console, &config, &options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => console.fatal(&why),
-    }
+    };
+    console.flush();
+    code
 }
 
 /// Gives whether everything asked for was found.

@@ -1,0 +1,35 @@
+//! A server of tcp_table(5). Script lines are `KEY REPLY`, both as on the wire: `a%20b 200 value`, `x 400 later`.
+
+use super::{
+    Kind,
+    listen::{self, Protocol},
+};
+use std::io::{self, Read};
+
+/// The record.
+pub const KIND: Kind = Kind {
+    name: "tcptable",
+    start: |address, options, body| listen::start(PROTOCOL, address, options, body),
+};
+
+const PROTOCOL: Protocol = Protocol {
+    name: "tcptable",
+    words: 1,
+    unknown: "500 not%20found",
+    read,
+    frame: |reply| format!("{reply}\n").into_bytes(),
+};
+
+fn read(input: &mut dyn Read) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    for byte in input.bytes() {
+        match byte? {
+            b'\n' => {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                return Ok(Some(line.strip_prefix("get ").map_or(line.clone(), str::to_owned)));
+            }
+            byte => line.push(byte),
+        }
+    }
+    Ok(None)
+}
