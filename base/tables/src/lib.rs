@@ -14,6 +14,7 @@ mod bdb;
 pub mod build;
 mod cdb;
 mod chunks;
+pub mod elsewhere;
 mod exec;
 pub mod files;
 mod fold;

@@ -8,6 +8,7 @@ mod child;
 mod connection;
 mod frame;
 mod gate;
+mod lookups;
 mod pool;
 mod serve;
 mod settings;

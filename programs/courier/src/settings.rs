@@ -1,10 +1,11 @@
 //! What the courier reads of main.cf and master.cf: the agents, and where to log. Swapped whole on reload.
 
+use crate::lookups;
 use anyhow::Result;
 use base_conf::{Config, MasterCf};
 use base_log::{Log, Source, Target};
 use base_sys::{User, privilege};
-use base_tables::{Options, Tables};
+use base_tables::{Options, Tables, types::MoreTypes};
 use mail_deposit::{Agents, World};
 use std::{path::Path, sync::Arc};
 
@@ -36,7 +37,7 @@ impl Settings {
         let master = MasterCf::load(dir)?;
         let syslog_name = config.str("syslog_name")?;
         let source = Source::new(format!("{syslog_name}/local"), std::process::id());
-        let world = World { tables: Tables::new(table_options(log, &source)) };
+        let world = World { tables: Tables::new(table_options(log, &source, dir)) };
         let mut may_ask = vec![0, privilege::effective_uid()];
         may_ask.extend(User::by_name(&config.str("mail_owner")?)?.map(|u| u.uid));
         Ok(Self {
@@ -57,7 +58,7 @@ impl Settings {
     }
 }
 
-fn table_options(log: &Log, source: &Source) -> Options {
+fn table_options(log: &Log, source: &Source, dir: &Path) -> Options {
     let warn = |log: &Log, source: &Source| {
         let (log, source) = (log.clone(), source.clone());
         move |text: &str| log.warning(&source, text)
@@ -66,5 +67,11 @@ fn table_options(log: &Log, source: &Source) -> Options {
         let (log, source) = (log.clone(), source.clone());
         move |text: &str| log.error(&source, text)
     };
-    Options { warn: Arc::new(warn(log, source)), error: Arc::new(error), ..Options::default() }
+    let more: Arc<dyn MoreTypes> = Arc::new(lookups::elsewhere(dir));
+    Options {
+        warn: Arc::new(warn(log, source)),
+        error: Arc::new(error),
+        more: Some(more),
+        ..Options::default()
+    }
 }

@@ -9,6 +9,7 @@ mod agents;
 mod control;
 mod lifecycle;
 mod listeners;
+mod lookups;
 mod opener;
 mod showq;
 mod stages;
@@ -47,9 +48,12 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
+    if std::env::args_os().nth(1).is_some_and(|first| first == lookups::ARGUMENT) {
+        return lookups::run(&config_dir(2)?);
+    }
     let channel = Arc::new(Channel::inherited()?.context("this program is started by master")?);
     base_sys::process::ignore_interrupt()?;
-    let config_dir = config_dir()?;
+    let config_dir = config_dir(1)?;
     let cfg = Config::load(&config_dir)?;
     let log = Log::open(
         &Target::from_parameters(&cfg.str("maillog_file")?, &cfg.str("syslog_facility")?),
@@ -67,8 +71,9 @@ fn run() -> Result<()> {
     result
 }
 
-fn config_dir() -> Result<PathBuf> {
-    let mut args = std::env::args_os().skip(1);
+/// From the arguments that are left when `skip` are taken away, or the environment.
+fn config_dir(skip: usize) -> Result<PathBuf> {
+    let mut args = std::env::args_os().skip(skip);
     match (args.next(), args.next()) {
         (Some(flag), Some(dir)) if flag == "-c" => Ok(dir.into()),
         (None, _) => Ok(std::env::var_os("MAIL_CONFIG").map_or_else(|| "/etc/postfix".into(), PathBuf::from)),
