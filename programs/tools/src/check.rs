@@ -3,7 +3,7 @@
 //!
 //! Nothing here refuses anything: findings become an exit status for `check` only.
 
-use crate::{getopt, places, say::Say};
+use crate::{getopt, say::Say};
 use base_conf::{Config, computed::Machine};
 use base_sys::{Group, User};
 use base_tables::Tables;
@@ -89,7 +89,9 @@ fn tell(say: &Say, found: &Finding, severity: Severity) {
 /// What postconf(1) warns about, as Postfix's script has it say: parameters that nothing uses.
 pub fn postconf(dir: &Path, config: &Config) {
     let shown = config.str("command_directory").unwrap_or_default() + "/postconf";
-    let _ = Command::new(places::command("postconf"))
+    // This executable is postconf too, when it is called so.
+    let Ok(own) = std::env::current_exe() else { return };
+    let _ = Command::new(own)
         .arg0(shown)
         .arg("-c")
         .arg(dir)

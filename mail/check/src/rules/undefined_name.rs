@@ -29,6 +29,10 @@ fn is_expanded_later(s: &Setting<'_>) -> bool {
 }
 
 fn undefined(site: &Site, s: &Setting<'_>) -> Vec<Finding> {
+    // A value that does not expand is a mistake of its own.
+    if s.view.expand(&s.value).is_err() {
+        return Vec::new();
+    }
     let mut seen = Vec::new();
     for name in names::needed(&s.value) {
         let known =
