@@ -74,23 +74,21 @@ impl Characters {
         some.then(|| Self { strip: strip.clone(), reject: reject.clone(), line: Vec::new() })
     }
 
-    /// The chunk without the characters; the error is the line that holds one for which content is refused.
-    pub fn push(&mut self, chunk: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
-        let mut out = Vec::with_capacity(chunk.len());
+    /// Adds the chunk without the characters to `out`, and gives the line that holds one for which content is refused.
+    pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Option<Vec<u8>> {
         let mut bytes = chunk.iter().enumerate().peekable();
         while let Some((at, &byte)) = bytes.next() {
             let line_end =
                 byte == b'\n' || byte == b'\r' && bytes.peek().is_none_or(|(_, next)| **next == b'\n');
-            if !line_end && self.strip.as_ref().is_some_and(|set| set.has(byte)) {
-                continue;
-            }
             if !line_end && self.reject.as_ref().is_some_and(|set| set.has(byte)) {
-                return Err(self.whole_line(chunk.get(at..).unwrap_or_default()));
+                return Some(self.whole_line(chunk.get(at..).unwrap_or_default()));
             }
-            out.push(byte);
             self.note(byte);
+            if line_end || !self.strip.as_ref().is_some_and(|set| set.has(byte)) {
+                out.push(byte);
+            }
         }
-        Ok(out)
+        None
     }
 
     fn note(&mut self, byte: u8) {
@@ -115,11 +113,9 @@ mod tests {
     fn check(strip: &str, reject: &str, content: &[u8], want: Result<&[u8], &[u8]>) {
         for size in [1, 3, 100] {
             let mut c = Characters::new(&ByteSet::parse(strip), &ByteSet::parse(reject)).unwrap();
-            let got: Result<Vec<u8>, Vec<u8>> =
-                content.chunks(size).try_fold(Vec::new(), |mut all, chunk| {
-                    all.extend(c.push(chunk)?);
-                    Ok(all)
-                });
+            let mut got = Vec::new();
+            let bad = content.chunks(size).find_map(|chunk| c.push(chunk, &mut got));
+            let got = bad.map_or(Ok(got), Err);
             match (got, want) {
                 (Ok(got), want) => assert_eq!(Ok(got.as_slice()), want),
                 // Of a line that comes in pieces, what is there.

@@ -122,12 +122,12 @@ fn perform(m: &mut Message, what: Inspected, key: &[u8], command: Command) -> Fa
             let error = m.rejection(&text);
             log(m, &format!("{} {}", error.status, error.text));
             m.stop_checks();
-            m.fail(error);
+            m.refuse(error);
         }
         Action::Discard => {
             log(m, &text);
             m.stop_checks();
-            m.apply(MessageAction::Discard);
+            m.end_here();
         }
         Action::Hold => {
             if !m.is_held() {

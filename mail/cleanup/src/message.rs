@@ -13,7 +13,7 @@ use crate::{
 };
 use base_calls::{
     BodyType, Change, Diagnosis, Envelope, Fut, MessageAction, Notice, NoticeKind, Notifier, QueueId, Queued,
-    Recipient, RewriteContext, Submission, SubmitError, SubmitOptions, Submitted, Timestamp,
+    Recipient, Ret, RewriteContext, Submission, SubmitError, SubmitOptions, Submitted, Timestamp,
 };
 use base_log::{
     Source,
@@ -21,7 +21,7 @@ use base_log::{
 };
 use proto_message::{
     Header, Id, Limits,
-    mime::{MimeError, MimeOptions, MimeSink, MimeStream, Pieces, Section},
+    mime::{Cut, MimeError, MimeOptions, MimeStream, Piece, Pieces, Section},
     truncated,
 };
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
@@ -61,8 +61,12 @@ pub struct Message {
     error: Option<SubmitError>,
     /// The error that becomes a notice.
     notice: Option<SubmitError>,
-    /// What follows is not kept: the message only goes back to its sender.
-    refused: bool,
+    /// The header section is complete.
+    headers_done: bool,
+    /// What is wrong in the header section, which is worked on to its end.
+    bad_structure: Option<SubmitError>,
+    /// DISCARD by a check: what follows is not looked at.
+    ended: bool,
 }
 
 /// Which headers passed.
@@ -79,50 +83,6 @@ impl Seen {
     }
 }
 
-/// What one chunk of content was cut into.
-#[derive(Default)]
-struct Cut {
-    text: Vec<u8>,
-    /// In order, each with the end of its text.
-    pieces: Vec<(Piece, usize)>,
-}
-
-/// What a piece of content is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Piece {
-    Header(Section),
-    /// The end of the header section; true: without separator.
-    EndOfHeaders(bool),
-    /// Text, with its offset in its part.
-    Body(u64),
-    Error(MimeError),
-}
-
-impl Cut {
-    fn add(&mut self, piece: Piece, text: &[u8]) {
-        self.text.extend_from_slice(text);
-        self.pieces.push((piece, self.text.len()));
-    }
-}
-
-impl MimeSink for Cut {
-    fn header(&mut self, section: Section, header: Header<'_>) {
-        self.add(Piece::Header(section), header.raw());
-    }
-
-    fn end_of_headers(&mut self, separator_missing: bool) {
-        self.add(Piece::EndOfHeaders(separator_missing), b"");
-    }
-
-    fn body(&mut self, text: &[u8], offset: u64) {
-        self.add(Piece::Body(offset), text);
-    }
-
-    fn error(&mut self, error: MimeError, text: &[u8]) {
-        self.add(Piece::Error(error), text);
-    }
-}
-
 /// How the content of a message is taken apart.
 fn mime_options(c: &CleanupConfig, envelope: &Envelope, checking: bool, by_line: bool) -> MimeOptions {
     MimeOptions {
@@ -130,6 +90,7 @@ fn mime_options(c: &CleanupConfig, envelope: &Envelope, checking: bool, by_line:
         structure: !c.disable_mime_input_processing,
         convert: c.force_mime_input_conversion && !c.disable_mime_input_processing,
         nesting: c.mime_nesting_limit,
+        report_nesting: checking,
         boundary: c.mime_boundary_length_limit,
         pieces: if checking && by_line { Pieces::Lines } else { Pieces::Any },
         strict_headers: checking && c.strict_7bit_headers && !envelope.smtputf8,
@@ -181,7 +142,9 @@ impl Message {
             out: Output::new(draft, c.line_length_limit, c.message_size_limit),
             error: None,
             notice: None,
-            refused: false,
+            headers_done: false,
+            bad_structure: None,
+            ended: false,
         })
     }
 
@@ -233,6 +196,21 @@ impl Message {
         self.error.is_some()
     }
 
+    /// Refuses the message because of its content: of one that goes back to its sender the header is enough.
+    pub(crate) fn refuse(&mut self, error: SubmitError) {
+        if self.options.bounce_errors {
+            self.envelope.ret.get_or_insert(Ret::Hdrs);
+        }
+        self.fail(error);
+    }
+
+    /// Throws the message away and says that it was taken.
+    pub(crate) fn end_here(&mut self) {
+        self.discarded = true;
+        self.ended = true;
+        self.out.discard();
+    }
+
     /// No header and body checks from here on.
     pub(crate) fn stop_checks(&mut self) {
         self.checking = false;
@@ -261,7 +239,7 @@ impl Message {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        if self.error.is_some() || self.notice.as_ref().is_some_and(|n| n.code == 552) || self.refused {
+        if self.error.is_some() || self.notice.as_ref().is_some_and(|n| n.code == 552) {
             return;
         }
         if let Err(e) = self.out.write(bytes) {
@@ -292,17 +270,30 @@ impl Message {
 
     /// Content as it came.
     async fn content_chunk(&mut self, chunk: &[u8]) {
-        if self.error.is_some() {
+        if self.ended {
             return;
+        }
+        if self.error.is_some() {
+            return self.count_refused(chunk);
         }
         let chunk = match self.config().cleanup_replace_stray_cr_lf {
             true => self.stray.push(chunk),
             false => Cow::Borrowed(chunk),
         };
-        match self.characters.as_mut().map(|characters| characters.push(&chunk)) {
-            None => self.take(&chunk).await,
-            Some(Ok(left)) => self.take(&left).await,
-            Some(Err(line)) => self.bad_character(&line),
+        let Some(characters) = &mut self.characters else { return self.take(&chunk).await };
+        let mut left = Vec::with_capacity(chunk.len());
+        let bad = characters.push(&chunk, &mut left);
+        self.take(&left).await;
+        if let Some(line) = bad {
+            self.bad_character(&line);
+        }
+    }
+
+    /// A message that was refused for its content may still turn out to be too big, which counts more.
+    fn count_refused(&mut self, chunk: &[u8]) {
+        if self.error.as_ref().is_some_and(|e| matches!(e.code, 451 | 550)) && self.out.count(chunk).is_err()
+        {
+            self.error = Some(reply::too_big());
         }
     }
 
@@ -311,8 +302,7 @@ impl Message {
         self.log_content("reject", "content", line, &format!("{} {}", error.status, error.text), true);
         self.characters = None;
         self.stop_checks();
-        self.fail(error);
-        self.refused = true;
+        self.refuse(error);
     }
 
     /// Takes content of any kind.
@@ -326,28 +316,25 @@ impl Message {
     }
 
     async fn pass(&mut self, cut: Cut) {
-        let mut out = Vec::with_capacity(cut.text.len() + 256);
-        let mut at = 0;
-        for (piece, end) in cut.pieces {
-            if self.error.is_some() {
+        let mut out = Vec::with_capacity(cut.size() + 256);
+        for (piece, text) in cut.pieces() {
+            if self.error.is_some() || self.ended {
                 break;
             }
-            let text = cut.text.get(at..end).unwrap_or_default();
-            at = end;
             match piece {
                 Piece::Header(section) => self.header(section, text, &mut out).await,
                 Piece::EndOfHeaders(separator_missing) => {
+                    self.headers_done = true;
                     self.end_of_headers(&mut out);
                     if separator_missing {
                         out.extend_from_slice(b"\r\n");
                     }
+                    if let Some(error) = self.bad_structure.take() {
+                        self.refuse(error);
+                    }
                 }
                 Piece::Body(offset) => self.body(offset, text, &mut out).await,
                 Piece::Error(error) => self.mime_error(error, text),
-            }
-            if self.notice.is_some() {
-                // A message that goes back to its sender ends here, with the line that was found wrong.
-                self.refused = true;
             }
         }
         self.write(&out);
@@ -391,11 +378,14 @@ impl Message {
     }
 
     fn mime_error(&mut self, error: MimeError, text: &[u8]) {
-        if self.notice.is_none() {
+        if self.notice.is_none() && self.bad_structure.is_none() {
             let what = format!("mime-error {}:", error.text());
             self.log_content("reject", &what, &proto_message::checks::key(text), "", false);
             self.stop_checks();
-            self.fail(reply::mime(error));
+            match !self.headers_done {
+                true => self.bad_structure = Some(reply::mime(error)),
+                false => self.refuse(reply::mime(error)),
+            }
         }
     }
 
@@ -468,6 +458,8 @@ impl Message {
             }
         }
         if let Some(address) = self.redirect.take() {
+            // It overrides every filter.
+            self.envelope.content_filter.clear();
             self.redirect_to(&address);
         }
     }
@@ -499,7 +491,7 @@ impl Message {
 
     async fn complete(mut self) -> Result<Submitted, SubmitError> {
         self.start().await;
-        if self.error.is_none() {
+        if self.error.is_none() && !self.ended {
             self.end().await;
         }
         if let Some(error) = self.error.take() {

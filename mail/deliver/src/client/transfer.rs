@@ -1,6 +1,7 @@
 //! One message over one session: drives `proto_smtp::client::Transaction`.
 
 use super::{
+    checks::Filter,
     config::ClientConfig,
     generic::Body,
     session::{Broken, Session},
@@ -66,7 +67,7 @@ pub(crate) async fn run(
             }
             Waiting::Content { wanted } => {
                 let content = wanted.then_some(content);
-                send(session, cfg, content, keep).await.map_err(|e| (Stage::Body, e))?;
+                send(session, cfg, content, keep, log).await.map_err(|e| (Stage::Body, e))?;
                 transaction.content_sent();
             }
             Waiting::Reset => return reset(session, cfg, log).await.map_err(|e| (Stage::Rset, e)),
@@ -81,10 +82,13 @@ async fn send(
     cfg: &ClientConfig,
     content: Option<&Body<'_>>,
     keep: bool,
+    log: &Reporter<'_>,
 ) -> Result<(), Broken> {
     session.begin(cfg, Stage::Body);
     let quit: &[u8] = if !keep && session.features.has(Keyword::Pipelining) { b"QUIT\r\n" } else { b"" };
     let mut writer = BodyWriter::new(cfg.line_limit);
+    let declared = log.delivery.message.envelope.body == BodyType::SevenBit;
+    let mut filter = Filter::new(cfg, !declared && !session.features.has(Keyword::EightBitMime));
     let total = content.map_or(0, Body::len);
     let mut at = 0;
     loop {
@@ -96,6 +100,10 @@ async fn send(
             return Err(Broken::Local);
         }
         at += chunk.len() as u64;
+        let chunk = match &mut filter {
+            Some(filter) => filtered(filter, &chunk, at >= total, log).await?,
+            None => chunk,
+        };
         let mut parts: Vec<&[u8]> = Vec::with_capacity(8);
         writer.push(&chunk, |part| parts.push(part));
         if at >= total {
@@ -104,10 +112,28 @@ async fn send(
         }
         session.stream.send_with(&parts).await?;
         if at >= total {
+            if writer.has_broken() {
+                log.info(&format!("breaking line > {} bytes with <CR><LF>SPACE", cfg.line_limit));
+            }
             session.quit_sent = !quit.is_empty();
             return Ok(());
         }
     }
+}
+
+/// What is sent of a chunk.
+async fn filtered(
+    filter: &mut Filter<'_>,
+    chunk: &[u8],
+    last: bool,
+    log: &Reporter<'_>,
+) -> Result<bytes::Bytes, Broken> {
+    let mut out = Vec::with_capacity(chunk.len() + 1024);
+    filter.push(chunk, log, &mut out).await.map_err(|_| Broken::Local)?;
+    if last {
+        filter.finish(log, &mut out).await.map_err(|_| Broken::Local)?;
+    }
+    Ok(out.into())
 }
 
 /// RSET after a transaction that came to nothing.

@@ -5,10 +5,12 @@
 //! 8BITMIME). Nothing is refused here: errors are events. RFC 2045, RFC 2046; header_checks(5), postconf(5) `mime_*`.
 
 mod content;
+mod pieces;
 mod quoted;
 mod stream;
 
 pub use content::{ContentType, Encoding, Kind};
+pub use pieces::{Cut, Piece};
 pub use quoted::Quoted;
 pub use stream::{MimeError, MimeOptions, MimeSink, MimeStream, Pieces};
 

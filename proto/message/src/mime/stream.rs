@@ -52,8 +52,10 @@ pub struct MimeOptions {
     pub structure: bool,
     /// 8bit parts become quoted-printable.
     pub convert: bool,
-    /// `mime_nesting_limit`
+    /// `mime_nesting_limit`: what is deeper is text.
     pub nesting: usize,
+    /// And it is an error.
+    pub report_nesting: bool,
     /// `mime_boundary_length_limit`
     pub boundary: usize,
     /// Body text by lines?
@@ -142,6 +144,11 @@ impl MimeStream {
     /// Whether something was converted so far.
     pub fn converted(&self) -> bool {
         self.converted
+    }
+
+    /// Whether all that follows is text that passes as it comes: nothing looks for the end of it.
+    pub fn passes(&self) -> bool {
+        self.headers.is_none() && self.stack.is_empty() && !self.by_lines()
     }
 
     /// From here on body text is handed over like this.
@@ -439,7 +446,9 @@ impl<S: MimeSink> Seen<'_, S> {
                 self.part.kind = ContentType::parse(header.value(), self.options.boundary).kind;
                 let deep = self.depth >= self.options.nesting.saturating_add(SPARE_LEVELS);
                 if deep && self.options.structure && matches!(self.part.kind, Kind::Multipart { .. }) {
-                    self.sink.error(MimeError::Nesting, without_end(header.raw()));
+                    if self.options.report_nesting {
+                        self.sink.error(MimeError::Nesting, without_end(header.raw()));
+                    }
                     self.part.kind = Kind::Plain;
                 }
             }

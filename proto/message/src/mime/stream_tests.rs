@@ -57,6 +57,7 @@ const PLAIN: MimeOptions = MimeOptions {
     structure: true,
     convert: false,
     nesting: 100,
+    report_nesting: true,
     boundary: 2048,
     pieces: Pieces::Any,
     strict_headers: false,

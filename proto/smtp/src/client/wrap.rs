@@ -13,12 +13,13 @@ pub struct BodyWriter {
     /// Bytes of the present line so far; 0 at its start.
     column: usize,
     at_start: bool,
+    broken: bool,
 }
 
 impl BodyWriter {
     /// At the start of the content.
     pub fn new(limit: usize) -> Self {
-        Self { limit, column: 0, at_start: true }
+        Self { limit, column: 0, at_start: true, broken: false }
     }
 
     /// Hands the wire form of `content` (CRLF line ends) to `emit`, in slices of it. Clean content is one slice.
@@ -69,12 +70,18 @@ impl BodyWriter {
         while cut < text_end {
             emit(content.get(from..cut).unwrap_or_default());
             emit(BREAK);
+            self.broken = true;
             from = cut;
             self.column = 1;
             cut += self.limit.saturating_sub(1).max(1);
         }
         self.column += (at + len).saturating_sub(from.max(at));
         from
+    }
+
+    /// Whether a line had to be broken so far.
+    pub fn has_broken(&self) -> bool {
+        self.broken
     }
 
     /// What ends the data; a last line without its end gets one.
