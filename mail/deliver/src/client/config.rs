@@ -1,6 +1,6 @@
 //! The settings of an SMTP or LMTP client service: `smtp_…` and `lmtp_…` of postconf(5).
 
-use super::{generic::Generic, srv};
+use super::{checks::Checks, generic::Generic, sasl::Sasl, srv, tls::Tls};
 use crate::Deps;
 use base_conf::{Config, Error, Service, computed};
 use base_dns::Hosts;
@@ -106,6 +106,7 @@ pub(crate) struct ClientConfig {
     pub line_limit: usize,
     pub discard_maps: Maps,
     pub generic: Option<Generic>,
+    pub checks: Checks,
     pub cache_on_demand: bool,
     pub cache_destinations: MatchList,
     pub cache_time: Duration,
@@ -118,6 +119,8 @@ pub(crate) struct ClientConfig {
     pub deadline: Option<Option<NonZeroU32>>,
     /// `smtp_address_verify_target`.
     pub probe: Probe,
+    pub tls: Tls,
+    pub sasl: Option<Sasl>,
     pub queue_directory: PathBuf,
 }
 
@@ -203,6 +206,7 @@ impl ClientConfig {
             line_limit: r.count("line_length_limit")?,
             discard_maps: Maps::open(&deps.tables, &discard_maps, &cfg.str(&discard_maps)?),
             generic: Generic::open(&r.name("generic_maps"), cfg, deps)?,
+            checks: Checks::open(dialect.prefix(), cfg, deps)?,
             cache_on_demand: r.bool("connection_cache_on_demand")?,
             cache_destinations: MatchList::open(
                 &deps.tables,
@@ -217,6 +221,8 @@ impl ClientConfig {
             send_xforward: r.bool("send_xforward_command")?,
             deadline: deadline(&r)?,
             probe: probe(&r)?,
+            tls: Tls::open(dialect, cfg, deps)?,
+            sasl: Sasl::open(dialect, cfg, deps)?,
             assume_final: lmtp && cfg.bool("lmtp_assume_final")?,
             queue_directory: deps.queue_directory.clone(),
         })
