@@ -81,6 +81,13 @@ fn folder(path: &Path) -> Vec<PathBuf> {
 }
 
 impl Anchors {
+    /// One certificate; none when it makes no sense.
+    pub(crate) fn of(der: &[u8]) -> Self {
+        let der = CertificateDer::from(der.to_vec());
+        let anchor = webpki::anchor_from_trusted_cert(&der).map(|a| a.to_owned()).ok();
+        Self { anchors: anchor.into_iter().collect(), ders: vec![der] }
+    }
+
     /// Adds what a PEM text holds; how many there were.
     fn add(&mut self, pem: &[u8]) -> usize {
         let mut n = 0;

@@ -30,8 +30,10 @@ pub struct Certificate {
     pub dns_names: Vec<String>,
     /// Subject and issuer are the same.
     pub self_issued: bool,
-    not_before: i64,
-    not_after: i64,
+    /// Seconds since 1970.
+    pub not_before: i64,
+    /// Seconds since 1970.
+    pub not_after: i64,
 }
 
 impl Certificate {

@@ -126,6 +126,12 @@ impl Session {
 }
 
 impl Peer {
+    /// Whether this issuer, trusted for once, has signed the peer's certificate, directly or through the others that came along
+    /// (TLSA usage 2, RFC 7671 5.2).
+    pub fn is_signed_by(&self, issuer: &[u8]) -> bool {
+        crate::trust::leads_to(&self.certificate.der, &self.issuers, issuer)
+    }
+
     /// `subject_CN=…, issuer=…, fingerprint=…, pkey_fingerprint=…`, as log level 2 shows it.
     pub fn log_text(&self, digest: Digest) -> String {
         let c = &self.certificate;

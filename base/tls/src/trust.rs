@@ -64,6 +64,15 @@ pub(crate) fn judge(
     }
 }
 
+/// Whether a chain leads to this one certificate.
+pub(crate) fn leads_to(own: &[u8], issuers: &[Vec<u8>], anchor: &[u8]) -> bool {
+    let anchors = Anchors::of(anchor);
+    let chain: Vec<CertificateDer<'_>> =
+        std::iter::once(own).chain(issuers.iter().map(Vec::as_slice)).map(CertificateDer::from).collect();
+    let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+    judge(&chain, &anchors, &algorithms, Usage::Server).is_trusted()
+}
+
 fn words(e: &webpki::Error, own: &Certificate, rest: &[CertificateDer<'_>]) -> String {
     use webpki::Error as E;
     match e {

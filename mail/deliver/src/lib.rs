@@ -22,6 +22,7 @@ use base_calls::{Deliver, Route, Submit};
 use base_conf::{Config, Service};
 use base_dns::Resolver;
 use base_log::Log;
+use base_sys::opener::Opener;
 use base_tables::Tables;
 use std::{path::PathBuf, sync::Arc};
 
@@ -38,6 +39,8 @@ pub struct Deps {
     pub route: Arc<dyn Route>,
     /// Re-injection of forwarded mail.
     pub submit: Arc<dyn Submit>,
+    /// Opens certificates and keys, which may be readable by root only.
+    pub opener: Arc<dyn Opener>,
     /// `queue_directory`: relative socket paths, `private/courier`.
     pub queue_directory: PathBuf,
     /// The agents of this configuration; a new, empty one for each configuration.

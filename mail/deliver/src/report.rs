@@ -206,6 +206,11 @@ impl<'a> Reporter<'a> {
         self.identity.log.info(&self.source, format_args!("{}: {text}", self.delivery.message.id));
     }
 
+    /// A line without queue id.
+    pub fn note(&self, text: &str) {
+        self.identity.log.info(&self.source, text);
+    }
+
     /// `warning: text`.
     pub fn warning(&self, text: &str) {
         self.identity.log.warning(&self.source, text);

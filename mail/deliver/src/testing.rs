@@ -48,6 +48,7 @@ impl Bench {
             tables: base_tables::Tables::new(base_tables::Options::default()),
             route: Arc::new(Nothing),
             submit: Arc::new(Nothing),
+            opener: Arc::new(base_sys::opener::Plain),
             queue_directory: "/nonexistent".into(),
             transports: Arc::new(Transports::default()),
         };

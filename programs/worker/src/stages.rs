@@ -261,6 +261,7 @@ impl Builder<'_> {
                 tables: self.tables.of(&cfg)?,
                 route: Arc::clone(&self.route),
                 submit: self.cleanup(&cfg)?,
+                opener: self.tables.opener(),
                 queue_directory: Path::new(&self.cfg.str("queue_directory")?).to_owned(),
                 transports: Arc::clone(&transports),
             };

@@ -10,8 +10,12 @@ use super::{
     nexthop::{self, NextHop},
     pool::Pool,
     resolver,
-    session::{NoSession, Peer, Session},
-    texts, transfer, xforward,
+    sasl::Login,
+    secure::Demands,
+    session::{NoSession, Peer, Purpose, Session},
+    texts,
+    tls::Level,
+    transfer, xforward,
 };
 use crate::{
     Deps, Transports,
@@ -172,7 +176,15 @@ impl Client {
     /// One host: an idle session, or a new one.
     async fn try_host(&self, work: &mut Work<'_, '_>, hop: &str, candidate: &Candidate, is_final: bool) {
         let peer = Peer::new(&self.cfg, candidate);
-        while let Some(mut session) = self.pool.take(&peer.key) {
+        let (mut demands, login) = match self.purpose(work, hop, candidate, &peer).await {
+            Ok(found) => found,
+            Err(why) => {
+                work.why = Some(why);
+                return;
+            }
+        };
+        let purpose = Purpose { hop, demands: &demands, login: login.as_ref() };
+        while let Some(mut session) = self.pool.take(&peer.key, &purpose.variant()) {
             session.peer.name.clone_from(&peer.name);
             session.peer.relay.clone_from(&peer.relay);
             if self.transfer(work, session, is_final).await {
@@ -180,7 +192,15 @@ impl Client {
                 return;
             }
         }
-        match Session::open(&self.cfg, peer.clone(), hop, work.reporter).await {
+        let mut opened = Session::open(&self.cfg, peer.clone(), &purpose, work.reporter).await;
+        if matches!(opened, Err(NoSession::Plain)) {
+            // Opportunistic: better plain than not at all.
+            demands.policy.level = Level::None;
+            let purpose = Purpose { hop, demands: &demands, login: login.as_ref() };
+            opened = Session::open(&self.cfg, peer.clone(), &purpose, work.reporter).await;
+        }
+        match opened {
+            Err(NoSession::Plain) => work.why = Some(texts::local(&peer)),
             Ok(session) => {
                 work.sessions += 1;
                 self.transfer(work, session, is_final).await;
@@ -195,6 +215,27 @@ impl Client {
                 work.all(&origin, why, is_final);
             }
         }
+    }
+
+    /// What a host must prove, and who we are for it. An error: why no mail may go there.
+    async fn purpose(
+        &self,
+        work: &Work<'_, '_>,
+        hop: &str,
+        candidate: &Candidate,
+        peer: &Peer,
+    ) -> Result<(Demands, Option<Login>), Diagnosis> {
+        let port = match candidate {
+            Candidate::Inet { to, .. } => Some(to.port()),
+            Candidate::Unix(_) => None,
+        };
+        let demands = Demands::find(&self.cfg, &self.resolver, hop, peer, port, work.reporter).await?;
+        let Some(sasl) = &self.cfg.sasl else { return Ok((demands, None)) };
+        let login = sasl.login(work.reporter.delivery.sender(), &peer.name, hop).await.map_err(|text| {
+            work.reporter.warning(&text);
+            texts::local(peer)
+        })?;
+        Ok((demands, login))
     }
 
     /// One transaction. False: the session was reused and is dead; nothing was tried.

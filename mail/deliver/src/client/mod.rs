@@ -2,18 +2,24 @@
 //!
 //! A delivery walks the hosts of its next hops in order: [`nexthop`] reads the text, [`hosts`] asks DNS ([`srv`] for services), [`session`]
 //! connects and says hello, [`transfer`] runs the transaction, [`attempt`] decides what to do about refusals, and
+//! [`tls`] and [`proof`] say how private the line must be and [`secure`] makes it so, [`sasl`] logs in,
 //! [`pool`] keeps open sessions for the next delivery. The protocol itself is `proto_smtp::client`. smtp(8), lmtp(8).
 
 mod attempt;
+mod checks;
 mod config;
 mod generic;
 mod hosts;
 mod nexthop;
 mod pool;
+mod proof;
 mod resolver;
+mod sasl;
+mod secure;
 mod session;
 mod srv;
 mod texts;
+mod tls;
 mod transfer;
 mod xforward;
 

@@ -20,7 +20,7 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct State {
-    idle: HashMap<PeerKey, Vec<Idle>>,
+    idle: HashMap<(PeerKey, String), Vec<Idle>>,
     count: usize,
     /// Somebody closes what nobody wants.
     sweeping: bool,
@@ -68,8 +68,10 @@ impl Pool {
     }
 
     /// An idle session with a host; the one used last, since it is the least likely to be closed.
-    pub fn take(&self, key: &PeerKey) -> Option<Session> {
+    /// `variant`: see [`Session::variant`].
+    pub fn take(&self, key: &PeerKey, variant: &str) -> Option<Session> {
         let mut state = self.lock();
+        let key = &(key.clone(), variant.to_owned());
         let list = state.idle.get_mut(key)?;
         let idle = list.pop()?;
         if list.is_empty() {
@@ -87,7 +89,11 @@ impl Pool {
             return Some(session);
         }
         state.count += 1;
-        state.idle.entry(session.peer.key.clone()).or_default().push(Idle { session, until });
+        state
+            .idle
+            .entry((session.peer.key.clone(), session.variant.clone()))
+            .or_default()
+            .push(Idle { session, until });
         if !state.sweeping {
             state.sweeping = true;
             tokio::spawn(sweep(Arc::downgrade(self), time));

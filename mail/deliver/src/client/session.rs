@@ -1,6 +1,13 @@
 //! One connection to a server: connecting, the handshake, reading replies, leaving.
 
-use super::{config::ClientConfig, hosts::Candidate, texts};
+use super::{
+    config::ClientConfig,
+    hosts::Candidate,
+    sasl::Login,
+    secure::{Demands, NoTls},
+    texts,
+    tls::Level,
+};
 use crate::report::Reporter;
 use base_calls::{Diagnosis, Timestamp};
 use base_net::{BoxIo, ConnectOptions, Excess, LineStream, NetError, connect, connect_unix, os_text};
@@ -93,6 +100,44 @@ pub(crate) enum NoSession {
     Unreachable(Diagnosis),
     /// A connection, but no mail service.
     Refused(Diagnosis),
+    /// Once more, without TLS.
+    Plain,
+}
+
+impl From<NoTls> for Ended {
+    fn from(n: NoTls) -> Self {
+        match n {
+            NoTls::Failed(diagnosis, alive) => Self::Refused(diagnosis, alive),
+            NoTls::Plain => Self::Plain,
+        }
+    }
+}
+
+/// How a handshake ended without a session.
+enum Ended {
+    /// The reason, and whether the connection still stands.
+    Refused(Diagnosis, bool),
+    Plain,
+}
+
+/// What a session is made for.
+#[derive(Debug, Clone)]
+pub(crate) struct Purpose<'a> {
+    /// The next hop.
+    pub hop: &'a str,
+    pub demands: &'a Demands,
+    /// Who we are, when we are to log in.
+    pub login: Option<&'a Login>,
+}
+
+impl Purpose<'_> {
+    /// What tells its sessions from others with the same server.
+    pub fn variant(&self) -> String {
+        match self.login {
+            Some(login) => format!("{} {login:?}", self.demands.key()),
+            None => self.demands.key(),
+        }
+    }
 }
 
 /// A session after its handshake.
@@ -100,7 +145,14 @@ pub(crate) struct Session {
     pub peer: Peer,
     pub features: Features,
     pub stream: LineStream<BoxIo>,
-    reader: ReplyReader,
+    pub(super) reader: ReplyReader,
+    /// The encryption.
+    pub tls: Option<Box<base_tls::Session>>,
+    /// The server has proved what the policy demands.
+    pub verified: bool,
+    /// Policy and login: sessions with others are not for our mail.
+    pub variant: String,
+    reusable: bool,
     /// Deliveries so far.
     pub uses: u32,
     opened: Instant,
@@ -118,7 +170,7 @@ impl Session {
     pub async fn open(
         cfg: &ClientConfig,
         peer: Peer,
-        hop: &str,
+        purpose: &Purpose<'_>,
         log: &Reporter<'_>,
     ) -> Result<Self, NoSession> {
         let stream = match dial(cfg, &peer).await {
@@ -136,6 +188,10 @@ impl Session {
             features: Features::default(),
             stream,
             reader: ReplyReader::default(),
+            tls: None,
+            verified: false,
+            variant: purpose.variant(),
+            reusable: purpose.demands.policy.reuse,
             uses: 0,
             opened: Instant::now(),
             quit_sent: false,
@@ -143,9 +199,10 @@ impl Session {
             quit_limit: cfg.limits.quit,
             skip_quit_response: cfg.skip_quit_response,
         };
-        match session.greet(cfg, hop, log).await {
+        match session.greet(cfg, purpose, log).await {
             Ok(()) => Ok(session),
-            Err((diagnosis, alive)) => {
+            Err(Ended::Plain) => Err(NoSession::Plain),
+            Err(Ended::Refused(diagnosis, alive)) => {
                 if alive {
                     tokio::spawn(session.quit());
                 }
@@ -154,14 +211,40 @@ impl Session {
         }
     }
 
-    /// The handshake; an error says whether the connection still stands.
+    /// Everything up to a session that mail may go through.
     async fn greet(
         &mut self,
         cfg: &ClientConfig,
+        purpose: &Purpose<'_>,
+        log: &Reporter<'_>,
+    ) -> Result<(), Ended> {
+        let refused = |(diagnosis, alive)| Ended::Refused(diagnosis, alive);
+        if cfg.tls.wrapper && purpose.demands.policy.level != Level::None {
+            self.handshake(cfg, purpose.demands, log).await?;
+        }
+        self.hello(cfg, Hello::new(&cfg.hello), purpose.hop, log).await.map_err(refused)?;
+        let offered = self.features.has(Keyword::StartTls);
+        if self.starttls(cfg, purpose.demands, offered, log).await? {
+            let (hello, line) = Hello::again(&cfg.hello);
+            self.stream.output().extend_from_slice(line.as_bytes());
+            self.hello(cfg, hello, purpose.hop, log).await.map_err(refused)?;
+        }
+        match (&cfg.sasl, purpose.login) {
+            (Some(sasl), Some(login)) if self.features.has(Keyword::Auth) => {
+                sasl.run(self, cfg, login, log).await.map_err(refused)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The exchange of names; an error says whether the connection still stands.
+    async fn hello(
+        &mut self,
+        cfg: &ClientConfig,
+        mut hello: Hello<'_>,
         hop: &str,
         log: &Reporter<'_>,
     ) -> Result<(), (Diagnosis, bool)> {
-        let mut hello = Hello::new(&cfg.hello);
         let mut own_name = false;
         loop {
             let stage = hello.stage();
@@ -264,6 +347,7 @@ impl Session {
     /// Whether the session may serve another delivery.
     pub fn may_continue(&self, cfg: &ClientConfig) -> bool {
         !self.odd
+            && (self.tls.is_none() || self.reusable)
             && (cfg.reuse_count == 0 || self.uses < cfg.reuse_count)
             && self.opened.elapsed() < cfg.reuse_time
     }

@@ -1,0 +1,272 @@
+//! STARTTLS, wrapper mode, and what a server must prove (RFC 3207, TLS_README).
+//!
+//! Nothing that was read before the handshake survives it. At level `may` a handshake that fails leads to one more attempt
+//! without TLS ([`NoTls::Plain`]); at the levels above the mail waits.
+
+use super::{
+    config::ClientConfig,
+    proof::{self, Identity, Proof},
+    session::{Peer, Session},
+    tls::{Level, Policy},
+};
+use crate::report::Reporter;
+use base_calls::Diagnosis;
+use base_dns::{DnsError, Resolver, Tlsa};
+use base_net::{LineStream, split_host_port};
+use base_tls::Target;
+use proto_dsn::Status;
+use proto_smtp::client::{ServerReply, Stage};
+
+/// What a connection must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Demands {
+    pub policy: Policy,
+    /// The next hop as it was given.
+    pub hop: String,
+    /// What DNS says of the host, at the DANE levels.
+    pub tlsa: Vec<Tlsa>,
+}
+
+/// Why there is no encrypted session.
+pub(crate) enum NoTls {
+    /// The mail waits; whether the connection still stands.
+    Failed(Diagnosis, bool),
+    /// Once more, without TLS.
+    Plain,
+}
+
+fn later(detail: u16, text: String) -> Diagnosis {
+    Diagnosis::new(Status::new(4, 7, detail), text)
+}
+
+impl Demands {
+    /// The rules for a host, or why no mail may go there.
+    pub async fn find(
+        cfg: &ClientConfig,
+        resolver: &Resolver,
+        hop: &str,
+        peer: &Peer,
+        port: Option<u16>,
+        log: &Reporter<'_>,
+    ) -> Result<Self, Diagnosis> {
+        let policy = cfg.tls.policy(hop, &peer.name).await.map_err(|bad| {
+            bad.warnings.iter().for_each(|w| log.warning(w));
+            later(5, bad.reason.to_owned())
+        })?;
+        let mut demands = Self { policy, hop: hop.to_owned(), tlsa: Vec::new() };
+        if matches!(demands.policy.level, Level::Dane | Level::DaneOnly) {
+            demands.ask_dns(resolver, peer, port, log).await?;
+        }
+        Ok(demands)
+    }
+
+    /// TLSA records of a host whose address is vouched for (RFC 7672 2.2). Nothing there: level `dane` is like `may`.
+    async fn ask_dns(
+        &mut self,
+        resolver: &Resolver,
+        peer: &Peer,
+        port: Option<u16>,
+        log: &Reporter<'_>,
+    ) -> Result<(), Diagnosis> {
+        let only = self.policy.level == Level::DaneOnly;
+        let refuse = |text: &str| {
+            log.warning(&format!("TLS policy lookup for {}/{}: {text}", self.hop, peer.name));
+            Err(later(5, text.to_owned()))
+        };
+        let Some(port) = port else { return Ok(()) };
+        let dnssec = resolver.dnssec();
+        let host = dnssec.addresses(&peer.name, true, true).await;
+        let vouched =
+            host.as_ref().is_ok_and(|a| a.authentic) && self.exchangers_are_vouched_for(&dnssec).await;
+        if !vouched {
+            return if only { refuse("non DNSSEC destination") } else { Ok(()) };
+        }
+        match dnssec.tlsa(&format!("_{port}._tcp.{}", peer.name)).await {
+            Ok(found) if found.authentic => {
+                self.tlsa = proof::usable(found.records);
+                // Records that cannot be used demand encryption all the same (RFC 7672 2.2).
+                self.policy.level = if self.tlsa.is_empty() { Level::Encrypt } else { self.policy.level };
+                Ok(())
+            }
+            Err(DnsError::TempFail(_)) => refuse("TLSA lookup error"),
+            _ if only => refuse("no TLSA records found"),
+            _ => Ok(()),
+        }
+    }
+
+    async fn exchangers_are_vouched_for(&self, dnssec: &Resolver) -> bool {
+        if self.hop.starts_with('[') {
+            return true;
+        }
+        let domain = split_host_port(&self.hop).map_or(self.hop.as_str(), |(h, _)| h);
+        match dnssec.mx(domain).await {
+            Ok(mx) => mx.authentic,
+            Err(DnsError::NotFound | DnsError::NoData) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Whether the server must prove itself by DNS.
+    fn is_dane(&self) -> bool {
+        !self.tlsa.is_empty()
+    }
+
+    /// Without encryption nothing goes out.
+    pub fn is_mandatory(&self) -> bool {
+        self.policy.level.is_mandatory() || self.is_dane()
+    }
+
+    /// Tells sessions apart that may not be used for each other's mail.
+    pub fn key(&self) -> String {
+        format!("{:?}", self)
+    }
+}
+
+impl Session {
+    /// STARTTLS was offered or not: the session afterwards is encrypted, or allowed not to be. True: encrypted now.
+    pub(super) async fn starttls(
+        &mut self,
+        cfg: &ClientConfig,
+        demands: &Demands,
+        offered: bool,
+        log: &Reporter<'_>,
+    ) -> Result<bool, NoTls> {
+        let level = demands.policy.level;
+        if level == Level::None || self.tls.is_some() {
+            if offered && cfg.tls.note_offer && self.tls.is_none() {
+                log.note(&format!("Host offered STARTTLS: [{}]", self.peer.name));
+            }
+            return Ok(false);
+        }
+        let host = self.peer.namaddr();
+        if !offered {
+            return match demands.is_mandatory() {
+                true => Err(NoTls::Failed(
+                    later(4, format!("TLS is required, but was not offered by host {host}")),
+                    true,
+                )),
+                false => Ok(false),
+            };
+        }
+        self.begin(cfg, Stage::Ehlo);
+        self.stream.output().extend_from_slice(b"STARTTLS\r\n");
+        let reply = self
+            .reply(log)
+            .await
+            .map_err(|how| NoTls::Failed(super::texts::broken(&self.peer, Stage::Ehlo, how), false))?;
+        if reply.class() != 2 {
+            return match demands.is_mandatory() {
+                true => Err(NoTls::Failed(refused(&self.peer, &reply), true)),
+                false => Ok(false),
+            };
+        }
+        self.handshake(cfg, demands, log).await.map(|()| true)
+    }
+
+    /// The handshake, and what it must prove.
+    pub(super) async fn handshake(
+        &mut self,
+        cfg: &ClientConfig,
+        demands: &Demands,
+        log: &Reporter<'_>,
+    ) -> Result<(), NoTls> {
+        let plain = || match demands.is_mandatory() || cfg.tls.wrapper {
+            true => NoTls::Failed(later(5, "Cannot start TLS: handshake failure".into()), false),
+            false => NoTls::Plain,
+        };
+        let connector = cfg.tls.connector(&demands.policy);
+        let (ready, complaints) = connector.ready();
+        complaints.iter().for_each(|line| log.warning(line));
+        let ready = ready.map_err(|problem| {
+            problem.lines.iter().for_each(|line| log.warning(line));
+            match plain() {
+                NoTls::Plain => NoTls::Plain,
+                NoTls::Failed(..) => NoTls::Failed(
+                    later(5, "TLS is required, but our TLS engine is unavailable".into()),
+                    false,
+                ),
+            }
+        })?;
+        // Nothing that was read before the handshake is believed.
+        self.stream.consume(usize::MAX);
+        let nothing = LineStream::new(Box::new(tokio::io::empty()) as _, cfg.limits.hello);
+        let Ok(io) = std::mem::replace(&mut self.stream, nothing).into_inner() else { return Err(plain()) };
+        let target = Target { sni: self.server_name(demands) };
+        match connector.connect(&ready, io, &target, cfg.tls.time_limit).await {
+            Ok((io, tls)) => {
+                self.stream = LineStream::new(io, cfg.limits.hello);
+                self.reader = Default::default();
+                self.prove(cfg, demands, tls, log)
+            }
+            Err(failure) => {
+                log.note(&format!("SSL_connect error to {}: {}", self.peer.namaddrport(), failure.words()));
+                if let base_tls::Failure::Library(text) = &failure {
+                    log.warning(text);
+                }
+                log.info("Cannot start TLS: handshake failure");
+                Err(plain())
+            }
+        }
+    }
+
+    /// The name to ask for: `smtp_tls_servername`, or the host at the DANE levels (RFC 7672 8.1).
+    fn server_name(&self, demands: &Demands) -> Option<String> {
+        let domain = split_host_port(&demands.hop).map_or(demands.hop.as_str(), |(h, _)| h);
+        match demands.policy.servername.as_str() {
+            "" => demands.is_dane().then(|| self.peer.name.clone()),
+            "hostname" => Some(self.peer.name.clone()),
+            "nexthop" => Some(domain.to_owned()),
+            name => Some(name.to_owned()),
+        }
+    }
+
+    fn prove(
+        &mut self,
+        cfg: &ClientConfig,
+        demands: &Demands,
+        tls: base_tls::Session,
+        log: &Reporter<'_>,
+    ) -> Result<(), NoTls> {
+        let domain = split_host_port(&demands.hop).map_or(demands.hop.as_str(), |(h, _)| h);
+        let id = Identity {
+            domain,
+            host: &self.peer.name,
+            digest: cfg.tls.digest,
+            wide_wildcards: cfg.tls.wide_wildcards,
+            tlsa: &demands.tlsa,
+        };
+        let proof = proof::judge(&demands.policy, tls.peer.as_ref(), &id);
+        let server = self.peer.namaddrport().to_owned();
+        let word = match (&proof, &tls.peer) {
+            (Proof::Verified, _) => "Verified",
+            (_, None) => "Anonymous",
+            (_, Some(p)) if p.trust.is_trusted() => "Trusted",
+            _ => "Untrusted",
+        };
+        if let Proof::Failed(why) = &proof {
+            let who = if why.starts_with("num=") { "server certificate" } else { "certificate" };
+            log.note(&format!("{who} verification failed for {server}: {why}"));
+        }
+        if cfg.tls.log_level >= 1 {
+            log.note(&format!("{word} TLS connection established to {server}: {}", tls.summary()));
+        }
+        if let Some(peer) = tls.peer.as_ref().filter(|_| cfg.tls.log_level >= 2) {
+            log.note(&format!("{server}: {}", peer.log_text(cfg.tls.digest)));
+        }
+        self.verified = proof == Proof::Verified;
+        self.tls = Some(Box::new(tls));
+        match proof {
+            Proof::Failed(_) => Err(NoTls::Failed(later(5, "Server certificate not verified".into()), true)),
+            Proof::Unasked | Proof::Verified => Ok(()),
+        }
+    }
+}
+
+fn refused(peer: &Peer, reply: &ServerReply) -> Diagnosis {
+    let text = format!("TLS is required, but host {} refused to start TLS: {}", peer.namaddr(), reply.text);
+    Diagnosis {
+        remote_mta: Some(peer.name.clone()),
+        diagnostic: Some(("smtp".into(), reply.text.clone())),
+        ..Diagnosis::new(reply.failure_status(), text)
+    }
+}

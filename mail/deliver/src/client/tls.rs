@@ -1,0 +1,388 @@
+//! `smtp_tls_*`: how private the line must be for a destination (TLS_README "Client TLS security levels").
+//!
+//! [`Tls::policy`] looks a destination up in `smtp_tls_policy_maps` (or the older `smtp_tls_per_site`), else takes the
+//! parameters. An entry that makes no sense defers the mail: [`BadPolicy`]. What a session must then prove is [`super::proof`].
+
+use super::config::Dialect;
+use crate::Deps;
+use base_conf::{Config, Error};
+use base_net::split_host_port;
+use base_tables::Maps;
+use base_tls::{Authorities, Connector, ConnectorOptions, Digest, Files, Handshakes, KeyFiles, protocols};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// The most different settings of handshakes that are kept.
+const MAX_CONNECTORS: usize = 100;
+
+/// What a destination demands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    None,
+    May,
+    Encrypt,
+    /// The certificate is known by its digest.
+    Fingerprint,
+    /// As DNS says; where it says nothing, like `may`.
+    Dane,
+    DaneOnly,
+    /// The name in the certificate is that of the host.
+    Verify,
+    /// The name is that of the destination.
+    Secure,
+}
+
+impl Level {
+    fn named(word: &str) -> Option<Self> {
+        Some(match word.to_ascii_lowercase().as_str() {
+            "none" => Self::None,
+            "may" => Self::May,
+            "encrypt" => Self::Encrypt,
+            "fingerprint" => Self::Fingerprint,
+            "dane" => Self::Dane,
+            "dane-only" => Self::DaneOnly,
+            "verify" => Self::Verify,
+            "secure" => Self::Secure,
+            _ => return None,
+        })
+    }
+
+    /// Nothing goes out without encryption.
+    pub fn is_mandatory(self) -> bool {
+        self >= Self::Encrypt && self != Self::Dane
+    }
+}
+
+/// The rules for one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Policy {
+    pub level: Level,
+    pub protocols: String,
+    pub exclude: String,
+    /// Fingerprints, or names and `nexthop`, `hostname`, `dot-nexthop`.
+    pub matches: Vec<String>,
+    /// The name to ask for.
+    pub servername: String,
+    pub reuse: bool,
+}
+
+/// A table that cannot be asked, or an entry that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BadPolicy {
+    /// For the log.
+    pub warnings: Vec<String>,
+    /// For the sender.
+    pub reason: &'static str,
+}
+
+/// The settings of a client.
+pub(crate) struct Tls {
+    pub level: Level,
+    pub wrapper: bool,
+    pub log_level: u32,
+    pub note_offer: bool,
+    pub digest: Digest,
+    pub time_limit: Duration,
+    /// `tls_wildcard_matches_multiple_labels`.
+    pub wide_wildcards: bool,
+    policy_maps: Maps,
+    per_site: Maps,
+    enforce_peername: bool,
+    opportunistic: (String, String),
+    mandatory: (String, String),
+    fingerprints: Vec<String>,
+    verify_match: Vec<String>,
+    secure_match: Vec<String>,
+    servername: String,
+    reuse: bool,
+    keys: Vec<KeyFiles>,
+    authorities: Authorities,
+    curves: String,
+    files: Files,
+    connectors: Mutex<HashMap<(String, String), Arc<Connector>>>,
+}
+
+impl Tls {
+    pub fn open(dialect: Dialect, cfg: &Config, deps: &Deps) -> Result<Self, Error> {
+        let name = |suffix: &str| format!("{}_{suffix}", dialect.prefix());
+        let str = |suffix: &str| cfg.str(&name(suffix));
+        let list = |suffix: &str| cfg.str(&name(suffix)).map(|t| words(&t));
+        let maps = |suffix: &str| Ok::<_, Error>(Maps::open(&deps.tables, &name(suffix), &str(suffix)?));
+        let exclude = str("tls_exclude_ciphers")?;
+        let path =
+            |suffix: &str| Ok::<_, Error>(Some(str(suffix)?).filter(|t| !t.is_empty()).map(PathBuf::from));
+        let curves = "tls_eecdh_auto_curves";
+        Ok(Self {
+            level: level(cfg, &name)?,
+            wrapper: cfg.bool(&name("tls_wrappermode"))?,
+            log_level: str("tls_loglevel")?.trim().parse().unwrap_or(0),
+            note_offer: cfg.bool(&name("tls_note_starttls_offer"))?,
+            digest: Digest::named(&str("tls_fingerprint_digest")?).map_err(|e| Error::new(e.to_string()))?,
+            time_limit: cfg.time(&name("starttls_timeout"))?.max(Duration::from_secs(1)),
+            wide_wildcards: cfg.bool("tls_wildcard_matches_multiple_labels")?,
+            policy_maps: maps("tls_policy_maps")?,
+            per_site: maps("tls_per_site")?,
+            enforce_peername: cfg.bool(&name("tls_enforce_peername"))?,
+            opportunistic: (str("tls_protocols")?, exclude.clone()),
+            mandatory: (
+                str("tls_mandatory_protocols")?,
+                format!("{exclude} {}", str("tls_mandatory_exclude_ciphers")?),
+            ),
+            fingerprints: list("tls_fingerprint_cert_match")?,
+            verify_match: list("tls_verify_cert_match")?,
+            secure_match: list("tls_secure_cert_match")?,
+            servername: str("tls_servername")?,
+            reuse: cfg.bool(&name("tls_connection_reuse"))?,
+            keys: keys(cfg, &name)?,
+            authorities: Authorities {
+                file: path("tls_CAfile")?,
+                path: path("tls_CApath")?,
+                system: cfg.bool("tls_append_default_CA")?,
+            },
+            curves: if cfg.is_set(curves) { cfg.str(curves)? } else { String::new() },
+            files: Arc::clone(&deps.opener),
+            connectors: Mutex::default(),
+        })
+    }
+
+    /// The rules for a next hop (as it was given) and one of its hosts.
+    pub async fn policy(&self, hop: &str, host: &str) -> Result<Policy, BadPolicy> {
+        if !self.policy_maps.is_empty() {
+            return match self.lookup(hop).await? {
+                Some(entry) => self.parse(hop, host, &entry),
+                None => Ok(self.at(self.level)),
+            };
+        }
+        if !self.per_site.is_empty() {
+            return self.of_site(hop, host).await;
+        }
+        Ok(self.at(self.level))
+    }
+
+    /// The parameters at a level.
+    fn at(&self, level: Level) -> Policy {
+        let (protocols, exclude) =
+            if level > Level::May { self.mandatory.clone() } else { self.opportunistic.clone() };
+        let matches = match level {
+            Level::Fingerprint => self.fingerprints.clone(),
+            Level::Verify => self.verify_match.clone(),
+            Level::Secure => self.secure_match.clone(),
+            _ => Vec::new(),
+        };
+        Policy { level, protocols, exclude, matches, servername: self.servername.clone(), reuse: self.reuse }
+    }
+
+    /// The entry of `smtp_tls_policy_maps`: the next hop as it is, then its parent domains.
+    async fn lookup(&self, hop: &str) -> Result<Option<String>, BadPolicy> {
+        let title = self.policy_maps.title();
+        let failed = |key: &str| BadPolicy {
+            warnings: vec![format!("{title}, next-hop destination \"{key}\": policy table lookup error")],
+            reason: "client TLS configuration problem",
+        };
+        if let Some(found) = self.policy_maps.find(hop).await.map_err(|_| failed(hop))? {
+            return Ok(Some(found));
+        }
+        if hop.starts_with('[') || hop.contains(':') {
+            return Ok(None);
+        }
+        for (i, _) in hop.match_indices('.').take(32) {
+            let parent = hop.get(i..).unwrap_or_default();
+            if let Some(found) = self.policy_maps.find(parent).await.map_err(|_| failed(parent))? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn parse(&self, hop: &str, host: &str, entry: &str) -> Result<Policy, BadPolicy> {
+        let what = format!("{}, next-hop destination \"{hop}\"", self.policy_maps.title());
+        let bad = |text: String| BadPolicy {
+            warnings: vec![
+                format!("{what}: {text}"),
+                format!("TLS policy lookup for {hop}/{host}: client TLS configuration problem"),
+            ],
+            reason: "client TLS configuration problem",
+        };
+        let mut words = entry.split([',', ' ', '\t', '\n']).filter(|w| !w.is_empty());
+        let word = words.next().ok_or_else(|| bad("empty result".into()))?;
+        let level = Level::named(word).ok_or_else(|| bad(format!("invalid security level \"{word}\"")))?;
+        let mut policy = self.at(level);
+        let mut own: Vec<String> = Vec::new();
+        for word in words {
+            let (name, value) = word
+                .split_once('=')
+                .ok_or_else(|| bad(format!("malformed attribute/value pair \"{word}\"")))?;
+            if level == Level::None {
+                return Err(bad(format!("attribute \"{name}\" invalid at security level \"none\"")));
+            }
+            match name.to_ascii_lowercase().as_str() {
+                "protocols" if protocols(value).is_ok() => policy.protocols = value.to_owned(),
+                "match" => own.extend(
+                    value.split(if level == Level::Fingerprint { '|' } else { ':' }).map(str::to_owned),
+                ),
+                "exclude" => policy.exclude = format!("{} {}", policy.exclude, value),
+                "servername" => policy.servername = value.to_owned(),
+                "connection_reuse" => policy.reuse = value.eq_ignore_ascii_case("yes"),
+                // Grades and trust anchors of a destination's own, and what OpenSSL alone has.
+                "ciphers" | "tafile" | "enable_rpk" => {}
+                "protocols" => return Err(bad(format!("invalid {name} value \"{value}\""))),
+                _ => return Err(bad(format!("invalid attribute name: \"{name}\""))),
+            }
+        }
+        if !own.is_empty() {
+            policy.matches = own;
+        }
+        if level == Level::Fingerprint && policy.matches.is_empty() {
+            return Err(bad("no certificate fingerprints".into()));
+        }
+        Ok(policy)
+    }
+
+    /// `smtp_tls_per_site`: by host and by next hop, the stricter one counts; NONE yields to a word of the other.
+    async fn of_site(&self, hop: &str, host: &str) -> Result<Policy, BadPolicy> {
+        let domain = split_host_port(hop).map_or(hop, |(h, _)| h);
+        let mut found = Vec::new();
+        for key in [domain, host] {
+            let value = self.per_site.find(key).await.map_err(|_| BadPolicy {
+                warnings: vec![format!("{} lookup error for {key}", self.per_site.title())],
+                reason: "client TLS configuration problem",
+            })?;
+            let Some(value) = value else { continue };
+            match value.to_ascii_uppercase().as_str() {
+                "NONE" => found.push(Level::None),
+                "MAY" => found.push(Level::May),
+                "MUST_NOPEERMATCH" => found.push(Level::Encrypt),
+                "MUST" => found.push(if self.enforce_peername { Level::Verify } else { Level::Encrypt }),
+                other => {
+                    return Err(BadPolicy {
+                        warnings: vec![format!(
+                            "table {}: key {key}: value \"{other}\" is unknown",
+                            self.per_site.title()
+                        )],
+                        reason: "client TLS configuration problem",
+                    });
+                }
+            }
+        }
+        Ok(self.at(found.into_iter().max().unwrap_or(self.level)))
+    }
+
+    /// The connector for a policy; they are made once.
+    pub fn connector(&self, policy: &Policy) -> Arc<Connector> {
+        let key = (policy.protocols.clone(), policy.exclude.clone());
+        let mut all = self.connectors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(c) = all.get(&key) {
+            return Arc::clone(c);
+        }
+        let options = ConnectorOptions {
+            keys: self.keys.clone(),
+            authorities: self.authorities.clone(),
+            handshakes: Handshakes {
+                protocols: key.0.clone(),
+                exclude: key.1.clone(),
+                curves: self.curves.clone(),
+            },
+        };
+        let c = Arc::new(Connector::new(options, Arc::clone(&self.files)));
+        if all.len() < MAX_CONNECTORS {
+            all.insert(key, Arc::clone(&c));
+        }
+        c
+    }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split([',', ' ', '\t', '\n']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+}
+
+fn level(cfg: &Config, name: &dyn Fn(&str) -> String) -> Result<Level, Error> {
+    let parameter = name("tls_security_level");
+    let text = cfg.str(&parameter)?;
+    if !text.is_empty() {
+        return Level::named(&text).ok_or_else(|| Error::new(format!("invalid TLS level \"{text}\"")));
+    }
+    if cfg.bool(&name("enforce_tls"))? {
+        let peer = cfg.bool(&name("tls_enforce_peername"))?;
+        return Ok(if peer { Level::Verify } else { Level::Encrypt });
+    }
+    Ok(if cfg.bool(&name("use_tls"))? { Level::May } else { Level::None })
+}
+
+fn keys(cfg: &Config, name: &dyn Fn(&str) -> String) -> Result<Vec<KeyFiles>, Error> {
+    let chains = cfg.list(&name("tls_chain_files"))?;
+    if !chains.is_empty() {
+        return Ok(chains.into_iter().map(|f| KeyFiles::Chain(f.into())).collect());
+    }
+    let mut keys = Vec::new();
+    for (kind, cert, key) in
+        [("RSA", "tls_cert_file", "tls_key_file"), ("ECDSA", "tls_eccert_file", "tls_eckey_file")]
+    {
+        let (cert, key) = (cfg.str(&name(cert))?, cfg.str(&name(key))?);
+        if !cert.is_empty() && cert != "none" {
+            keys.push(KeyFiles::Pair { kind, cert: cert.into(), key: key.into() });
+        }
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+
+    fn check(main_cf: &str, hop: &str, want: &str) {
+        let bench = Bench::new(main_cf);
+        let tls = Tls::open(Dialect::Smtp, &bench.config, &bench.deps).expect("parameters");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+        let got = match runtime.block_on(tls.policy(hop, "mx.test")) {
+            Ok(p) => format!("{:?} {} {}", p.level, p.protocols, p.matches.join(" ")),
+            Err(e) => e.warnings.join("; "),
+        };
+        assert_eq!(got.trim_end(), want, "{hop} {main_cf}");
+    }
+
+    #[test]
+    fn levels_and_their_settings() {
+        check("smtp_tls_security_level =", "a.test", "None >=TLSv1");
+        check("smtp_tls_security_level =\nsmtp_use_tls = yes", "a.test", "May >=TLSv1");
+        check("smtp_tls_security_level =\nsmtp_enforce_tls = yes", "a.test", "Verify >=TLSv1 hostname");
+        check(
+            "smtp_tls_security_level = secure\nsmtp_tls_mandatory_protocols = >=TLSv1.2",
+            "a.test",
+            "Secure >=TLSv1.2 nexthop dot-nexthop",
+        );
+    }
+
+    #[test]
+    fn entries_of_policy_maps() {
+        let main_cf = "smtp_tls_security_level = may\nsmtp_tls_policy_maps = inline:{{a.test=encrypt protocols=TLSv1.3 ciphers=high}, \
+                       {.b.test=verify match=x.test:.y.test}, {[h.test]:587=none}, {c.test=foo}, {d.test=may x=y}}";
+        check(main_cf, "a.test", "Encrypt TLSv1.3");
+        check(main_cf, "sub.b.test", "Verify >=TLSv1 x.test .y.test");
+        check(main_cf, "[h.test]:587", "None >=TLSv1");
+        check(main_cf, "other.test", "May >=TLSv1");
+        check(
+            main_cf,
+            "c.test",
+            "smtp_tls_policy_maps, next-hop destination \"c.test\": invalid security level \"foo\"; \
+             TLS policy lookup for c.test/mx.test: client TLS configuration problem",
+        );
+        check(
+            main_cf,
+            "d.test",
+            "smtp_tls_policy_maps, next-hop destination \"d.test\": invalid attribute name: \"x\"; \
+             TLS policy lookup for d.test/mx.test: client TLS configuration problem",
+        );
+    }
+
+    #[test]
+    fn sites() {
+        let main_cf = "smtp_tls_security_level =\nsmtp_tls_per_site = inline:{{a.test=MUST}, {mx.test=NONE}}";
+        check(main_cf, "[a.test]:25", "Verify >=TLSv1 hostname");
+        check(main_cf, "b.test", "None >=TLSv1");
+    }
+}
