@@ -102,9 +102,8 @@ impl Talk {
                 continue;
             }
             let again = attempt < self.manner.tries && !matches!(fault, Fault::Refused(_));
-            let reason = self.report(&fault);
             if !again {
-                return Err(Failure { reason, unreachable: false });
+                return Err(Failure { reason: self.report(&fault), unreachable: false });
             }
             attempt += 1;
             sleep(self.manner.pause);

@@ -62,6 +62,9 @@ pub struct Options {
     pub proxy_error: Warn,
     /// The check for `proxy:`.
     pub proxy: ProxyRead,
+    /// For names of users, mailboxes and commands: tables that nobody vouches for are refused, and `proxy:` is the table
+    /// itself.
+    pub sensitive: bool,
     /// How often at most a table's file is checked for changes.
     pub check_every: Duration,
     /// Opens the files of tables.
@@ -80,6 +83,7 @@ impl Default for Options {
             proxy_warn: quiet.clone(),
             proxy_error: quiet,
             proxy: ProxyRead::Any,
+            sensitive: false,
             check_every: Duration::from_millis(200),
             opener: Arc::new(Plain),
             more: None,

@@ -72,6 +72,7 @@ fn table_options(log: &Log, source: &Source, dir: &Path) -> Options {
         warn: Arc::new(warn(log, source)),
         error: Arc::new(error),
         more: Some(more),
+        sensitive: true,
         ..Options::default()
     }
 }

@@ -80,6 +80,14 @@ pub static TYPES: &[&TableType] = &[
     &unix::TYPE,
 ];
 
+/// Types whose answers anybody on the way may make up, and what Postfix calls data that must not come from them.
+const UNVOUCHED: [(&str, &str); 4] = [
+    ("memcache", "security-sensitive"),
+    ("redis", "security-sensitive"),
+    ("socketmap", "security-sensitive"),
+    ("tcp", "security sensitive"),
+];
+
 /// The type of this name.
 pub fn find(name: &str) -> Option<&'static TableType> {
     TYPES.binary_search_by(|t| t.name.cmp(name)).ok().and_then(|i| TYPES.get(i)).copied()
@@ -109,6 +117,11 @@ fn unsupported(kind: &str) -> OpenError {
 pub(crate) fn open(tables: &Tables, spec: &str, usage: Usage) -> Result<Arc<dyn Table>, OpenError> {
     let (kind, name) = split_spec(spec)?;
     let open = Open { tables, spec, name, usage };
+    if tables.options().sensitive
+        && let Some((_, words)) = UNVOUCHED.iter().find(|(unvouched, _)| *unvouched == kind)
+    {
+        return Err(OpenError::new(format!("{spec} map is not allowed for {words} data")));
+    }
     if let Some(opened) = tables.options().more.as_ref().and_then(|more| more.open(kind, &open)) {
         return opened;
     }

@@ -26,18 +26,19 @@ use base_sys::{
     User,
     privilege::{self, Identity},
 };
-use base_tables::{Maps, MatchKind, MatchList, Usage, block_on};
+use base_tables::{Maps, MatchKind, MatchList, Table, Usage, block_on};
 use expansion::Expansion;
 use proto_address::{join, split_domain, split_extension};
 use proto_dsn::Status;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The record of this agent.
 pub const KIND: AgentKind = AgentKind { command: "local", make };
 
 struct Local {
     /// One for each table of alias_maps, with its name.
-    aliases: Vec<(String, Maps)>,
+    aliases: Vec<Arc<dyn Table>>,
     destinations: MatchList,
     origin: String,
     delimiters: String,
@@ -71,11 +72,7 @@ fn make(service: &Service, config: &Config, world: &World) -> Result<Box<dyn Age
     let words = config.list("prepend_delivered_header")?;
     let has = |w: &str| words.iter().any(|x| x == w);
     Ok(Box::new(Local {
-        aliases: config
-            .list("alias_maps")?
-            .into_iter()
-            .map(|spec| (spec.clone(), Maps::open_for(t, "alias_maps", &spec, Usage::ALIASES)))
-            .collect(),
+        aliases: config.list("alias_maps")?.into_iter().map(|spec| t.open(&spec, Usage::ALIASES)).collect(),
         destinations: MatchList::open(
             t,
             "mydestination",
@@ -139,9 +136,9 @@ impl Local {
         let (bare, extension) = split_extension(&name, &self.delimiters, true);
         let bare = extension.map(|_| bare.to_owned());
         for name in std::iter::once(name.clone()).chain(bare) {
-            for (table, maps) in &self.aliases {
-                if let Some(text) = find(maps, &name)? {
-                    return Ok(Some(Found { name, text, table: table.clone() }));
+            for table in &self.aliases {
+                if let Some(text) = find_alias(table.as_ref(), &name)? {
+                    return Ok(Some(Found { name, text, table: table.spec().to_owned() }));
                 }
             }
         }
@@ -154,8 +151,8 @@ impl Local {
             return Ok(None);
         }
         let owner = format!("owner-{name}");
-        for (_, maps) in &self.aliases {
-            if find(maps, &owner)?.is_some() {
+        for table in &self.aliases {
+            if find_alias(table.as_ref(), &owner)?.is_some() {
                 return Ok(Some(self.complete(&owner)));
             }
         }
@@ -318,6 +315,15 @@ impl Local {
 /// Words between commas and blanks.
 fn words_of(text: &str) -> Vec<String> {
     text.split([',', ' ', '\t', '\n']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+}
+
+fn find_alias(table: &dyn Table, name: &str) -> Result<Option<String>, String> {
+    let key = name.as_bytes();
+    let answer = table.lookup_now(key).unwrap_or_else(|| block_on(table.lookup(key)));
+    match answer {
+        Ok(text) => Ok(text.map(|text| String::from_utf8_lossy(&text).into_owned())),
+        Err(_) => Err(format!("{}: lookup of '{name}' failed", table.spec())),
+    }
 }
 
 fn find(maps: &Maps, key: &str) -> Result<Option<String>, String> {
