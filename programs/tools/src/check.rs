@@ -86,12 +86,13 @@ fn tell(say: &Say, found: &Finding, severity: Severity) {
     }
 }
 
-/// What postconf(1) warns about, as Postfix's script has it say: parameters that nothing uses.
-pub fn postconf(dir: &Path, config: &Config) {
+/// What postconf(1) warns about, as Postfix's script has it say: parameters that nothing uses. `false` when it cannot read a
+/// file, which it has said then.
+pub fn postconf(dir: &Path, config: &Config) -> bool {
     let shown = config.str("command_directory").unwrap_or_default() + "/postconf";
     // This executable is postconf too, when it is called so.
-    let Ok(own) = std::env::current_exe() else { return };
-    let _ = Command::new(own)
+    let Ok(own) = std::env::current_exe() else { return true };
+    let status = Command::new(own)
         .arg0(shown)
         .arg("-c")
         .arg(dir)
@@ -99,6 +100,7 @@ pub fn postconf(dir: &Path, config: &Config) {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .status();
+    status.is_ok_and(|s| s.success())
 }
 
 #[cfg(test)]

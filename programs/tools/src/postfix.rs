@@ -121,10 +121,11 @@ impl Instance {
         }
     }
 
-    /// Warns of mistakes before the configuration is used.
-    fn look_at_configuration(&self) {
-        check::postconf(&self.dir, &self.config);
+    /// Warns of mistakes before the configuration is used; one that cannot be read is not.
+    fn look_at_configuration(&self) -> Result<()> {
+        let readable = check::postconf(&self.dir, &self.config);
         check::warn(&self.dir, &self.say);
+        if readable { Ok(()) } else { bail!("the configuration cannot be read, nothing was changed") }
     }
 
     /// The process id of the running master, if one runs.
@@ -161,7 +162,7 @@ impl Instance {
         if self.running().is_some() {
             bail!("the Postfix mail system is already running");
         }
-        self.look_at_configuration();
+        self.look_at_configuration()?;
         self.say.info("starting the Postfix mail system");
         let status = self.master_command()?.arg("-w").status().context("cannot start hikyaku-master")?;
         if !status.success() {
@@ -174,7 +175,7 @@ impl Instance {
         if self.running().is_some() {
             bail!("the Postfix mail system is already running");
         }
-        self.look_at_configuration();
+        self.look_at_configuration()?;
         self.say.info("starting the Postfix mail system");
         let error = self.master_command()?.arg("-s").exec();
         bail!("cannot start hikyaku-master: {}", base_sys::system_text(&error))
@@ -217,7 +218,7 @@ impl Instance {
 
     fn reload(&self) -> Result<()> {
         let pid = self.expect_running()?;
-        self.look_at_configuration();
+        self.look_at_configuration()?;
         self.say.info("refreshing the Postfix mail system");
         send_signal(pid, Sig::Hup)?;
         Ok(())
@@ -256,7 +257,7 @@ impl Instance {
                 }
             }
         }
-        check::postconf(&self.dir, &self.config);
+        bad |= !check::postconf(&self.dir, &self.config);
         let found = check::run(&self.dir, options, &self.say);
         if bad { ExitCode::FAILURE } else { found }
     }

@@ -4,7 +4,7 @@ use crate::{
     Process,
     listeners::Listeners,
     opener::ThroughMaster,
-    stages::{Fixed, Stages},
+    stages::{Faults, Fixed, Stages},
 };
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
@@ -101,14 +101,15 @@ async fn configure(
     match running {
         None => {
             let fixed = Fixed::open(process)?;
-            let stages = Arc::new(ArcSwap::from_pointee(Stages::build(process, &fixed)?));
+            let stages =
+                Arc::new(ArcSwap::from_pointee(Stages::build(process, &fixed, Faults::StopService)?));
             fixed.start(&stages.load_full())?;
             tokio::spawn(scan_maildrop(Arc::clone(&stages)));
             fixed.watch_clients(&base_conf::Config::load(&process.config_dir)?)?;
             *running = Some(Running { fixed, stages });
         }
         Some(r) => {
-            let fresh = Arc::new(Stages::build(process, &r.fixed)?);
+            let fresh = Arc::new(Stages::build(process, &r.fixed, Faults::Refuse)?);
             r.fixed.reload(&fresh)?;
             r.stages.store(fresh);
         }

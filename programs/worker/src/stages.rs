@@ -163,18 +163,29 @@ struct Builder<'a> {
     tables: TableSets,
     route: Arc<dyn Route>,
     cleanups: HashMap<String, Cleanup>,
+    faults: Faults,
+}
+
+/// What a value that makes no sense means for the SMTP service that it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Faults {
+    /// The service does not run, and all others do: when the server starts.
+    StopService,
+    /// Nothing changes: at a reload, where the last good configuration is there.
+    Refuse,
 }
 
 impl Stages {
     /// Reads the configuration and builds all of it.
-    pub fn build(process: &Process, fixed: &Fixed) -> Result<Self> {
+    pub fn build(process: &Process, fixed: &Fixed, faults: Faults) -> Result<Self> {
         let cfg = Config::load(&process.config_dir)?;
         let master = MasterCf::load(&process.config_dir)?;
         let tables = TableSets::new(process, &cfg)?;
         let rewrite = view(&cfg, &master, &cfg.str("rewrite_service_name")?, "trivial-rewrite");
         let asked = tables.of(&cfg.process("smtpd"))?;
         let router = Router::new(Arc::new(RouteConfig::from_config(&rewrite)?), tables.of(&rewrite)?, &asked);
-        let mut b = Builder { cfg, master, fixed, tables, route: Arc::new(router), cleanups: HashMap::new() };
+        let mut b =
+            Builder { cfg, master, fixed, tables, route: Arc::new(router), cleanups: HashMap::new(), faults };
         b.make_cleanups()?;
         b.finish()
     }
@@ -303,8 +314,14 @@ impl Builder<'_> {
             verify: Some(Arc::clone(verify)),
             flush: Some(self.flush()),
         };
-        let config = Arc::new(SmtpConfig::from_config(cfg)?);
         let source_name = format!("{}/smtpd", cfg.str("syslog_name")?);
+        let config = match SmtpConfig::from_config(cfg) {
+            Ok(config) => Arc::new(config),
+            Err(e) if self.faults == Faults::StopService => {
+                return Ok(Err(Refused { source_name, error: StartError::Parameter(e.text) }));
+            }
+            Err(e) => return Err(e.into()),
+        };
         Ok(SmtpServer::new(config, deps).map_err(|error| Refused { source_name, error }))
     }
 
