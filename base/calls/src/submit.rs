@@ -1,6 +1,6 @@
 //! Handing a message to cleanup: [`Submit`] opens a [`Submission`], which streams content and ends in the spool.
 
-use crate::{Envelope, Fut, QueueId, Recipient};
+use crate::{Envelope, Filters, Fut, QueueId, Recipient};
 use proto_dsn::Status;
 
 /// Where new messages go in. Implemented by cleanup; used by receive, pickup, bounce and local forwarding.
@@ -72,6 +72,9 @@ pub trait Submission: Send {
     /// first, like any other content. An error is remembered and returned by `finish` too, so a receiver that
     /// must read to the end of the data anyway may ignore it here.
     fn content<'a>(&'a mut self, chunk: &'a [u8]) -> Fut<'a, Result<(), SubmitError>>;
+
+    /// Milters that are to see the whole message before it is accepted. Without this call there are none.
+    fn filters(&mut self, _filters: std::sync::Arc<dyn Filters>) {}
 
     /// End of content: completes the headers, writes the message and returns when it is durable and handed to
     /// the scheduler.

@@ -94,6 +94,18 @@ impl Draft {
         }
     }
 
+    /// Starts over under the same id: what was written so far stays readable in what is returned.
+    pub fn restart(&mut self) -> Content {
+        match self.large.take() {
+            Some(mut large) => {
+                let old = large.content();
+                large.delete();
+                old
+            }
+            None => Content::Memory(std::mem::take(&mut self.buffer).into()),
+        }
+    }
+
     /// Takes the content out; the store owns slot and file from here on.
     pub(crate) fn finish(mut self) -> Finished {
         self.done = true;

@@ -19,6 +19,7 @@ pub(crate) struct Checks {
     mime: Maps,
     nested: Maps,
     body: Maps,
+    milter: Maps,
 }
 
 /// What is looked at.
@@ -28,6 +29,8 @@ pub enum Inspected {
     Header(Class),
     /// A body line, or a piece of a long one, with the bytes of its part before it.
     Body(u64),
+    /// A header that a milter adds.
+    Milter,
 }
 
 /// What becomes of a header or line.
@@ -51,6 +54,7 @@ impl Checks {
             mime: maps("mime_header_checks", &c.mime_header_checks),
             nested: maps("nested_header_checks", &c.nested_header_checks),
             body: maps("body_checks", &c.body_checks),
+            milter: maps("milter_header_checks", &c.milter_header_checks),
         }
     }
 
@@ -60,6 +64,7 @@ impl Checks {
             Inspected::Header(Class::Mime) => &self.mime,
             Inspected::Header(Class::Nested) => &self.nested,
             Inspected::Body(_) => &self.body,
+            Inspected::Milter => &self.milter,
         }
     }
 
@@ -71,7 +76,7 @@ impl Checks {
 
 impl Inspected {
     fn is_header(self) -> bool {
-        matches!(self, Self::Header(_))
+        matches!(self, Self::Header(_) | Self::Milter)
     }
 
     fn name(self) -> &'static str {
@@ -109,7 +114,11 @@ pub(crate) async fn inspect(m: &mut Message, what: Inspected, raw: &[u8]) -> Fat
 
 fn perform(m: &mut Message, what: Inspected, key: &[u8], command: Command) -> Fate {
     let text = String::from_utf8_lossy(&command.text).into_owned();
-    let log = |m: &Message, text: &str| m.log_content(command.word, what.name(), key, text, true);
+    let word = match what {
+        Inspected::Milter => format!("milter-header-{}", command.word),
+        _ => command.word.to_owned(),
+    };
+    let log = |m: &Message, text: &str| m.log_content(&word, what.name(), key, text, true);
     match command.action {
         Action::Dunno => {}
         Action::Ignore => return Fate::Drop,

@@ -2,6 +2,7 @@
 
 use crate::characters::ByteSet;
 use base_conf::{Config, Error};
+use std::sync::Arc;
 
 /// Where an address stands, for `canonical_classes` and its relatives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,6 +87,10 @@ pub struct CleanupConfig {
     pub strict_mime_encoding_domain: bool,
     pub message_strip_characters: Option<ByteSet>,
     pub message_reject_characters: Option<ByteSet>,
+    pub milter_header_checks: String,
+    /// `non_smtpd_milters`
+    pub milters: Vec<base_milter::Settings>,
+    pub milter_lists: Arc<base_milter::Lists>,
 }
 
 impl CleanupConfig {
@@ -150,6 +155,9 @@ impl CleanupConfig {
             strict_mime_encoding_domain: c.bool("strict_mime_encoding_domain")?,
             message_strip_characters: ByteSet::parse(&c.str("message_strip_characters")?),
             message_reject_characters: ByteSet::parse(&c.str("message_reject_characters")?),
+            milter_header_checks: c.str("milter_header_checks")?,
+            milters: base_milter::Settings::list(c, &c.str("non_smtpd_milters")?)?,
+            milter_lists: Arc::new(base_milter::Lists::from_config(c)?),
         })
     }
 

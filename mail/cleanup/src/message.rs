@@ -12,7 +12,7 @@ use crate::{
     stray::StrayCr,
 };
 use base_calls::{
-    BodyType, Change, Diagnosis, Envelope, Fut, MessageAction, Notice, NoticeKind, Notifier, QueueId, Queued,
+    BodyType, Change, Diagnosis, Envelope, Filters, Fut, MessageAction, Notice, NoticeKind, Notifier, QueueId, Queued,
     Recipient, Ret, RewriteContext, Submission, SubmitError, SubmitOptions, Submitted, Timestamp,
 };
 use base_log::{
@@ -57,7 +57,11 @@ pub struct Message {
     characters: Option<Characters>,
     stream: MimeStream,
     started: bool,
-    out: Output,
+    pub(crate) out: Output,
+    /// Milters of the session that the message came by.
+    pub(crate) filters: Option<Arc<dyn Filters>>,
+    /// A milter has taken all recipients away.
+    pub(crate) emptied: bool,
     error: Option<SubmitError>,
     /// The error that becomes a notice.
     notice: Option<SubmitError>,
@@ -140,6 +144,8 @@ impl Message {
             stream,
             started: false,
             out: Output::new(draft, c.line_length_limit, c.message_size_limit),
+            filters: None,
+            emptied: false,
             error: None,
             notice: None,
             headers_done: false,
@@ -194,6 +200,16 @@ impl Message {
     /// Whether [`Message::fail`] will turn a permanent error into a notice.
     pub(crate) fn failed(&self) -> bool {
         self.error.is_some()
+    }
+
+    /// Whether a permanent error will become a notice.
+    pub(crate) fn has_notice(&self) -> bool {
+        self.notice.is_some()
+    }
+
+    /// Whether the message is taken and thrown away.
+    pub(crate) fn is_discarded(&self) -> bool {
+        self.discarded
     }
 
     /// Refuses the message because of its content: of one that goes back to its sender the header is enough.
@@ -457,18 +473,17 @@ impl Message {
                 run(self).await;
             }
         }
-        if let Some(address) = self.redirect.take() {
-            // It overrides every filter.
-            self.envelope.content_filter.clear();
-            self.redirect_to(&address);
-        }
+        self.redirect();
     }
 
     /// All recipients become one: the first, with another address (access(5) REDIRECT).
-    fn redirect_to(&mut self, address: &str) {
+    fn redirect(&mut self) {
+        let Some(address) = self.redirect.take() else { return };
+        // It overrides every filter.
+        self.envelope.content_filter.clear();
         self.envelope.recipients.truncate(1);
         if let Some(first) = self.envelope.recipients.first_mut() {
-            first.address = self.core.route.rewrite(RewriteContext::Local, address);
+            first.address = self.core.route.rewrite(RewriteContext::Local, &address);
         }
     }
 
@@ -494,11 +509,15 @@ impl Message {
         if self.error.is_none() && !self.ended {
             self.end().await;
         }
+        if self.error.is_none() && self.notice.is_none() && !self.discarded {
+            crate::milters::run(&mut self).await;
+            self.redirect();
+        }
         if let Some(error) = self.error.take() {
             return Err(error);
         }
         let done = Submitted { id: self.id };
-        if self.discarded {
+        if self.discarded || self.emptied {
             return Ok(done);
         }
         if self.envelope.recipients.is_empty() {
@@ -574,6 +593,10 @@ impl Submission for Message {
 
     fn action(&mut self, action: MessageAction) {
         self.apply(action);
+    }
+
+    fn filters(&mut self, filters: Arc<dyn Filters>) {
+        self.filters = Some(filters);
     }
 
     fn content<'a>(&'a mut self, chunk: &'a [u8]) -> Fut<'a, Result<(), SubmitError>> {

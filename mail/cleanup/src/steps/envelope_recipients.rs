@@ -14,7 +14,7 @@ fn run(m: &mut Message) -> Fut<'_, ()> {
 }
 
 /// Works out all recipients that are waiting.
-pub(super) async fn resolve_pending(m: &mut Message) {
+pub(crate) async fn resolve_pending(m: &mut Message) {
     while let Some(given) = m.pending.pop_front() {
         let shown = given.address.clone();
         if let Err(e) = resolve(m, given).await {

@@ -6,7 +6,8 @@ use base_calls::{Fut, RewriteContext};
 
 pub(super) const STEP: Step = Step { name: "envelope_sender", phase: Phase::Start(run) };
 
-fn run(m: &mut Message) -> Fut<'_, ()> {
+/// Works the sender out.
+pub(crate) fn run(m: &mut Message) -> Fut<'_, ()> {
     Box::pin(async move {
         if m.envelope.sender.is_empty() {
             return;

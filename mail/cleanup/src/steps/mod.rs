@@ -23,7 +23,8 @@ use crate::{
 use base_calls::Fut;
 use proto_message::{Header, Known};
 
-use envelope_recipients::resolve_pending;
+pub(crate) use envelope_recipients::resolve_pending;
+pub(crate) use envelope_sender::run as resolve_sender;
 
 /// One step.
 pub struct Step {
