@@ -155,6 +155,13 @@ pub struct Refused {
     pub error: StartError,
 }
 
+/// Whether the value at fault is one of the SMTP server alone; a value that all parts read stops the start, as in Postfix.
+fn concerns_service_only(cfg: &Config, error: &base_conf::Error) -> bool {
+    let entries = &cfg.main_cf().entries;
+    let named = entries.iter().find(|e| error.line > 0 && e.line == error.line);
+    named.is_none_or(|e| e.name.starts_with("smtpd_"))
+}
+
 /// While stages are built.
 struct Builder<'a> {
     cfg: Config,
@@ -317,7 +324,7 @@ impl Builder<'_> {
         let source_name = format!("{}/smtpd", cfg.str("syslog_name")?);
         let config = match SmtpConfig::from_config(cfg) {
             Ok(config) => Arc::new(config),
-            Err(e) if self.faults == Faults::StopService => {
+            Err(e) if self.faults == Faults::StopService && concerns_service_only(cfg, &e) => {
                 return Ok(Err(Refused { source_name, error: StartError::Parameter(e.text) }));
             }
             Err(e) => return Err(e.into()),
