@@ -77,14 +77,19 @@ impl List {
     }
 }
 
-/// Splits `user+extension`; mailer-daemon and double-bounce have none, nor is `user` ever empty.
-pub fn split_extension<'a>(local: &'a str, delimiters: &str) -> (&'a str, Option<&'a str>) {
+/// Splits `user+extension`, the extension with its delimiter; mailer-daemon and double-bounce have none, nor have
+/// `owner-list` and `list-request` (`owner_request_special`), nor is `user` ever empty.
+fn split_extension<'a>(local: &'a str, delimiters: &str) -> (&'a str, Option<&'a str>) {
     let reserved = ["mailer-daemon", "double-bounce"];
     if delimiters.is_empty() || reserved.iter().any(|name| local.eq_ignore_ascii_case(name)) {
         return (local, None);
     }
-    match local.char_indices().find(|(_, c)| delimiters.contains(*c)) {
-        Some((at, c)) if at > 0 => (local.get(..at).unwrap_or_default(), local.get(at + c.len_utf8()..)),
+    let lower = local.to_ascii_lowercase();
+    if delimiters.contains('-') && (lower.starts_with("owner-") || lower.ends_with("-request")) {
+        return (local, None);
+    }
+    match local.find(|c| delimiters.contains(c)) {
+        Some(at) if at > 0 => (local.get(..at).unwrap_or_default(), local.get(at..)),
         _ => (local, None),
     }
 }
@@ -118,11 +123,13 @@ mod tests {
     #[test]
     fn extensions() {
         let cases = [
-            ("user+ext", "+", "user", Some("ext")),
-            ("user+a+b", "+", "user", Some("a+b")),
-            ("user-a+b", "+-", "user", Some("a+b")),
+            ("user+ext", "+", "user", Some("+ext")),
+            ("user+a+b", "+", "user", Some("+a+b")),
+            ("user-a+b", "+-", "user", Some("-a+b")),
+            ("owner-list", "+-", "owner-list", None),
+            ("list-request", "+-", "list-request", None),
             ("+ext", "+", "+ext", None),
-            ("user+", "+", "user", Some("")),
+            ("user+", "+", "user", Some("+")),
             ("user", "+", "user", None),
             ("user+ext", "", "user+ext", None),
             ("MAILER-DAEMON", "-", "MAILER-DAEMON", None),

@@ -36,7 +36,6 @@ mod translate;
 pub mod types;
 mod watch;
 
-pub use address::split_extension;
 pub use exec::block_on;
 pub use maps::{AddressForms, DomainForms, Maps};
 pub use match_list::{MatchKind, MatchList};

@@ -306,21 +306,21 @@ mod tests {
         let access = AddressForms::access(DomainForms::DotParents);
         let cases: &[(&str, &str, AddressForms, Option<(&str, Option<&str>)>)] = &[
             ("inline:{u+e@d.c=1,u@d.c=2}", "u+e@d.c", rewriting, Some(("1", None))),
-            ("inline:{u@d.c=2,@d.c=3}", "u+e@d.c", rewriting, Some(("2", Some("e")))),
+            ("inline:{u@d.c=2,@d.c=3}", "u+e@d.c", rewriting, Some(("2", Some("+e")))),
             ("inline:{u+e=4,u=5}", "u+e@d.c", rewriting, Some(("4", None))),
-            ("inline:{u=5,@d.c=3}", "u+e@d.c", rewriting, Some(("5", Some("e")))),
+            ("inline:{u=5,@d.c=3}", "u+e@d.c", rewriting, Some(("5", Some("+e")))),
             ("inline:{@d.c=3}", "u+e@d.c", rewriting, Some(("3", None))),
             ("inline:{u=5,@d.c=3}", "u@d.c", AddressForms::rewriting(false), Some(("3", None))),
             ("inline:{.c=6}", "u@d.c", access, Some(("6", None))),
             ("inline:{c=6}", "u@d.c", access, None),
             ("inline:{c=6}", "u@d.c", AddressForms::access(DomainForms::Parents), Some(("6", None))),
             ("inline:{u@=7,d.c=8}", "u+e@d.c", access, Some(("8", None))),
-            ("inline:{u@=7}", "u+e@d.c", access, Some(("7", Some("e")))),
+            ("inline:{u@=7}", "u+e@d.c", access, Some(("7", Some("+e")))),
             ("regexp:{{/^u@d/ 9}}", "u+e@d.c", rewriting, None),
             ("regexp:{{/^u.e@d/ 9}}", "u+e@d.c", rewriting, Some(("9", None))),
             ("inline:{{\"a b\"@d.c=10}}", "a b@d.c", rewriting, Some(("10", None))),
             ("inline:{{a b@d.c=11}}", "a b@d.c", rewriting, Some(("11", None))),
-            ("inline:{u=5}", "u+e", rewriting, Some(("5", Some("e")))),
+            ("inline:{u=5}", "u+e", rewriting, Some(("5", Some("+e")))),
             ("inline:{mailer-daemon@d.c=1}", "mailer-daemon@d.c", rewriting, Some(("1", None))),
         ];
         for (text, address, forms, want) in cases {

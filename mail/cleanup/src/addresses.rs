@@ -95,22 +95,28 @@ impl Mapper<'_> {
         Ok(address)
     }
 
-    /// One address to one address, again while it changes; one that never comes to rest stays as it was.
+    /// One address to one address, again while it changes; one that never comes to rest is what it was last.
     async fn map_one(&self, maps: &Maps, address: String) -> Result<String, TableError> {
-        let mut current = address.clone();
+        let mut current = address;
+        let (id, title) = (self.id, maps.title());
         for _ in 0..CANONICAL_STEPS {
             let found = self.find(maps, &current, self.config.propagate_canonical).await?;
-            match found.and_then(|list| list.into_iter().next()) {
+            let mut found = found.into_iter().flatten();
+            let first = found.next();
+            if found.next().is_some() {
+                let text = format_args!("{id}: multi-valued {title} entry for {current}");
+                self.log.warning(self.source, text);
+            }
+            match first {
                 Some(new) if new != current => current = new,
                 _ => return Ok(current),
             }
         }
-        let (id, title) = (self.id, maps.title());
         let text = format_args!(
-            "{id}: unreasonable {title} map nesting for {address} -- message not accepted, try again later"
+            "{id}: unreasonable {title} map nesting for {current} -- message not accepted, try again later"
         );
         self.log.warning(self.source, text);
-        Ok(address)
+        Ok(current)
     }
 
     /// The addresses that `maps` has for `address`, in standard form. A result `@domain` keeps the local part.
@@ -132,21 +138,12 @@ impl Mapper<'_> {
                 _ => result,
             };
             let result = match &extension {
-                Some(e) => self.with_extension(&result, e),
+                Some(e) => with_extension(&result, e),
                 None => result,
             };
             self.route.rewrite(RewriteContext::Local, &result)
         };
         Ok(Some(results.addresses().map(standard).collect()))
-    }
-
-    fn with_extension(&self, address: &str, extension: &str) -> String {
-        let (local, domain) = split_domain(address);
-        let starts = extension.chars().next().is_some_and(|c| self.config.recipient_delimiter.contains(c));
-        let delimiter = self.config.recipient_delimiter.chars().next().filter(|_| !starts);
-        let mut local = local.to_owned();
-        local.extend(delimiter);
-        join(&(local + extension), domain)
     }
 
     /// Whether lookups of the bare local part apply.
@@ -192,6 +189,12 @@ impl Mapper<'_> {
         let name = split_extension(local, &self.config.recipient_delimiter, true).0;
         self.mappings.masquerade_exceptions.matches(name).await
     }
+}
+
+/// `user+extension@domain`; the extension has its delimiter.
+fn with_extension(address: &str, extension: &str) -> String {
+    let (local, domain) = split_domain(address);
+    join(&format!("{local}{extension}"), domain)
 }
 
 impl Place {

@@ -59,13 +59,13 @@ pub(crate) async fn prepare(
         r.original.clone_from(&r.address);
     }
     r.address = mapper.route.rewrite(RewriteContext::Local, &r.address);
-    if r.orcpt.is_empty() {
-        // Debian's Postfix says rfc822 here also for an address beyond ASCII.
-        r.orcpt = format!("rfc822;{}", proto_address::external(&r.address));
-    }
     if map_addresses {
         let mapped = mapper.canonical(std::mem::take(&mut r.address), Place::EnvelopeRecipient).await;
         r.address = mapped.map_err(|(maps, _)| RecipientError::Lookup(maps))?;
+    }
+    if r.orcpt.is_empty() {
+        // Debian's Postfix says rfc822 here also for an address beyond ASCII, and does not quote.
+        r.orcpt = format!("rfc822;{}", r.address);
     }
     Ok(r)
 }

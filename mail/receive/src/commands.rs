@@ -159,7 +159,7 @@ impl Connection {
         let recipient = Recipient {
             original: rcpt.recipient.clone(),
             address: rcpt.recipient,
-            orcpt: rcpt.orcpt,
+            orcpt: if rcpt.orcpt.is_empty() { as_given(&rcpt.text) } else { rcpt.orcpt },
             notify,
             id: 0,
         };
@@ -229,4 +229,11 @@ impl Connection {
         self.over_limit(what, value);
         Some(Reply::new(450, Status::new(4, 7, 1), format!("Error: too {of} from {}", self.peer.addr)))
     }
+}
+
+/// The ORCPT of a recipient whose client gave none: what the client wrote (RFC 3461 4.2 leaves it to us).
+fn as_given(path: &str) -> String {
+    let path = path.trim_matches([' ', '\t']);
+    let inside = path.strip_prefix('<').and_then(|p| p.strip_suffix('>')).unwrap_or(path);
+    format!("rfc822;{inside}")
 }

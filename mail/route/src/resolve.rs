@@ -142,7 +142,7 @@ impl Router {
         Ok(Spec { nexthop: nexthop.unwrap_or_else(|| domain.to_owned()), ..spec })
     }
 
-    fn unknown_alias(&self) -> Spec {
+    pub(crate) fn unknown_alias(&self) -> Spec {
         let table = if self.config.show_table_name { " in virtual alias table" } else { "" };
         Spec { transport: "error".into(), nexthop: format!("5.1.1 User unknown{table}") }
     }

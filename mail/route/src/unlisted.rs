@@ -47,13 +47,13 @@ impl Router {
         let resolved = self.resolve_address(&self.mail, "", recipient).await?;
         let (address, class) = (resolved.recipient.as_str(), resolved.class);
         let dead_end = dead_end(&resolved);
-        if resolved.invalid || class == AddressClass::Default && dead_end.is_none() {
+        if resolved.invalid {
             return Ok(None);
         }
         if self.is_mapped(address, class).await? || self.is_always_known(address, class) {
             return Ok(None);
         }
-        if class != AddressClass::VirtualAlias && dead_end.is_some() {
+        if dead_end.is_some() && resolved.nexthop.as_ref() != self.unknown_alias().nexthop {
             return Ok(dead_end);
         }
         let maps = match class {

@@ -26,6 +26,8 @@ use tokio::{sync::Notify, time::Instant};
 
 /// What a client hears while nothing is known.
 const IN_PROGRESS: &str = "Address verification in progress";
+/// The key under which a cache remembers when it was last cleaned.
+const CLEANED: &str = "_LAST_CACHE_CLEANUP_COMPLETED_";
 /// How long a probe may take before another is sent.
 const PROBE_TIME: u64 = 1000;
 
@@ -87,8 +89,9 @@ impl Verify for Verifier {
 impl Shared {
     fn cache(self: &Arc<Self>) -> &Cache {
         self.cache.get_or_init(|| {
+            let cache = self.caches.open(&self.config.map);
             self.keep_clean();
-            self.caches.open(&self.config.map)
+            cache
         })
     }
 
@@ -101,11 +104,24 @@ impl Shared {
         let shared = Arc::downgrade(self);
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(every).await;
+                let Some(wait) = shared.upgrade().map(|s| s.until_cleaning(every)) else { return };
+                tokio::time::sleep(wait).await;
                 let Some(shared) = shared.upgrade() else { return };
                 shared.clean(now());
             }
         });
+    }
+
+    /// A new cache counts as clean.
+    fn until_cleaning(self: &Arc<Self>, every: Duration) -> Duration {
+        let (cache, now) = (self.cache(), now());
+        match cache.get(CLEANED).and_then(|text| text.parse::<u64>().ok()) {
+            Some(last) => every.saturating_sub(Duration::from_secs(now.saturating_sub(last))),
+            None => {
+                cache.put(CLEANED, &now.to_string());
+                every
+            }
+        }
     }
 
     /// What is known now; sends a probe when one is due.
@@ -161,9 +177,9 @@ impl Shared {
     fn clean(self: &Arc<Self>, now: u64) {
         let (kept, gone) = self.cache().retain(|key, text| match Record::parse(text) {
             Some(record) => !record.is_expired(&self.config, now),
-            // Not ours: `_LAST_CACHE_CLEANUP_COMPLETED_`.
-            None => key.starts_with('_'),
+            None => key == CLEANED,
         });
+        self.cache().put(CLEANED, &now.to_string());
         if let Some(map) = Some(&self.config.map).filter(|m| !m.is_empty()) {
             let text = format_args!("cache {map} full cleanup: retained={kept} dropped={gone} entries");
             self.log.info(&self.source, text);

@@ -39,7 +39,6 @@ pub(crate) async fn send(
         now.mail_date()
     );
     submission.content(received.as_bytes()).await?;
-    submission.content(b"\r\n").await?;
     Ok(submission.finish().await?.id)
 }
 

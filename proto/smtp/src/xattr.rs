@@ -1,7 +1,12 @@
 //! XCLIENT and XFORWARD attributes: `NAME=value` words with xtext values (XCLIENT_README, XFORWARD_README).
 
 use crate::command::Syntax;
-use proto_address::xtext_decode;
+use proto_address::{xtext_decode, xtext_encode};
+
+/// A value for an XFORWARD command as Postfix writes it: xtext in which `=` stands for itself.
+pub fn xforward_text(value: &str) -> String {
+    value.split('=').map(|part| xtext_encode(part.as_bytes())).collect::<Vec<_>>().join("=")
+}
 
 /// One attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +20,8 @@ pub struct Attribute {
 impl Attribute {
     /// Reads one word.
     pub fn parse(word: &str) -> Result<Self, Syntax> {
-        let (name, value) = word.split_once('=').filter(|(n, _)| !n.is_empty()).ok_or(Syntax::Attribute)?;
+        let (name, value) =
+            word.split_once('=').filter(|(n, v)| !n.is_empty() && !v.is_empty()).ok_or(Syntax::Attribute)?;
         let value = xtext_decode(value.as_bytes()).map_err(|_| Syntax::AttributeValue)?;
         let value = String::from_utf8(value).map_err(|_| Syntax::AttributeValue)?;
         Ok(Self { name: name.to_ascii_uppercase(), value })

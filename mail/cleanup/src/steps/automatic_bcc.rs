@@ -28,10 +28,10 @@ async fn add_copies(m: &mut Message) -> Result<(), RecipientError> {
     if m.options.bcc && !m.config().always_bcc.is_empty() {
         copies.push(m.config().always_bcc.clone());
     }
-    for original in copies {
-        let address = m.core.route.rewrite(RewriteContext::Local, &original);
+    for given in copies {
+        let address = m.core.route.rewrite(RewriteContext::Local, &given);
         let notify = Notify { never: true, ..Notify::default() };
-        let recipient = Recipient { address, original, notify, ..Recipient::default() };
+        let recipient = Recipient { original: address.clone(), address, notify, ..Recipient::default() };
         super::envelope_recipients::add(m, recipient).await?;
     }
     Ok(())

@@ -40,6 +40,12 @@ pub(crate) struct Public<'a> {
     pub body: Body<'a>,
 }
 
+/// `user+extension@domain`; the extension has its delimiter.
+fn with_extension(address: &str, extension: &str) -> String {
+    let (local, domain) = split_domain(address);
+    join(&format!("{local}{extension}"), domain)
+}
+
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GenericError {
@@ -119,17 +125,9 @@ impl Generic {
             return Ok(join(local, Some(domain)));
         }
         Ok(match extension.filter(|_| self.propagate) {
-            Some(extension) => self.with_extension(&new, &extension),
+            Some(extension) => with_extension(&new, &extension),
             None => new,
         })
-    }
-
-    fn with_extension(&self, address: &str, extension: &str) -> String {
-        let (local, domain) = split_domain(address);
-        let starts = extension.chars().next().is_some_and(|c| self.delimiters.contains(c));
-        let mut local = local.to_owned();
-        local.extend(self.delimiters.chars().next().filter(|_| !starts));
-        join(&(local + extension), domain)
     }
 
     async fn is_local(&self, domain: Option<&str>) -> Result<bool, TableError> {

@@ -9,8 +9,7 @@ use super::{
 };
 use crate::report::Reporter;
 use base_calls::{ClientInfo, Delivery};
-use proto_address::xtext_encode;
-use proto_smtp::{Features, Keyword, client::Stage};
+use proto_smtp::{Features, Keyword, client::Stage, xattr::xforward_text};
 
 /// Sends what the server wants to know. An error tells the stage.
 pub(crate) async fn send(
@@ -73,7 +72,7 @@ fn command(features: &Features, attributes: &[(&'static str, String)]) -> Option
             line.extend([" ", name, "="]);
             match value.as_str() {
                 "" => line.push_str("[UNAVAILABLE]"),
-                value => line.push_str(&xtext_encode(value.as_bytes())),
+                value => line.push_str(&xforward_text(value)),
             }
         }
     }

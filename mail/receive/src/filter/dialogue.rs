@@ -5,10 +5,10 @@ use base_dns::Hosts;
 use base_net::{
     BoxIo, ConnectOptions, Endpoint, Excess, LineStream, NetError, Socket, connect, connect_unix, os_text,
 };
-use proto_address::xtext_encode;
 use proto_smtp::{
     Features, Keyword, Reply,
     client::{BodyWriter, ReplyReader, ServerReply, Taken},
+    xattr::xforward_text,
 };
 use std::{io, net::SocketAddr};
 
@@ -34,12 +34,12 @@ pub(crate) struct Dialogue {
 
 impl Dialogue {
     /// Connects, says hello, and tells who the client is.
-    pub async fn open(context: &Context) -> Result<Self, Lost> {
+    pub async fn open(context: &Context) -> Result<Self, Reply> {
         let settings = &context.settings;
         let socket = dial(context).await.map_err(|e| {
             let text = format_args!("connect to proxy filter {}: {}", settings.name, os_text(&e));
             context.log.warning(&context.source, text);
-            Lost
+            unavailable()
         })?;
         let mut dialogue = Self {
             stream: Some(LineStream::of_socket(socket, settings.time_limit)),
@@ -48,24 +48,24 @@ impl Dialogue {
             writer: BodyWriter::new(0),
             features: Features::default(),
         };
-        let (greeting, _) = dialogue.reply().await?;
-        dialogue.expect(greeting, "connection request", 2).map_err(|_| Lost)?;
+        let (greeting, _) = dialogue.reply().await.map_err(|_| unavailable())?;
+        dialogue.expect(greeting, "connection request", 2).map_err(unwilling)?;
         let hello = format!("EHLO {}", settings.ehlo);
-        let (reply, lines) = dialogue.ask(&hello).await?;
-        dialogue.expect(reply, &hello, 2).map_err(|_| Lost)?;
+        let (reply, lines) = dialogue.ask(&hello).await.map_err(|_| unavailable())?;
+        dialogue.expect(reply, &hello, 2).map_err(unwilling)?;
         dialogue.features = Features::parse(&lines);
         dialogue.introduce().await?;
         Ok(dialogue)
     }
 
     /// XFORWARD, as far as the filter asks for it.
-    async fn introduce(&mut self) -> Result<(), Lost> {
+    async fn introduce(&mut self) -> Result<(), Reply> {
         if !self.features.has(Keyword::Xforward) {
             return Ok(());
         }
         for command in xforward(&self.features.xforward, &self.context.client) {
-            let (reply, _) = self.ask(&command).await?;
-            self.expect(reply, &command, 2).map_err(|_| Lost)?;
+            let (reply, _) = self.ask(&command).await.map_err(|_| unavailable())?;
+            self.expect(reply, &command, 2).map_err(unwilling)?;
         }
         Ok(())
     }
@@ -164,6 +164,11 @@ impl Drop for Dialogue {
     }
 }
 
+/// The filter does not want to talk to us, which is not the client's business; nor is it one for postmaster.
+fn unwilling(_: Reply) -> Reply {
+    Reply::plain(451, "4.3.0 Error: queue file write error")
+}
+
 /// The filter's words. A reply that no client expects here would only confuse it.
 fn for_client(reply: &ServerReply) -> Reply {
     match reply.class() {
@@ -180,8 +185,7 @@ fn for_client(reply: &ServerReply) -> Reply {
 fn xforward(wanted: &[String], known: &[(&'static str, String)]) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
     for (name, value) in known.iter().filter(|(n, _)| wanted.iter().any(|w| w.eq_ignore_ascii_case(n))) {
-        let value =
-            if value.is_empty() { "[UNAVAILABLE]".to_owned() } else { xtext_encode(value.as_bytes()) };
+        let value = if value.is_empty() { "[UNAVAILABLE]".to_owned() } else { xforward_text(value) };
         let word = format!(" {name}={value}");
         match commands.last_mut().filter(|c| c.len() + word.len() <= COMMAND) {
             Some(command) => command.push_str(&word),

@@ -146,7 +146,7 @@ impl Filter {
         let state = match context.settings.speed_adjust {
             true => State::Waiting { commands: vec![mail.to_owned()], content: Buffer::default() },
             false => {
-                let mut dialogue = Dialogue::open(&context).await.map_err(|_| unavailable())?;
+                let mut dialogue = Dialogue::open(&context).await?;
                 dialogue.pass(mail).await?;
                 State::Talking(Box::new(dialogue))
             }
@@ -199,7 +199,7 @@ impl Filter {
 
 /// Tells the filter all at once.
 async fn replay(context: &Context, commands: &[String], content: Buffer) -> Result<Reply, Reply> {
-    let mut dialogue = Dialogue::open(context).await.map_err(|_| unavailable())?;
+    let mut dialogue = Dialogue::open(context).await?;
     for command in commands {
         dialogue.pass(command).await?;
     }
