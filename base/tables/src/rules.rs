@@ -396,7 +396,7 @@ impl<E: Engine> Parser<'_, E> {
         };
         rest = rest.get(1..).unwrap_or_default();
         let Some(end) = unescaped(rest, delimiter) else {
-            let delimiter = String::from_utf8_lossy(&[delimiter]).into_owned();
+            let delimiter = if delimiter.is_ascii() { char::from(delimiter) } else { '?' };
             self.warn(line, &format!("no closing regexp delimiter \"{delimiter}\"{SKIPPING}"));
             return None;
         };

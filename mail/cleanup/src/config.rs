@@ -72,6 +72,9 @@ pub struct CleanupConfig {
     pub sender_bcc_maps: String,
     pub recipient_bcc_maps: String,
     pub smtputf8_autodetect_sendmail: bool,
+    pub smtputf8_autodetect_smtpd: bool,
+    pub smtputf8_autodetect_forward: bool,
+    pub smtputf8_autodetect_internal: bool,
     pub header_checks: String,
     pub mime_header_checks: String,
     pub nested_header_checks: String,
@@ -99,6 +102,7 @@ impl CleanupConfig {
         let propagate = c.list("propagate_unmatched_extensions")?;
         let propagates = |w: &str| propagate.iter().any(|x| x == w);
         let strict = c.bool("strict_8bitmime")?;
+        let utf8 = c.bool("smtputf8_enable")?;
         let classes = c.list("smtputf8_autodetect_classes")?;
         let detects = |w: &str| classes.iter().any(|x| x == w || x == "all");
         Ok(Self {
@@ -139,7 +143,10 @@ impl CleanupConfig {
             always_bcc: c.str("always_bcc")?,
             sender_bcc_maps: c.str("sender_bcc_maps")?,
             recipient_bcc_maps: c.str("recipient_bcc_maps")?,
-            smtputf8_autodetect_sendmail: c.bool("smtputf8_enable")? && detects("sendmail"),
+            smtputf8_autodetect_sendmail: utf8 && detects("sendmail"),
+            smtputf8_autodetect_smtpd: utf8 && detects("smtpd"),
+            smtputf8_autodetect_forward: utf8 && detects("forward"),
+            smtputf8_autodetect_internal: utf8 && (detects("bounce") || detects("notify")),
             header_checks: c.str("header_checks")?,
             mime_header_checks: c.str("mime_header_checks")?,
             nested_header_checks: c.str("nested_header_checks")?,

@@ -420,6 +420,11 @@ impl Message {
         }
         let raw = if text.is_empty() { header.raw() } else { text.as_slice() };
         let raw = truncated(raw, self.config().header_size_limit);
+        for step in steps::STEPS {
+            if let Phase::AnyHeader(run) = step.phase {
+                run(self, &raw);
+            }
+        }
         match Header::parse(&raw) {
             Some(header) if section == Section::Primary => self.own_header(header, out).await,
             _ => out.extend_from_slice(&raw),

@@ -46,6 +46,8 @@ pub enum Phase {
         /// The work; the text comes with its line ends.
         run: for<'a> fn(&'a mut Message, Inspected, &'a [u8]) -> Fut<'a, Fate>,
     },
+    /// A header of the message or of a part passes, as it will stand there.
+    AnyHeader(fn(&mut Message, &[u8])),
     /// A header of the message itself passes.
     Header(fn(&mut Message, &mut HeaderWork<'_>)),
     /// A header passes, and tables may have to be asked.

@@ -1,15 +1,21 @@
-//! `smtputf8_autodetect_classes`: locally submitted mail with UTF-8 in its header needs SMTPUTF8.
+//! `smtputf8_autodetect_classes`: mail of these origins needs SMTPUTF8 when a header, of itself or of something attached,
+//! is not ASCII.
 
-use super::{HeaderWork, Phase, Step};
+use super::{Phase, Step};
 use crate::message::Message;
 use base_calls::Origin;
 
-pub(super) const STEP: Step = Step { name: "smtputf8_autodetect_classes", phase: Phase::Header(run) };
+pub(super) const STEP: Step = Step { name: "smtputf8_autodetect_classes", phase: Phase::AnyHeader(run) };
 
-fn run(m: &mut Message, work: &mut HeaderWork<'_>) {
-    if m.envelope.origin != Origin::Pickup || m.envelope.smtputf8 || !m.config().smtputf8_autodetect_sendmail
-    {
+fn run(m: &mut Message, raw: &[u8]) {
+    if m.envelope.smtputf8 || raw.is_ascii() {
         return;
     }
-    m.envelope.smtputf8 = !work.header.raw().is_ascii();
+    let c = m.config();
+    m.envelope.smtputf8 = match m.envelope.origin {
+        Origin::Pickup => c.smtputf8_autodetect_sendmail,
+        Origin::Smtpd => c.smtputf8_autodetect_smtpd,
+        Origin::Forwarded => c.smtputf8_autodetect_forward,
+        Origin::Internal => c.smtputf8_autodetect_internal,
+    };
 }
