@@ -22,6 +22,8 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"^ id [\w-]{12} for ", " id <AMAVIS> for "),
         (r"<[VSP][A-Za-z][\w-]{12}@filter", "<AMAVIS@filter"),
         (r"\b\d{5}-\d{2}/[\w-]{12}\b", "<AMAVIS>"),
+        // The system's last error number, whatever it was.
+        (r"(table (?:ldap|mysql|pgsql|sqlite):\S+: query error): .*", "$1"),
         (r"after \d+ seconds? of", "after <N> seconds of"),
         (r"after [\d.]+ from \[", "after <N> from ["),
         (r"(from=<(?:double-bounce@[^>]*)?>, size=)\d+", "${1}<N>"),

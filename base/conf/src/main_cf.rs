@@ -130,9 +130,11 @@ impl MainCf {
         let at = self.entries.len();
         self.entries.push(Entry { name: name.to_owned(), value: value.to_owned(), line });
         let earlier = self.index.insert(name.to_owned(), at).and_then(|i| self.entries.get(i));
-        if let Some(Entry { value, .. }) = earlier {
+        if let Some(Entry { value: before, .. }) = earlier
+            && before != value
+        {
             let file = self.file.display();
-            self.warnings.push(format!("{file}, line {line}: overriding earlier entry: {name}={value}"));
+            self.warnings.push(format!("{file}, line {line}: overriding earlier entry: {name}={before}"));
         }
     }
 

@@ -16,6 +16,8 @@ use tokio::runtime::{Builder, Runtime};
 
 /// How long connecting and logging in may take.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long closing a connection may take.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// How long a query may take.
 const QUERY_TIME: Duration = Duration::from_secs(30);
 
@@ -50,6 +52,9 @@ pub trait Engine: Send + Sync + 'static {
         sql: &str,
         values: &mut Values<'_>,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Says goodbye.
+    fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;
 
     /// The name of a host in messages.
     fn name(&self, host: &Self::Host) -> String;
@@ -187,11 +192,10 @@ impl<E: Engine> Client for Asker<E> {
 }
 
 impl<E: Engine> Drop for Asker<E> {
+    /// The connection ends on the runtime, and as servers like it when they are not too slow.
     fn drop(&mut self) {
-        // Connections say goodbye on the runtime; it must not wait for them.
-        if let Ok(runtime) = &self.runtime {
-            let _inside = runtime.enter();
-            self.connection = None;
-        }
+        let (Ok(runtime), Some((_, connection))) = (&self.runtime, self.connection.take()) else { return };
+        let close = self.database.engine.close(connection);
+        let _ = runtime.block_on(async { tokio::time::timeout(CLOSE_TIME, close).await });
     }
 }

@@ -159,9 +159,7 @@ impl Client for Asker {
 
 impl Drop for Asker {
     fn drop(&mut self) {
-        if let Ok(runtime) = &self.runtime {
-            let _inside = runtime.enter();
-            self.connection = None;
-        }
+        let (Ok(runtime), Some(mut ldap)) = (&self.runtime, self.connection.take()) else { return };
+        let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(1), ldap.unbind()).await });
     }
 }

@@ -214,6 +214,10 @@ impl Engine for MySql {
         result.drop_result().await.map_err(failure)
     }
 
+    async fn close(&self, connection: Conn) {
+        let _ = connection.disconnect().await;
+    }
+
     fn name(&self, host: &Host) -> String {
         host.name.clone()
     }

@@ -15,6 +15,7 @@ use base_tables::remote::{Client, Remote, Settings as Bounds};
 use base_tables::{OpenError, Table};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Config, Error, SimpleQueryMessage};
 
@@ -32,6 +33,8 @@ struct Host {
 
 struct Connection {
     client: tokio_postgres::Client,
+    /// Moves the bytes; ends when the client is dropped and the server was told.
+    task: JoinHandle<()>,
     /// `standard_conforming_strings` is off.
     escapes: bool,
 }
@@ -134,14 +137,14 @@ impl Engine for PgSql {
     async fn connect(&self, host: &Host) -> Result<Connection, String> {
         let opened = host.config.connect(host.tls.clone()).await;
         let (client, connection) = opened.map_err(|e| connect_reason(host, &e))?;
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let _ = connection.await;
         });
         let rows = client.simple_query("SHOW standard_conforming_strings").await;
         let rows = rows.map_err(|e| reason(&e))?;
         let escapes =
             rows.iter().any(|m| matches!(m, SimpleQueryMessage::Row(row) if row.get(0) == Some("off")));
-        Ok(Connection { client, escapes })
+        Ok(Connection { client, task, escapes })
     }
 
     fn escapes(&self, connection: &Connection) -> bool {
@@ -169,6 +172,11 @@ impl Engine for PgSql {
             }
         }
         Ok(())
+    }
+
+    async fn close(&self, connection: Connection) {
+        drop(connection.client);
+        let _ = connection.task.await;
     }
 
     fn name(&self, host: &Host) -> String {

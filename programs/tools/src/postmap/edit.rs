@@ -20,7 +20,7 @@ pub fn build_all(job: &Job<'_>) -> Result<(), Fatal> {
 }
 
 fn build(job: &Job<'_>, spec: &str) -> Result<(), Fatal> {
-    let (kind, source) = types::parse_spec(spec).map_err(Fatal::new)?;
+    let (kind, source) = buildable(spec)?;
     refuse_proxy(kind.name)?;
     let text = match fs::read(source) {
         Ok(text) => text,
@@ -45,7 +45,7 @@ pub fn add_all(job: &Job<'_>) -> Result<(), Fatal> {
         .read_to_end(&mut text)
         .map_err(|e| Fatal::new(format!("read stdin: {e}")))?;
     for spec in job.specs()? {
-        let (kind, source) = types::parse_spec(&spec).map_err(Fatal::new)?;
+        let (kind, source) = buildable(&spec)?;
         refuse_proxy(kind.name)?;
         Builder::check(&spec).map_err(Fatal::new)?;
         let _acting = privileges::as_owner_of(Path::new(source), job.options.keep_root)?;
@@ -58,6 +58,20 @@ pub fn add_all(job: &Job<'_>) -> Result<(), Fatal> {
     Ok(())
 }
 
+/// The type and name of a table; one behind a server is nothing to build.
+fn buildable(spec: &str) -> Result<(&'static types::TableType, &str), Fatal> {
+    if let Some(kind) = behind_server(spec) {
+        let text = format!("unsupported dictionary type: {kind} does not support bulk-mode creation.");
+        return Err(Fatal::new(text));
+    }
+    types::parse_spec(spec).map_err(Fatal::new)
+}
+
+fn behind_server(spec: &str) -> Option<&str> {
+    let (kind, _) = spec.split_once(':')?;
+    base_nettables::types::find(kind).map(|found| found.name)
+}
+
 /// Removes a key, or those on standard input; gives whether one was there.
 pub fn delete(job: &Job<'_>, key: &str) -> Result<bool, Fatal> {
     let keys = match key {
@@ -66,6 +80,9 @@ pub fn delete(job: &Job<'_>, key: &str) -> Result<bool, Fatal> {
     };
     let mut removed = 0;
     for spec in job.specs()? {
+        if behind_server(&spec).is_some() {
+            return Err(Fatal::new(format!("{spec} map requires O_RDONLY access mode")));
+        }
         let (kind, source) = types::parse_spec(&spec).map_err(Fatal::new)?;
         if kind.suffix.is_none() {
             return Err(Fatal::new(no_delete(kind.name, &spec)));
