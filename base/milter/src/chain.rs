@@ -229,7 +229,9 @@ impl One {
                     let kind = name.split(':').next().unwrap_or_default();
                     warn(&format!("invalid transport name: {kind} in Milter service: {name}"));
                 }
-                Some(_) => warn(&format!("milter {name}: bad protocol information: {}", self.settings.protocol)),
+                Some(_) => {
+                    warn(&format!("milter {name}: bad protocol information: {}", self.settings.protocol))
+                }
             }
             self.session = Session::unusable(configuration_problem());
             return;
@@ -249,7 +251,9 @@ impl One {
         offer.write(&mut out);
         let agreed = match self.handshake(&out, limit).await {
             Ok((b'O', data)) => offer.agree(&data).map_err(|e| e.to_string()),
-            Ok((letter, _)) => Err(format!("unexpected reply \"{}\" in initial handshake", char::from(letter))),
+            Ok((letter, _)) => {
+                Err(format!("unexpected reply \"{}\" in initial handshake", char::from(letter)))
+            }
             Err(e) => Err(format!("can't read SMFIC_OPTNEG reply packet header: {}", words(&e))),
         };
         match agreed {
@@ -289,17 +293,24 @@ impl One {
             };
             let answer = match parse(letter, &data) {
                 Ok(answer) => answer,
-                Err(e) => return self.confused(&format!("{e} \"{}\" to SMFIC_{}", char::from(letter).escape_default(), event.name()), warn),
+                Err(e) => {
+                    return self.confused(
+                        &format!("{e} \"{}\" to SMFIC_{}", char::from(letter).escape_default(), event.name()),
+                        warn,
+                    );
+                }
             };
             if edits.size > message::MAX_EDITS {
                 return self.confused("too many changes asked for", warn);
             }
             match self.session.answer(event, answer, &mut edits.list) {
                 Ok(Some(verdict)) => return verdict,
-                Ok(None) => match (edits.list.pop_if(|e| matches!(e, Edit::ReplaceBody(_))), &mut edits.message) {
-                    (Some(piece), Some(message)) => message.edit(piece).await,
-                    _ => edits.size += data.len() + 1,
-                },
+                Ok(None) => {
+                    match (edits.list.pop_if(|e| matches!(e, Edit::ReplaceBody(_))), &mut edits.message) {
+                        (Some(piece), Some(message)) => message.edit(piece).await,
+                        _ => edits.size += data.len() + 1,
+                    }
+                }
                 // A reply that is none is the milter's configuration, not its absence.
                 Err(reason) if reason.starts_with("malformed reply") => {
                     warn(&format!("milter {}: {reason}", self.settings.name));

@@ -12,5 +12,5 @@ mod settings;
 
 pub use chain::{Chain, Shared};
 pub use message::MAX_EDITS;
-pub use settings::{Lists, Settings};
 pub use proto_milter::{Edit, Event, Family, Verdict};
+pub use settings::{Lists, Settings};

@@ -99,7 +99,8 @@ async fn show(
             continue;
         }
         let value = value(&header, spaces);
-        let verdict = chain.exchange(i, &Event::Header { name: header.name(), value: &value }, edits, warn).await;
+        let verdict =
+            chain.exchange(i, &Event::Header { name: header.name(), value: &value }, edits, warn).await;
         if verdict != Verdict::Continue {
             return verdict;
         }
@@ -145,7 +146,8 @@ fn headers(content: &Content) -> std::io::Result<Found> {
 fn value(header: &Header<'_>, spaces: bool) -> Vec<u8> {
     let raw = header.from_colon().get(1..).unwrap_or_default();
     let raw = raw.strip_suffix(b"\r\n").unwrap_or(raw);
-    let start = if spaces { 0 } else { raw.iter().position(|b| !matches!(b, b' ' | b'\t')).unwrap_or(raw.len()) };
+    let start =
+        if spaces { 0 } else { raw.iter().position(|b| !matches!(b, b' ' | b'\t')).unwrap_or(raw.len()) };
     let mut out = Vec::with_capacity(raw.len());
     let raw = raw.get(start..).unwrap_or_default();
     for (i, b) in raw.iter().enumerate() {

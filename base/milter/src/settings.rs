@@ -116,7 +116,8 @@ impl Settings {
         let rest = words.collect::<Vec<_>>().join(" ");
         for option in options(&rest) {
             let (name, value) = base_conf::main_cf::split_definition(&option).map_err(Error::new)?;
-            out.set(name, value).map_err(|()| Error::new(format!("unknown option: \"{name} = {value}\"")))??;
+            out.set(name, value)
+                .map_err(|()| Error::new(format!("unknown option: \"{name} = {value}\"")))??;
         }
         Ok(out)
     }
@@ -208,7 +209,10 @@ mod tests {
             "{ inet:h:1, connect_timeout=5, command_timeout = 1m, { default_action = accept } protocol=2 }",
             "unknown option: \"command_timeout\"",
         );
-        check("{ inet:h:1, connect_timeout=5, default_action=accept protocol=2 }", "inet:h:1 [5, 30, 300] 2 Continue");
+        check(
+            "{ inet:h:1, connect_timeout=5, default_action=accept protocol=2 }",
+            "inet:h:1 [5, 30, 300] 2 Continue",
+        );
         check("{ inet:h:1, { default_action = quarantine } }", &"inet:h:1 [30, 30, 300] 6 Hold".to_owned());
         check("{ inet:h:1, nosuch=x }", "unknown option: \"nosuch = x\"");
         check("foo:h:1", &format!("? [30, 30, 300] 6 {tempfail}"));
@@ -217,10 +221,16 @@ mod tests {
 
     #[test]
     fn macro_names() {
-        assert_eq!(["i", "{i}", "{mail_addr}", "mail_addr", "_"].map(|n| bare(n.to_owned())), ["i", "i", "{mail_addr}", "{mail_addr}", "_"]);
+        assert_eq!(
+            ["i", "{i}", "{mail_addr}", "mail_addr", "_"].map(|n| bare(n.to_owned())),
+            ["i", "i", "{mail_addr}", "{mail_addr}", "_"]
+        );
         let cfg = Config::from_text("milter_macro_defaults = {foo}=bar, i=x, {a}={b c}");
         let lists = Lists::from_config(&cfg).unwrap();
-        assert_eq!(["{foo}", "i", "a", "{x}"].map(|n| lists.default(n)), [Some("bar"), Some("x"), Some("b c"), None]);
+        assert_eq!(
+            ["{foo}", "i", "a", "{x}"].map(|n| lists.default(n)),
+            [Some("bar"), Some("x"), Some("b c"), None]
+        );
         assert_eq!(lists.names(MacroStage::Data), ["i"]);
     }
 }

@@ -21,6 +21,8 @@ pub struct BounceConfig {
     pub(crate) size_limit: u64,
     pub(crate) lifetime: Duration,
     pub(crate) templates: Templates,
+    /// Milters and checks look at notices too (`internal_mail_filter_classes`).
+    pub(crate) filter: bool,
     cfg: Config,
 }
 
@@ -43,6 +45,10 @@ impl BounceConfig {
             size_limit: u64::try_from(cfg.int("bounce_size_limit")?).unwrap_or(0),
             lifetime: cfg.time("maximal_queue_lifetime")?,
             templates: templates(&cfg.str("bounce_template_file")?),
+            filter: cfg
+                .list("internal_mail_filter_classes")?
+                .iter()
+                .any(|c| c.eq_ignore_ascii_case("bounce")),
             cfg: cfg.clone(),
         })
     }

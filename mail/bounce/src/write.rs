@@ -31,7 +31,8 @@ pub(crate) async fn send(
         rewrite_local: true,
         ..Envelope::default()
     };
-    let mut submission = submit.open(envelope, SubmitOptions::INTERNAL)?;
+    let mut submission =
+        submit.open(envelope, SubmitOptions { filter: config.filter, ..SubmitOptions::INTERNAL })?;
     let to = Recipient { address: letter.to.clone(), original: letter.to.clone(), ..Recipient::default() };
     submission.recipient(to);
     let report = report(config, notice, letter, submission.queue_id(), now);

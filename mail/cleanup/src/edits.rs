@@ -217,7 +217,10 @@ mod tests {
         let text = "Received: x\r\nA: 1\r\nB: 2\r\nA: 3\r\n\r\nbody\r\n";
         let mut e = Edited::scan(&Content::Memory(text.into())).unwrap();
         assert_eq!((e.fields.len(), e.separator, e.body.clone()), (4, true, vec![(33, 39)]));
-        assert_eq!((e.find(b"a", 1), e.find(b"A", 2), e.find(b"A", 0), e.find(b"A", 3)), (Some(1), Some(3), Some(1), None));
+        assert_eq!(
+            (e.find(b"a", 1), e.find(b"A", 2), e.find(b"A", 0), e.find(b"A", 3)),
+            (Some(1), Some(3), Some(1), None)
+        );
         assert_eq!(e.find(b"Received", 1), None);
         e.change(b"A", 1, None);
         assert_eq!(e.find(b"A", 1), Some(2));

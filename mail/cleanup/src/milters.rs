@@ -300,8 +300,12 @@ impl Work<'_> {
         let mut bad = Vec::new();
         for parameter in parameters.split_ascii_whitespace() {
             match parameter.split_once('=').map(|(n, v)| (n.to_ascii_uppercase(), v)) {
-                Some((n, v)) if n == "RET" && v.eq_ignore_ascii_case("FULL") => envelope.ret = Some(Ret::Full),
-                Some((n, v)) if n == "RET" && v.eq_ignore_ascii_case("HDRS") => envelope.ret = Some(Ret::Hdrs),
+                Some((n, v)) if n == "RET" && v.eq_ignore_ascii_case("FULL") => {
+                    envelope.ret = Some(Ret::Full)
+                }
+                Some((n, v)) if n == "RET" && v.eq_ignore_ascii_case("HDRS") => {
+                    envelope.ret = Some(Ret::Hdrs)
+                }
                 Some((n, v)) if n == "ENVID" => v.clone_into(&mut envelope.envid),
                 _ => bad.push(parameter),
             }

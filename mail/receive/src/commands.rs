@@ -75,7 +75,10 @@ impl Connection {
         if esmtp && outcome.refusal.is_none() {
             self.log_discarded_keywords();
         }
-        self.verdict(outcome)
+        match self.verdict(outcome) {
+            Verdict::Accept => self.milter_helo(name, esmtp).await,
+            refused => refused,
+        }
     }
 
     async fn ask_mail(&mut self, mail: &MailParams) -> Verdict {
@@ -94,7 +97,10 @@ impl Connection {
         match self.verdict(outcome) {
             Verdict::Accept => {
                 self.mail_command = std::mem::take(&mut self.command);
-                self.enough_space(mail.size)
+                match self.enough_space(mail.size) {
+                    Verdict::Accept => self.milter_mail(mail).await,
+                    refused => refused,
+                }
             }
             refused => refused,
         }
@@ -139,7 +145,13 @@ impl Connection {
             return verdict;
         }
         let outcome = self.restrict_rcpt(Stage::Rcpt, &rcpt.recipient).await;
-        let verdict = self.verdict(outcome);
+        let mut verdict = self.verdict(outcome);
+        let command = self.command.clone();
+        if verdict == Verdict::Accept {
+            verdict = self.milter_rcpt(&rcpt, &command).await;
+        } else {
+            self.milter_rcpt_refused(&rcpt, &command, &verdict).await;
+        }
         if verdict != Verdict::Accept {
             return verdict;
         }
@@ -179,6 +191,9 @@ impl Connection {
     }
 
     async fn ask_vrfy(&mut self, address: &str) -> Verdict {
+        if let Some(reply) = self.milter_standing().await {
+            return Verdict::Refuse(reply);
+        }
         if let Err(verdict) = self.resolvable("", address).await {
             return verdict;
         }
@@ -190,6 +205,9 @@ impl Connection {
     }
 
     async fn ask_etrn(&mut self, domain: &str) -> Verdict {
+        if let Some(reply) = self.milter_standing().await {
+            return Verdict::Refuse(reply);
+        }
         let memory = self.memory.clone();
         let shared = Arc::clone(&self.shared);
         let facts = Facts { etrn: Some(domain), ..self.facts(Stage::Etrn) };

@@ -2,6 +2,7 @@
 
 use crate::{filter::FilterSettings, proxy::Proxy, sasl::SaslConfig, tls::TlsConfig};
 use base_conf::{Config, Error};
+use base_net::Protocols;
 use base_tables::{Maps, MatchKind, MatchList, Tables};
 use mail_restrict::RestrictConfig;
 use proto_smtp::{
@@ -53,6 +54,7 @@ pub struct SmtpConfig {
     pub(crate) content_filter: String,
     pub(crate) filter: Option<Arc<FilterSettings>>,
     pub(crate) options: base_calls::SubmitOptions,
+    pub(crate) milters: Option<crate::milters::MilterConfig>,
     pub(crate) noop_commands: Vec<String>,
     pub(crate) client_limits: ClientLimits,
     pub(crate) rate_unit: Duration,
@@ -66,6 +68,8 @@ pub struct SmtpConfig {
     pub(crate) queue_directory: PathBuf,
     pub(crate) queue_minfree: u64,
     pub(crate) proxy: Option<Proxy>,
+    /// `inet_protocols`.
+    pub(crate) protocols: Protocols,
     pub(crate) sasl: SaslConfig,
     pub(crate) tls: TlsConfig,
     texts: Texts,
@@ -151,6 +155,7 @@ impl SmtpConfig {
                 no_milters: off("no_milters"),
                 ..base_calls::SubmitOptions::EXTERNAL
             },
+            milters: crate::milters::MilterConfig::from_config(cfg, off("no_milters"))?,
             noop_commands: cfg.list("smtpd_noop_commands")?,
             client_limits: client_limits(cfg)?,
             rate_unit: cfg.time("anvil_rate_time_unit")?,
@@ -168,6 +173,7 @@ impl SmtpConfig {
             sasl: SaslConfig::from_config(cfg)?,
             tls: TlsConfig::from_config(cfg)?,
             proxy: Proxy::from_config(cfg)?,
+            protocols: Protocols::parse(&cfg.str("inet_protocols")?).unwrap_or(Protocols::ALL),
             texts: Texts {
                 local_rewrite: cfg.list("local_header_rewrite_clients")?,
                 xclient_hosts: list("smtpd_authorized_xclient_hosts")?,
@@ -245,6 +251,7 @@ pub(crate) struct Lists {
     pub(crate) command_filter: Maps,
     pub(crate) footers: Maps,
     pub(crate) reject_filters: Maps,
+    pub(crate) milter_maps: Maps,
     pub(crate) fast_flush_domains: MatchList,
     pub(crate) relay_clientcerts: Maps,
 }
@@ -289,6 +296,7 @@ impl Lists {
                 parents("fast_flush_domains"),
             ),
             relay_clientcerts: Maps::open(tables, "relay_clientcerts", &t.relay_clientcerts),
+            milter_maps: crate::milters::MilterConfig::maps(c.milters.as_ref(), tables),
             reject_filters: Maps::open(tables, "smtpd_reject_filter_maps", &t.reject_filter_maps),
             footers: Maps::open(tables, "smtpd_reject_footer_maps", &t.footer_maps),
         }

@@ -42,6 +42,12 @@ pub(crate) struct Connection {
     /// The command in progress, and the MAIL command, as they came; only kept for `smtpd_proxy_filter`.
     pub(crate) command: String,
     pub(crate) mail_command: String,
+    /// Filters that are told of everything.
+    pub(crate) milters: Option<base_milter::Shared>,
+    /// The HELO name while it is not accepted yet.
+    pub(crate) greeted_as: Option<String>,
+    /// Connections of this client, this one included; 0: not counted.
+    pub(crate) open_connections: u32,
     /// Actions of access tables before the message is open.
     pub(crate) actions: Vec<MessageAction>,
     /// What access tables want for the message in progress.
@@ -102,6 +108,9 @@ impl Connection {
             message: None,
             command: String::new(),
             mail_command: String::new(),
+            milters: None,
+            greeted_as: None,
+            open_connections: 0,
             actions: Vec::new(),
             held: false,
             discarded: false,
@@ -132,6 +141,7 @@ impl Connection {
             Err(e) => Err(e),
         };
         if self.silent_end {
+            self.milter_quit().await;
             let _ = self.stream.close().await;
             return;
         }
@@ -139,6 +149,7 @@ impl Connection {
             Box::pin(self.broken(e)).await;
         }
         self.disconnected();
+        self.milter_quit().await;
         Box::pin(self.notify()).await;
         let _ = self.stream.close().await;
     }
@@ -184,7 +195,7 @@ impl Connection {
     async fn one_command(&mut self, line: Vec<u8>) -> Result<Flow, NetError> {
         self.transcript.client(&line);
         let line = self.filtered(line).await;
-        if self.shared.config.filter.is_some() {
+        if self.shared.config.filter.is_some() || self.milters.is_some() {
             self.command = String::from_utf8_lossy(&line).into_owned();
         }
         let waits = self.session.must_wait_after(&line);
@@ -194,6 +205,10 @@ impl Connection {
         }
         let next = match self.special(&line).await {
             Some(next) => next,
+            None if is_unknown(&line) => {
+                let next = self.session.command(&line);
+                Box::pin(self.milter_unknown(&line, next)).await
+            }
             None => self.session.command(&line),
         };
         self.log_notes();
@@ -206,6 +221,7 @@ impl Connection {
             (self.held, self.discarded) = (false, false);
             self.memory.end_of_transaction();
             self.instance += 1;
+            self.milter_end().await;
         }
         Ok(flow)
     }
@@ -367,6 +383,11 @@ impl Connection {
 /// The transactions of a connection count up from the microsecond that it began in.
 fn first_instance() -> u64 {
     base_calls::Timestamp::now().0
+}
+
+/// A command that there is not.
+fn is_unknown(line: &[u8]) -> bool {
+    std::str::from_utf8(line).ok().and_then(Verb::of).is_some_and(|(v, _)| v == Verb::Unknown)
 }
 
 /// BDAT's chunk follows the command at once.

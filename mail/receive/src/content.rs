@@ -57,7 +57,10 @@ impl Connection {
             _ => shared.restrict.end_of_data(&facts).await,
         };
         self.act(outcome.actions);
-        outcome.refusal.map(of_refusal)
+        match outcome.refusal {
+            None if stage == Stage::Data => self.milter_data().await,
+            refusal => refusal.map(of_refusal),
+        }
     }
 
     /// What the filter (`smtpd_proxy_filter`) says against DATA.
@@ -118,7 +121,10 @@ impl Connection {
         if let Some(reply) = self.restricted(Stage::EndOfMessage).await {
             return Err(reply);
         }
-        let Some(message) = self.message.take() else { return Err(lost_message()) };
+        let Some(mut message) = self.message.take() else { return Err(lost_message()) };
+        if let Some(milters) = self.milters.clone() {
+            message.filters(Arc::new(milters));
+        }
         let size = message.size();
         let first = message.id().is_none().then(|| message.first_recipient().to_owned());
         self.forwarded = None;

@@ -4,6 +4,7 @@ use crate::{
     client,
     config::{LocalRewrite, discard_for},
     connection::{Connection, Flow, synchronization},
+    milters::Word,
     tls::Level,
 };
 use base_log::lines::Connect;
@@ -151,6 +152,7 @@ impl Connection {
         let (counted, n) =
             self.shared.deps.anvil.connect(&self.shared.service, &client, unit, Instant::now());
         self.counted = Some(counted);
+        self.open_connections = n.open;
         let over = |value: u32, limit: u32| limit > 0 && value > limit;
         if over(n.open, limits.connections) {
             self.over_limit("Connection concurrency", n.open);
@@ -183,12 +185,29 @@ impl Connection {
         let outcome = shared.restrict.connect(&self.facts(stage), &mut memory).await;
         self.memory = memory;
         let Some(refusal) = outcome.refusal else {
-            return (Reply::plain(220, shared.config.banner.clone()), Flow::Continue);
+            return self.welcome().await;
         };
         let denied = format!("Error: access denied for {}", self.peer.namaddr());
         self.session.deny(Reply::new(503, Status::new(5, 7, 0), denied));
         let closing = matches!(refusal.code, 421 | 521);
         (crate::reply::of_refusal(refusal), if closing { Flow::Close } else { Flow::Continue })
+    }
+}
+
+impl Connection {
+    /// The banner; milters may have another opinion.
+    async fn welcome(&mut self) -> (Reply, Flow) {
+        match Box::pin(self.milter_connect()).await {
+            Word::Refused(text) if text.starts_with("421") => {
+                let text = format!("{} Service unavailable - try again later", self.hostname());
+                (Reply::plain(421, text), Flow::Close)
+            }
+            Word::Refused(text) if text.starts_with('5') => (
+                Reply::plain(554, format!("{} ESMTP not accepting connections", self.hostname())),
+                Flow::Continue,
+            ),
+            _ => (Reply::plain(220, self.shared.config.banner.clone()), Flow::Continue),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod escape;
 mod filter;
 mod greeting;
 mod message;
+mod milters;
 mod pickup;
 mod proxy;
 mod received;

@@ -180,6 +180,13 @@ impl Message {
         self.too_big
     }
 
+    /// Milters that are to see the whole message; on the way through a filter there are none.
+    pub(crate) fn filters(&mut self, filters: std::sync::Arc<dyn base_calls::Filters>) {
+        if let To::Queue(submission) = &mut self.to {
+            submission.filters(filters);
+        }
+    }
+
     /// The end. An error is the client's answer.
     pub(crate) async fn finish(mut self) -> Result<Finished, Reply> {
         if let Some(id) = self.id.filter(|_| self.discarded) {

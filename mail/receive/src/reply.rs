@@ -11,7 +11,9 @@ pub fn of_refusal(r: Refusal) -> Reply {
 
 /// Cleanup's error as a reply.
 pub fn of_submit_error(e: &SubmitError) -> Reply {
-    Reply::new(e.code, e.status, e.text.clone())
+    let mut reply = Reply::new(e.code, e.status, "");
+    reply.lines = e.text.split('\n').map(str::to_owned).collect();
+    reply
 }
 
 /// Appends the footer to a 4xx or 5xx reply. `\c` at its start continues the last line; line breaks (real ones, and

@@ -86,7 +86,9 @@ impl Edit {
     pub fn add_space(&mut self) {
         match self {
             Self::ChangeHeader { value, .. } if value.is_empty() => {}
-            Self::AddHeader { value, .. } | Self::InsertHeader { value, .. } | Self::ChangeHeader { value, .. } => {
+            Self::AddHeader { value, .. }
+            | Self::InsertHeader { value, .. }
+            | Self::ChangeHeader { value, .. } => {
                 value.insert(0, b' ');
             }
             _ => {}
@@ -135,9 +137,13 @@ fn edit(letter: u8, data: &[u8]) -> Result<Edit, BadPacket> {
         }
         b'b' => Edit::ReplaceBody(data.to_vec()),
         b'+' => Edit::AddRecipient { address: text(string(data)?.0), parameters: String::new() },
-        b'2' => with_parameters(data).map(|(address, parameters)| Edit::AddRecipient { address, parameters })?,
+        b'2' => {
+            with_parameters(data).map(|(address, parameters)| Edit::AddRecipient { address, parameters })?
+        }
         b'-' => Edit::DeleteRecipient(text(string(data)?.0)),
-        b'e' => with_parameters(data).map(|(address, parameters)| Edit::ChangeSender { address, parameters })?,
+        b'e' => {
+            with_parameters(data).map(|(address, parameters)| Edit::ChangeSender { address, parameters })?
+        }
         _ => Edit::Quarantine(text(string(data)?.0)),
     })
 }
@@ -178,7 +184,10 @@ mod tests {
         check(b"i\0\0\0\x02A\0b\0", "Edit(InsertHeader { index: 2, name: [65], value: [98] })");
         check(b"m\0\0", "number without end");
         check(b"bxyz", "Edit(ReplaceBody([120, 121, 122]))");
-        check(b"2a@b\0NOTIFY=NEVER\0", r#"Edit(AddRecipient { address: "a@b", parameters: "NOTIFY=NEVER" })"#);
+        check(
+            b"2a@b\0NOTIFY=NEVER\0",
+            r#"Edit(AddRecipient { address: "a@b", parameters: "NOTIFY=NEVER" })"#,
+        );
         check(b"e<>\0", r#"Edit(ChangeSender { address: "<>", parameters: "" })"#);
         check(b"?", "unexpected reply");
     }

@@ -209,7 +209,10 @@ mod tests {
     #[test]
     fn packets() {
         let host = "h";
-        check(Event::Connect { host, family: Family::Inet, port: 258, address: "192.0.2.1" }, b"Ch\x004\x01\x02192.0.2.1\0");
+        check(
+            Event::Connect { host, family: Family::Inet, port: 258, address: "192.0.2.1" },
+            b"Ch\x004\x01\x02192.0.2.1\0",
+        );
         check(Event::Connect { host, family: Family::Unknown, port: 0, address: "" }, b"Ch\0U");
         check(Event::Helo("c"), b"Hc\0");
         check(Event::Mail(&["<a@b>", "SIZE=1"]), b"M<a@b>\0SIZE=1\0");

@@ -86,7 +86,8 @@ impl Offer {
             return Err(BadPacket("protocol version that was not offered"));
         }
         let quiet = if self.no_header_reply { steps::NR_HEADER } else { 0 };
-        let mut agreed = Agreed { version, steps: (asked & self.steps()) | quiet, macros: Default::default() };
+        let mut agreed =
+            Agreed { version, steps: (asked & self.steps()) | quiet, macros: Default::default() };
         while self.version >= 6 && !rest.is_empty() {
             let (stage, after) = number(rest)?;
             let (names, after) = string(after)?;
@@ -146,7 +147,10 @@ mod tests {
         let data = b"\0\0\0\x06\0\0\0\x01\xff\0\x02\x01\0\0\0\x02i {mail_addr}\0\0\0\0\x99x\0";
         let agreed = offer.agree(data).unwrap();
         assert_eq!((agreed.version, agreed.steps), (6, 0x201));
-        assert_eq!(agreed.macros(MacroStage::Mail), Some(["i".to_owned(), "{mail_addr}".to_owned()].as_slice()));
+        assert_eq!(
+            agreed.macros(MacroStage::Mail),
+            Some(["i".to_owned(), "{mail_addr}".to_owned()].as_slice())
+        );
         assert_eq!(agreed.macros(MacroStage::Connect), None);
         assert!(offer.agree(b"\0\0\0\x07\0\0\0\0\0\0\0\0").is_err());
         assert!(offer.agree(b"\0\0\0\x06").is_err());
