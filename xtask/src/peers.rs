@@ -23,8 +23,10 @@ pub const PEERS: &[Peer] = &[
     Peer { package: "iproute2", shows: "ip" },
     Peer { package: "maildrop", shows: "maildrop" },
     Peer { package: "mariadb-server", shows: "mariadbd" },
+    Peer { package: "memcached", shows: "memcached" },
     Peer { package: "nkf", shows: "nkf" },
     Peer { package: "postfix", shows: "smtp-source" },
+    Peer { package: "postfix-cdb", shows: "/usr/lib/postfix/postfix-cdb.so" },
     Peer { package: "postfix-ldap", shows: "/usr/lib/postfix/postfix-ldap.so" },
     Peer { package: "postfix-lmdb", shows: "/usr/lib/postfix/postfix-lmdb.so" },
     Peer { package: "postfix-mysql", shows: "/usr/lib/postfix/postfix-mysql.so" },
@@ -33,10 +35,12 @@ pub const PEERS: &[Peer] = &[
     Peer { package: "postfix-sqlite", shows: "/usr/lib/postfix/postfix-sqlite.so" },
     Peer { package: "postgresql", shows: "/usr/lib/postgresql" },
     Peer { package: "procmail", shows: "procmail" },
+    Peer { package: "redis-server", shows: "redis-server" },
     Peer { package: "slapd", shows: "slapd" },
     Peer { package: "spamassassin", shows: "/usr/share/spamassassin" },
     Peer { package: "sqlite3", shows: "sqlite3" },
     Peer { package: "swaks", shows: "swaks" },
+    Peer { package: "tinycdb", shows: "cdb" },
 ];
 
 impl Peer {
