@@ -20,7 +20,7 @@ fn run(site: &Site) -> Vec<Finding> {
         let command = matches!(s.name, "mailq_path" | "newaliases_path" | "sendmail_path");
         let folder =
             matches!(s.name, "queue_directory" | "daemon_directory" | "command_directory" | "data_directory");
-        if !command && !folder {
+        if (!command && !folder) || s.expanded.is_empty() {
             continue;
         }
         let same =
