@@ -154,6 +154,10 @@ pub struct Envelope {
     pub attributes: Vec<(String, String)>,
 }
 
+/// The attribute of a message with a header beyond ASCII, its own or one of an attached message: with SMTPUTF8 it can
+/// only go where that is offered.
+pub const UTF8_HEADER: &str = "utf8_header";
+
 impl Envelope {
     /// A named attribute.
     pub fn attribute(&self, name: &str) -> Option<&str> {

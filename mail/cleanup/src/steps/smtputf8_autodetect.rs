@@ -3,12 +3,18 @@
 
 use super::{Phase, Step};
 use crate::message::Message;
-use base_calls::Origin;
+use base_calls::{Origin, UTF8_HEADER};
 
 pub(super) const STEP: Step = Step { name: "smtputf8_autodetect_classes", phase: Phase::AnyHeader(run) };
 
 fn run(m: &mut Message, raw: &[u8]) {
-    if m.envelope.smtputf8 || raw.is_ascii() {
+    if raw.is_ascii() {
+        return;
+    }
+    if m.envelope.attribute(UTF8_HEADER).is_none() {
+        m.envelope.attributes.push((UTF8_HEADER.into(), "yes".into()));
+    }
+    if m.envelope.smtputf8 {
         return;
     }
     let c = m.config();

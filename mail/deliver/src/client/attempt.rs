@@ -21,7 +21,9 @@ use crate::{
     Deps, Transports,
     report::{Identity, Origin, Reporter},
 };
-use base_calls::{Content, Deliver, Delivery, DeliveryReport, Diagnosis, Fut, Mode, Target, Timestamp};
+use base_calls::{
+    Content, Deliver, Delivery, DeliveryReport, Diagnosis, Fut, Mode, Target, Timestamp, UTF8_HEADER,
+};
 use base_conf::{Config, Error, Service};
 use base_dns::Resolver;
 use proto_address::{external, split_domain};
@@ -428,6 +430,7 @@ fn needs_utf8(delivery: &Delivery) -> bool {
     envelope.smtputf8
         && (!delivery.sender().is_ascii()
             || delivery.targets.iter().any(|t| !t.address.is_ascii())
+            || envelope.attribute(UTF8_HEADER).is_some()
             || header_is_utf8(&delivery.message.content))
 }
 

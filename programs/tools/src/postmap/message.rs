@@ -5,126 +5,43 @@
 //! everything behind the first line that is no header is body.
 
 use super::options::Options;
+use proto_message::{
+    Limits, checks,
+    mime::{Cut, MimeOptions, MimeStream, Piece, Pieces},
+};
 
-/// The deepest nesting that is followed.
+/// The deepest nesting that is followed, and the longest boundary.
 const MAX_DEPTH: usize = 100;
+const MAX_BOUNDARY: usize = 2048;
 
 /// All keys, in order.
 pub fn keys(text: &[u8], options: &Options) -> Vec<Vec<u8>> {
-    let mut reader =
-        Reader { options, keys: Vec::new(), header: Vec::new(), kind: Kind::Other, boundaries: Vec::new() };
-    let mut in_headers = true;
-    let text = text.strip_suffix(b"\n").unwrap_or(text);
-    for line in text.split(|b| *b == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        in_headers = if in_headers { reader.header_line(line) } else { reader.body_line(line) };
+    let mut stream = MimeStream::new(MimeOptions {
+        limits: Limits::default(),
+        structure: options.mime,
+        convert: false,
+        nesting: MAX_DEPTH,
+        report_nesting: false,
+        boundary: MAX_BOUNDARY,
+        pieces: Pieces::Lines,
+        strict_headers: false,
+        strict_body: false,
+        strict_domain: false,
+    });
+    let mut cut = Cut::default();
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        stream.push(line.strip_suffix(b"\r").unwrap_or(line), &mut cut);
+        stream.push(b"\r\n", &mut cut);
     }
-    reader.end_header();
-    reader.keys
-}
-
-/// What the headers say about the body behind them.
-enum Kind {
-    Other,
-    Multipart(Vec<u8>),
-    Message,
-}
-
-struct Reader<'a> {
-    options: &'a Options,
-    keys: Vec<Vec<u8>>,
-    header: Vec<u8>,
-    kind: Kind,
-    boundaries: Vec<Vec<u8>>,
-}
-
-impl Reader<'_> {
-    /// Gives whether headers go on.
-    fn header_line(&mut self, line: &[u8]) -> bool {
-        if line.first().is_some_and(|b| *b == b' ' || *b == b'\t') && !self.header.is_empty() {
-            self.header.push(b'\n');
-            self.header.extend_from_slice(line);
-            return true;
-        }
-        self.end_header();
-        if is_header(line) {
-            self.header = line.to_vec();
-            return true;
-        }
-        match std::mem::replace(&mut self.kind, Kind::Other) {
-            Kind::Multipart(boundary) if self.boundaries.len() < MAX_DEPTH => self.boundaries.push(boundary),
-            Kind::Message => {
-                self.body_key(line);
-                return true;
-            }
-            _ => (),
-        }
-        match line.is_empty() {
-            true => {
-                self.body_key(line);
-                false
-            }
-            false => self.body_line(line),
-        }
-    }
-
-    /// Gives whether headers begin behind this line.
-    fn body_line(&mut self, line: &[u8]) -> bool {
-        self.body_key(line);
-        let Some(rest) = line.strip_prefix(b"--").filter(|_| self.options.mime) else { return false };
-        let Some(at) = self.boundaries.iter().rposition(|b| rest.starts_with(b)) else { return false };
-        let closes =
-            rest.get(self.boundaries.get(at).map_or(0, Vec::len)..).is_some_and(|r| r.starts_with(b"--"));
-        self.boundaries.truncate(if closes { at } else { at + 1 });
-        !closes
-    }
-
-    fn body_key(&mut self, line: &[u8]) {
-        if self.options.body {
-            self.keys.push(line.to_vec());
-        }
-    }
-
-    fn end_header(&mut self) {
-        if self.header.is_empty() {
-            return;
-        }
-        let header = std::mem::take(&mut self.header);
-        if self.options.mime {
-            self.note_type(&header);
-        }
-        if self.options.headers {
-            self.keys.push(header);
-        }
-    }
-
-    fn note_type(&mut self, header: &[u8]) {
-        let text = String::from_utf8_lossy(header);
-        let Some((name, value)) = text.split_once(':') else { return };
-        if !name.trim().eq_ignore_ascii_case("content-type") {
-            return;
-        }
-        let value = value.trim_start();
-        let lower = value.to_ascii_lowercase();
-        if lower.starts_with("message/rfc822") || lower.starts_with("message/global") {
-            self.kind = Kind::Message;
-        } else if let Some(at) = lower.find("boundary=").filter(|_| lower.starts_with("multipart/")) {
-            let rest = value.get(at + "boundary=".len()..).unwrap_or_default();
-            let boundary = match rest.strip_prefix('"') {
-                Some(quoted) => quoted.split('"').next(),
-                None => rest.split([';', ' ', '\t', '\n']).next(),
-            };
-            self.kind = Kind::Multipart(boundary.unwrap_or_default().as_bytes().to_vec());
-        }
-    }
-}
-
-/// `name:`, without white space in the name.
-fn is_header(line: &[u8]) -> bool {
-    let Some(colon) = line.iter().position(|b| *b == b':') else { return false };
-    let name = line.get(..colon).unwrap_or_default();
-    let name = name.trim_ascii_end();
-    !name.is_empty() && name.iter().all(|b| (33..127).contains(b))
+    stream.finish(&mut cut);
+    let wanted = |piece: &Piece| match piece {
+        Piece::Header(_) => options.headers,
+        Piece::Body(_) => options.body,
+        Piece::EndOfHeaders(_) | Piece::Error(_) => false,
+    };
+    let pieces = cut.pieces().filter(|(piece, _)| wanted(piece));
+    pieces.map(|(_, text)| checks::key(text)).collect()
 }
 
 #[cfg(test)]
