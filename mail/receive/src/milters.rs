@@ -5,7 +5,7 @@
 //! milters say is logged as `milter-reject`, `milter-hold`, `milter-discard`.
 
 use crate::{connection::Connection, server::Shared};
-use base_calls::MessageAction;
+use base_calls::{MessageAction, Route};
 use base_conf::{Config, Error};
 use base_log::lines::Reject;
 use base_milter::{Chain, Event, Family, Lists, Settings, Shared as Milters, Verdict as Said};
@@ -253,7 +253,7 @@ impl Connection {
         if self.milters.is_none() {
             return Verdict::Accept;
         }
-        let (mailer, host) = self.way_of("", &mail.sender).await;
+        let (mailer, host) = way_of(Arc::clone(&self.shared.deps.route), "", &mail.sender).await;
         let macros = [
             ("{mail_addr}", external(&mail.sender).into_owned()),
             ("{mail_host}", host),
@@ -272,7 +272,7 @@ impl Connection {
             return Verdict::Accept;
         }
         let sender = self.session.transaction().map_or(String::new(), |t| t.mail.sender.clone());
-        let (mailer, host) = self.way_of(&sender, &rcpt.recipient).await;
+        let (mailer, host) = way_of(Arc::clone(&self.shared.deps.route), &sender, &rcpt.recipient).await;
         let macros = [
             ("{rcpt_addr}", external(&rcpt.recipient).into_owned()),
             ("{rcpt_host}", host),
@@ -349,15 +349,14 @@ impl Connection {
             milters.lock().await.quit().await;
         }
     }
+}
 
-    /// Transport and next hop of an address, for macros.
-    async fn way_of(&self, sender: &str, address: &str) -> (String, String) {
-        let route = Arc::clone(&self.shared.deps.route);
-        let address = route.rewrite(base_calls::RewriteContext::Local, address);
-        match route.resolve(sender, &address).await {
-            Ok(r) => (r.transport.to_string(), r.nexthop.to_string()),
-            Err(_) => (String::new(), String::new()),
-        }
+/// Transport and next hop of an address, for macros.
+async fn way_of(route: Arc<dyn Route>, sender: &str, address: &str) -> (String, String) {
+    let address = route.rewrite(base_calls::RewriteContext::Local, address);
+    match route.resolve(sender, &address).await {
+        Ok(r) => (r.transport.to_string(), r.nexthop.to_string()),
+        Err(_) => (String::new(), String::new()),
     }
 }
 
