@@ -1,7 +1,7 @@
 //! Runs lists: order, nesting, `warn_if_reject`, deferrals, and the log lines.
 
 use crate::{
-    Facts, ListName, Memory, Refusal, Restrict, Verdict,
+    Facts, ListName, Memory, Refusal, Restrict, Stage, Verdict,
     access::{self, Effect},
     list::{Arg, Compiler, Element},
     rules::{Ahead, Context, Rule},
@@ -213,6 +213,10 @@ impl<'a> Eval<'a> {
 
     /// An entry of an access table.
     async fn found(&mut self, found: Found, name: ListName, depth: u32) -> End {
+        if found.value.trim().is_empty() {
+            self.warning(format!("access table {} entry {} has empty value", found.table, found.key));
+            return End::Nothing;
+        }
         match access::effect(&found, &self.restrict.config.codes) {
             Effect::Verdict(v) => {
                 // Never another table hit: `Found` comes from rules only.
@@ -240,6 +244,15 @@ impl<'a> Eval<'a> {
             }
             Effect::Message { log, text, action } => {
                 if action == Some(MessageAction::Hold) && self.is_held() {
+                    return End::Nothing;
+                }
+                if matches!(action, Some(MessageAction::Prepend(_)))
+                    && self.facts.stage == Stage::EndOfMessage
+                {
+                    let table = &found.table;
+                    self.warning(format!(
+                        "access table {table}: action PREPEND must be used before smtpd_end_of_data_restrictions"
+                    ));
                     return End::Nothing;
                 }
                 if !log.is_empty() {
@@ -344,7 +357,6 @@ impl Restrict {
             ("to", recipient.as_deref()),
             ("proto", Some(facts.protocol)),
             ("helo", facts.helo),
-            ("sasl_username", facts.sasl_username()),
         ];
         let client = facts.client.namaddr();
         let line =

@@ -81,7 +81,8 @@ fn reply(query: &[u8], does: &Does) -> Option<Vec<u8>> {
     let end = 12 + query[12..].iter().position(|b| *b == 0)? + 5;
     // A TXT question has no answer here.
     let answer = answer.filter(|_| query[end - 3] == 1);
-    let mut out = vec![query[0], query[1], 0x81, 0x80 | code, 0, 1, 0, u8::from(answer.is_some()), 0, 0, 0, 0];
+    let mut out =
+        vec![query[0], query[1], 0x81, 0x80 | code, 0, 1, 0, u8::from(answer.is_some()), 0, 0, 0, 0];
     out.extend_from_slice(&query[12..end]);
     if let Some(ip) = answer {
         out.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
@@ -236,7 +237,8 @@ async fn the_first_list_in_order_refuses() {
         }
         if name == "1.0.0.127.bl2.example" { Does::Absent } else { Does::Says(Ipv4Addr::new(127, 0, 0, 2)) }
     }
-    let w = world(0, zone, &lists("permit_mynetworks", 4).replace("bl0.example, reject_rbl_client ", "")).await;
+    let w =
+        world(0, zone, &lists("permit_mynetworks", 4).replace("bl0.example, reject_rbl_client ", "")).await;
     let refusal = w.session("192.0.2.7").rcpt().await.refusal.expect("refused");
     assert_eq!(refusal.text, "Service unavailable; Client host [192.0.2.7] blocked using bl2.example");
 }

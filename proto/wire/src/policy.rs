@@ -45,7 +45,7 @@ impl Attributes {
         }
         let text = String::from_utf8_lossy(line);
         let (name, value) = text.split_once('=').ok_or(Malformed::NoValue)?;
-        self.0.push((name.trim().to_owned(), value.trim().to_owned()));
+        self.0.push((name.to_owned(), value.trim().to_owned()));
         Ok(false)
     }
 
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn answers() {
         assert_eq!(read("action=DUNNO\n\n"), Ok(Some("DUNNO".into())));
-        assert_eq!(read("x=y\naction = 450 4.7.1 a=b\n\n"), Ok(Some("450 4.7.1 a=b".into())));
+        assert_eq!(read("x=y\naction= 450 4.7.1 a=b\n\n"), Ok(Some("450 4.7.1 a=b".into())));
         assert_eq!(read("x=y\n\n"), Ok(None));
         assert_eq!(read("garbage\n\n"), Err(Malformed::NoValue));
         assert_eq!(read("\n"), Err(Malformed::Empty));

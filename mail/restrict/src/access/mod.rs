@@ -21,6 +21,7 @@ mod ok;
 mod prepend;
 mod redirect;
 mod reject;
+mod relay;
 mod warn;
 
 /// What to do about an entry.
@@ -90,6 +91,7 @@ pub static ACTIONS: &[&Action] = &[
     &prepend::ACTION,
     &redirect::ACTION,
     &reject::ACTION,
+    &relay::ACTION,
     &warn::ACTION,
 ];
 

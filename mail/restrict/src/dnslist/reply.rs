@@ -3,7 +3,7 @@
 
 use super::{DnsList, Key};
 use crate::{Refusal, rules::Context};
-use proto_address::{external, split_domain};
+use proto_address::split_domain;
 use proto_dsn::Status;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -98,10 +98,10 @@ fn value(c: &Context<'_>, listed: &Listed<'_>, reason: &str, code: &str, name: &
     let filtered = |text: &str| Some(filter(text, &c.restrict.config.dns.expansion_filter));
     match name {
         "rbl_code" => own(code),
-        "rbl_domain" => own(&listed.list.domain),
+        "rbl_domain" => filtered(&listed.list.domain),
         "rbl_reason" | "rbl_txt" => filtered(reason),
         "rbl_what" => filtered(&listed.what),
-        "rbl_class" => own(listed.class),
+        "rbl_class" => filtered(listed.class),
         "client" => filtered(&format!("{}[{}]", f.client.name, f.client.addr)),
         "client_address" => own(&f.client.addr),
         "client_name" => filtered(&f.client.name),
@@ -110,10 +110,10 @@ fn value(c: &Context<'_>, listed: &Listed<'_>, reason: &str, code: &str, name: &
         "server_address" => Some(f.client.server_ip.map_or(String::new(), |ip| ip.to_string())),
         "server_port" => Some(f.server_port.to_string()),
         "helo_name" => filtered(f.helo.unwrap_or_default()),
-        "sender" => filtered(&shown(f.sender)),
-        "sender_name" => filtered(&shown(f.sender.map(|s| split_domain(s).0))),
+        "sender" => filtered(shown(f.sender)),
+        "sender_name" => filtered(shown(f.sender.map(|s| split_domain(s).0))),
         "sender_domain" => filtered(f.sender.and_then(|s| split_domain(s).1).unwrap_or_default()),
-        "recipient" => filtered(&f.recipient.map_or(String::new(), |r| external(r).into_owned())),
+        "recipient" => filtered(f.recipient.unwrap_or_default()),
         "recipient_name" => filtered(f.recipient.map_or("", |r| split_domain(r).0)),
         "recipient_domain" => filtered(f.recipient.and_then(|r| split_domain(r).1).unwrap_or_default()),
         "mail_name" | "myhostname" => None,
@@ -136,11 +136,11 @@ fn more(f: &crate::Facts<'_>, name: &str) -> Option<String> {
 }
 
 /// The null sender is `<>`.
-fn shown(sender: Option<&str>) -> String {
+fn shown(sender: Option<&str>) -> &str {
     match sender {
-        Some("") => "<>".to_owned(),
-        Some(s) => external(s).into_owned(),
-        None => String::new(),
+        Some("") => "<>",
+        Some(s) => s,
+        None => "",
     }
 }
 

@@ -102,7 +102,7 @@ impl Restrict {
             Ok(Err(failure)) => return Err((failure, reused)),
             Err(_) => return Err((Failure::Net(NetError::TimedOut), reused)),
         };
-        let Some(action) = answer.get("action").filter(|a| !a.is_empty()) else {
+        let Some(action) = answer.get("action") else {
             return Err((self.no_action(server, facts), reused));
         };
         server.give_back(connection);

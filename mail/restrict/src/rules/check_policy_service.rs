@@ -15,7 +15,7 @@ fn check(c: Context<'_>) -> Answer<'_> {
     let Arg::Policy(server) = c.arg else { return Verdict::Reject(Refusal::configuration()).into() };
     Answer::later(async move {
         let value = c.restrict.policy(server, c.facts).await;
-        let (table, key, subject) = (server.spec.clone(), server.spec.clone(), c.subject.clone());
+        let (table, key, subject) = (server.spec.clone(), String::new(), c.subject.clone());
         Verdict::Found(Box::new(Found { table, key, value, subject }))
     })
 }

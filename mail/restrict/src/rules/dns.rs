@@ -7,7 +7,7 @@ use crate::{
     rules::{Ahead, Argument},
     verdict::{Answer, Kind, Subject},
 };
-use proto_address::{split_domain, valid_ip, without_final_dot};
+use proto_address::{split_domain, valid_ip};
 use proto_dsn::Status;
 use std::net::IpAddr;
 
@@ -49,7 +49,6 @@ impl Context<'_> {
             About::Sender => split_domain(self.facts.sender?).1?,
             About::Recipient => split_domain(self.facts.recipient?).1?,
         };
-        let name = without_final_dot(name);
         let askable = !name.is_empty() && !name.starts_with('[') && !valid_ip(name);
         askable.then(|| Who::Domain(name.to_owned()))
     }

@@ -362,6 +362,11 @@ impl<'a> Context<'a> {
     }
 }
 
+/// What the log says of a restriction that Postfix has given up.
+fn deprecated(name: &str, new: &str) -> String {
+    format!("support for restriction \"{name}\" will be removed from Postfix; use \"{new}\" instead")
+}
+
 /// Where an address goes could not be found out.
 fn lookup_failure(subject: &Subject) -> Refusal {
     Refusal::new(451, Status::new(4, 3, 0), format!("<{}>: Temporary lookup failure", subject.name))

@@ -1,6 +1,6 @@
 //! `reject_maps_rbl`: the client's address is in one of `maps_rbl_domains`. Removed in Postfix 3.9; does what it did.
 
-use super::{About, Context, Rule};
+use super::{About, Context, Rule, deprecated};
 use crate::{
     Verdict,
     dnslist::{Key, Listed, refusal},
@@ -10,9 +10,7 @@ use crate::{
 pub(crate) static RULE: Rule = Rule { about: About::Address, ..Rule::new("reject_maps_rbl", check) };
 
 fn check(c: Context<'_>) -> Answer<'_> {
-    c.warning(
-        "restriction reject_maps_rbl is deprecated. Use reject_rbl_client domain-name instead".to_owned(),
-    );
+    c.warning(deprecated("reject_maps_rbl", "reject_rbl_client domain-name"));
     let Some(ip) = c.facts.client.ip else { return Verdict::Dunno.into() };
     let key = Key::Address(ip);
     Answer::later(async move {

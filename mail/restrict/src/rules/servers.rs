@@ -101,6 +101,10 @@ async fn servers(c: &Context<'_>, of: Of, t: &Target) -> Verdict {
             }
         };
     }
+    // No literal, and no name.
+    if t.domain.starts_with('[') {
+        return Verdict::Dunno;
+    }
     let hosts = match hosts(c, of, t).await {
         Ok(hosts) => hosts,
         Err(text) => {

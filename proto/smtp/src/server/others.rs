@@ -57,7 +57,7 @@ impl Session {
         if self.transaction.is_some() {
             return Err(sequence("Error: MAIL transaction in progress"));
         }
-        if !self.settings.xclient {
+        if !self.settings.xclient && !rest.trim().is_empty() {
             return Err(not_authorized());
         }
         let Command::Xclient(list) = Command::with_arguments(Verb::Xclient, rest).map_err(Syntax::reply)?
@@ -71,7 +71,7 @@ impl Session {
         if self.transaction.is_some() {
             return Err(sequence("Error: MAIL transaction in progress"));
         }
-        if !self.settings.xforward {
+        if !self.settings.xforward && !rest.trim().is_empty() {
             return Err(not_authorized());
         }
         let Command::Xforward(list) = Command::with_arguments(Verb::Xforward, rest).map_err(Syntax::reply)?
