@@ -95,16 +95,24 @@ impl Connection {
     }
 
     fn footer_value(&self, name: &str) -> Option<String> {
+        let transaction = self.session.transaction();
         Some(match name {
             "client" => format!("{}[{}]", self.peer.name, self.peer.addr),
             "client_address" => self.peer.addr.clone(),
             "client_name" => self.peer.name.clone(),
             "client_port" => self.port.to_string(),
-            "helo_name" => self.session.helo()?.to_owned(),
-            "sender" => self.session.transaction()?.mail.sender.clone(),
+            "helo_name" => self.session.helo().unwrap_or_default().to_owned(),
+            "sender" => transaction.map_or(String::new(), |t| t.mail.sender.clone()),
+            "recipient" => String::new(),
+            "server_address" => self.peer.server_ip.map_or(String::new(), |ip| ip.to_string()),
+            "server_port" => self.server_port.to_string(),
+            "mail_name" => self.shared.config.mail_name.clone(),
             "server_name" => self.hostname().to_owned(),
             "localtime" => Timestamp::now().mail_date(),
-            _ => return None,
+            _ => {
+                self.warning(format_args!("unknown macro name \"{name}\" in expansion request"));
+                return None;
+            }
         })
     }
 

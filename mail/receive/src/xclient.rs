@@ -2,7 +2,7 @@
 
 use crate::connection::{Connection, Flow};
 use base_calls::ClientInfo;
-use base_net::NetError;
+use base_net::{NetError, Protocols};
 use mail_restrict::{HostStatus, Login, Stage};
 use proto_address::{valid_hostname, valid_ipv4, valid_ipv6};
 use proto_dsn::Status;
@@ -66,14 +66,14 @@ impl Connection {
             let result = match a.name.as_str() {
                 "NAME" => set_name(&mut peer, a),
                 "REVERSE_NAME" => set_reverse_name(&mut peer, a),
-                "ADDR" => set_addr(&mut peer, a),
+                "ADDR" => set_addr(&mut peer, a, self.shared.config.protocols),
                 "PORT" => port(a).map(|n| port_number = n),
                 "PROTO" => protocol(a).map(|yes| esmtp = Some(yes)),
                 "DESTADDR" => set_server(&mut peer, a),
                 "DESTPORT" => port(a).map(|n| server_port = n),
                 "LOGIN" => {
                     login = (!a.is_unavailable())
-                        .then(|| Login { method: "XCLIENT".into(), username: neutral(&a.value) });
+                        .then(|| Login { method: "XCLIENT".into(), username: login_name(&a.value) });
                     Ok(())
                 }
                 "HELO" => {
@@ -91,7 +91,10 @@ impl Connection {
         self.show_port();
         self.memory = Default::default();
         self.login = login;
+        // Who we are to write for stays as it was.
+        let rewrite_local = self.rewrite_local;
         self.settle().await?;
+        self.rewrite_local = rewrite_local;
         self.session.assume(helo, esmtp);
         let (reply, flow) = self.greeting(Stage::Xclient).await;
         Ok(match flow {
@@ -114,6 +117,11 @@ impl Connection {
         self.forwarded = Some(Box::new(f));
         Verdict::Accept
     }
+}
+
+/// For logs and header fields.
+fn login_name(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 type Set = Result<(), Reply>;
@@ -145,12 +153,12 @@ fn host(a: &Attribute) -> Result<(String, HostStatus), Reply> {
     Ok((a.value.clone(), HostStatus::Ok))
 }
 
-fn set_addr(peer: &mut mail_restrict::Peer, a: &Attribute) -> Set {
+fn set_addr(peer: &mut mail_restrict::Peer, a: &Attribute, protocols: Protocols) -> Set {
     if a.is_unavailable() {
         peer.addr = "unknown".into();
         return Ok(());
     }
-    let ip = address(&a.value).ok_or_else(|| bad_value(a))?;
+    let ip = address(&a.value).filter(|ip| protocols.allows(*ip)).ok_or_else(|| bad_value(a))?;
     peer.addr = ip.to_string();
     peer.ip = Some(ip);
     Ok(())
