@@ -27,12 +27,16 @@ pub const TARGETS: &[Target] = &[
     Target { name: "header_stream", check: proto_message::fuzz::header_stream },
     Target { name: "main_cf", check: base_conf::fuzz::check_main_cf },
     Target { name: "master_cf", check: base_conf::fuzz::check_master_cf },
+    Target { name: "netstring", check: proto_wire::netstring::check },
     Target { name: "quoting", check: proto_address::fuzz::quoting },
+    Target { name: "resp", check: proto_wire::resp::check },
     Target { name: "segment", check: base_spool::fuzz::check_segment },
+    Target { name: "table_cdb", check: base_tables::fuzz::check_cdb },
     Target { name: "table_index", check: base_tables::fuzz::check_index },
     Target { name: "table_lists", check: base_tables::fuzz::check_lists },
     Target { name: "table_regexp", check: base_tables::fuzz::check_regexp },
     Target { name: "table_source", check: base_tables::fuzz::check_source },
+    Target { name: "tcp_table", check: proto_wire::tcp_table::check },
     Target { name: "xtext", check: proto_address::fuzz::xtext },
 ];
 

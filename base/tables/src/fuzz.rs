@@ -1,5 +1,6 @@
 //! Check functions for arbitrary input, run by the fuzz targets and, over random mutations, by the tests.
 
+use crate::cdb::Cdb;
 use crate::index::Index;
 use crate::source::{self, Format};
 use crate::{MatchKind, MatchList, Options, Table, Tables, Usage, Warn, bdb, prefilter, rules, template};
@@ -25,6 +26,16 @@ pub fn check_index(input: &[u8]) {
 /// Berkeley DB files: nothing panics.
 pub fn check_bdb(input: &[u8]) {
     let _ = bdb::read(input);
+}
+
+/// Constant databases: nothing panics; what is read has each of its keys.
+pub fn check_cdb(input: &[u8]) {
+    let Ok(file) = base_sys::fds::memory_file(input) else { return };
+    let Ok(cdb) = Cdb::open(file) else { return };
+    let _ = cdb.get(b"key");
+    if let Ok(index) = cdb.index() {
+        index.iter().for_each(|(key, _)| drop(cdb.get(key)));
+    }
 }
 
 /// Source texts of all formats; what was read builds an index that reads the same.
@@ -82,6 +93,7 @@ mod tests {
         fn any_bytes(bytes: Vec<u8>) {
             super::check_index(&bytes);
             super::check_bdb(&bytes);
+            super::check_cdb(&bytes);
             super::check_source(&bytes);
             super::check_regexp(&bytes);
             super::check_lists(&bytes);
