@@ -68,6 +68,8 @@ pub struct RestrictConfig {
     pub delimiter: String,
     /// `owner_request_special`.
     pub owner_special: bool,
+    /// `allow_untrusted_routing`.
+    pub(crate) untrusted_routing: bool,
     /// How parent domains are looked up in access tables.
     pub parents: DomainForms,
     /// `mynetworks`.
@@ -128,6 +130,7 @@ impl RestrictConfig {
             unlisted_sender: cfg.bool("smtpd_reject_unlisted_sender")?,
             show_table_name: cfg.bool("show_user_unknown_table_name")?,
             soft_bounce: cfg.bool("soft_bounce")?,
+            untrusted_routing: cfg.bool("allow_untrusted_routing")?,
             null_key: cfg.str("smtpd_null_access_lookup_key")?,
             delimiter: cfg.str("recipient_delimiter")?,
             owner_special: cfg.bool("owner_request_special")?,

@@ -3,7 +3,7 @@
 
 use crate::transport::Spec;
 use base_conf::{Config, Error};
-use base_tables::{Maps, Tables};
+use base_tables::{Maps, Tables, Usage};
 
 /// The parameters.
 #[derive(Debug, Clone)]
@@ -67,7 +67,10 @@ pub(crate) struct Way {
 impl Way {
     /// Opens the tables.
     pub fn open(config: &WayConfig, tables: &Tables) -> Self {
-        let open = |name: &str, text: &str| Maps::open(tables, &format!("{}{name}", config.prefix), text);
+        // What a client wrote must not choose the transport: no parts of the address in results of patterns.
+        let usage = Usage { substitution: false, ..Usage::LOOKUP };
+        let open =
+            |name: &str, text: &str| Maps::open_for(tables, &format!("{}{name}", config.prefix), text, usage);
         Self {
             transport_maps: open("transport_maps", &config.transport_maps),
             sender_relayhost: open("sender_dependent_relayhost_maps", &config.sender_relayhost_maps),

@@ -112,15 +112,12 @@ impl Shared {
         });
     }
 
-    /// A new cache counts as clean.
+    /// How long until the next cleaning; one that was never cleaned is cleaned at once.
     fn until_cleaning(self: &Arc<Self>, every: Duration) -> Duration {
         let (cache, now) = (self.cache(), now());
         match cache.get(CLEANED).and_then(|text| text.parse::<u64>().ok()) {
             Some(last) => every.saturating_sub(Duration::from_secs(now.saturating_sub(last))),
-            None => {
-                cache.put(CLEANED, &now.to_string());
-                every
-            }
+            None => Duration::ZERO,
         }
     }
 
@@ -175,14 +172,14 @@ impl Shared {
     }
 
     fn clean(self: &Arc<Self>, now: u64) {
+        self.cache().put(CLEANED, &now.to_string());
         let (kept, gone) = self.cache().retain(|key, text| match Record::parse(text) {
             Some(record) => !record.is_expired(&self.config, now),
             None => key == CLEANED,
         });
-        self.cache().put(CLEANED, &now.to_string());
-        if let Some(map) = Some(&self.config.map).filter(|m| !m.is_empty()) {
-            let text = format_args!("cache {map} full cleanup: retained={kept} dropped={gone} entries");
-            self.log.info(&self.source, text);
-        }
+        let map = if self.config.map.is_empty() { "internal:verify" } else { &self.config.map };
+        let kept = kept.saturating_sub(1);
+        let text = format_args!("cache {map} full cleanup: retained={kept} dropped={gone} entries");
+        self.log.info(&self.source, text);
     }
 }

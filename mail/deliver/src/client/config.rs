@@ -100,6 +100,8 @@ pub(crate) struct ClientConfig {
     pub own: Vec<IpAddr>,
     pub bind4: Option<Ipv4Addr>,
     pub bind6: Option<Ipv6Addr>,
+    /// `smtp_bind_address_enforce`.
+    pub bind_enforce: bool,
     pub skip_5xx_greeting: bool,
     pub skip_quit_response: bool,
     pub quote: bool,
@@ -200,6 +202,7 @@ impl ClientConfig {
             own: own_addresses(cfg)?,
             bind4: r.address("bind_address")?.or(bound.0),
             bind6: r.address("bind_address6")?.or(bound.1),
+            bind_enforce: r.bool("bind_address_enforce")?,
             skip_5xx_greeting: r.bool("skip_5xx_greeting")?,
             skip_quit_response: r.bool("skip_quit_response")?,
             quote: r.bool("quote_rfc821_envelope")?,

@@ -10,12 +10,18 @@ use super::{
 };
 use crate::report::Reporter;
 use base_calls::{Diagnosis, Timestamp};
-use base_net::{BoxIo, ConnectOptions, Excess, LineStream, NetError, connect, connect_unix, os_text};
+use base_net::{BoxIo, ConnectOptions, Excess, LineStream, NetError, Socket, connect, connect_unix, os_text};
 use proto_smtp::{
     Features, Keyword,
     client::{Hello, HelloStep, ReplyReader, ServerReply, Stage, Taken},
 };
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Longest line of a reply; the rest is dropped.
@@ -173,7 +179,7 @@ impl Session {
         purpose: &Purpose<'_>,
         log: &Reporter<'_>,
     ) -> Result<Self, NoSession> {
-        let stream = match dial(cfg, &peer).await {
+        let stream = match dial(cfg, &peer, log).await {
             Ok(s) => s,
             Err(e) => {
                 let d = texts::unreachable(&peer, &os_text(&e));
@@ -386,14 +392,33 @@ fn warn_odd(peer: &Peer, text: &str, log: &Reporter<'_>) {
     ));
 }
 
-async fn dial(cfg: &ClientConfig, peer: &Peer) -> std::io::Result<LineStream<BoxIo>> {
+async fn dial(cfg: &ClientConfig, peer: &Peer, log: &Reporter<'_>) -> std::io::Result<LineStream<BoxIo>> {
     let socket = match &peer.key {
         PeerKey::Inet(to) => {
             let options =
                 ConnectOptions { bind4: cfg.bind4, bind6: cfg.bind6, time_limit: cfg.limits.connect };
-            connect(*to, &options).await?
+            match connect(*to, &options).await {
+                Err(e) if e.kind() == ErrorKind::AddrNotAvailable && !cfg.bind_enforce => {
+                    from_anywhere(*to, &options, log, &e).await?
+                }
+                done => done?,
+            }
         }
         PeerKey::Unix(path) => connect_unix(path, cfg.limits.connect).await?,
     };
     Ok(LineStream::of_socket(socket, cfg.limits.hello))
+}
+
+/// The source address (`smtp_bind_address`) is not to be had: a warning, and the system's choice.
+async fn from_anywhere(
+    to: SocketAddr,
+    options: &ConnectOptions,
+    log: &Reporter<'_>,
+    error: &std::io::Error,
+) -> std::io::Result<Socket> {
+    let (v4, v6) = (options.bind4.map(IpAddr::V4), options.bind6.map(IpAddr::V6));
+    let source = if to.is_ipv4() { v4 } else { v6 };
+    let text = source.map_or(String::new(), |a| a.to_string());
+    log.warning(&format!("smtp_connect_addr: bind {text}: {}", os_text(error)));
+    connect(to, &ConnectOptions::within(options.time_limit)).await
 }

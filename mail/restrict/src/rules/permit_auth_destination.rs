@@ -22,7 +22,10 @@ fn check(c: Context<'_>) -> Answer<'_> {
 pub(super) async fn authorized(c: &Context<'_>) -> Result<bool, Verdict> {
     let Some((recipient, subject)) = c.recipient() else { return Ok(true) };
     match c.resolve(recipient).await {
-        Ok(r) => Ok(!r.routed && r.class != AddressClass::Default),
+        Ok(r) => {
+            let routed = r.routed && !c.restrict.config.untrusted_routing;
+            Ok(!routed && r.class != AddressClass::Default)
+        }
         Err(_) => Err(Verdict::Reject(lookup_failure(&subject))),
     }
 }

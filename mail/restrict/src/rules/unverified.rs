@@ -36,8 +36,9 @@ impl Unverified {
 
 /// How long a session waits for a probe.
 pub(crate) fn patience(cfg: &Config) -> Result<Duration, Error> {
+    // The first question is asked at once.
     let count = u32::try_from(cfg.int("address_verify_poll_count")?).unwrap_or(3);
-    Ok(cfg.time("address_verify_poll_delay")?.saturating_mul(count))
+    Ok(cfg.time("address_verify_poll_delay")?.saturating_mul(count.saturating_sub(1)))
 }
 
 pub(super) async fn unverified(

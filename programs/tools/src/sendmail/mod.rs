@@ -140,7 +140,11 @@ fn allowed(config: &Config, caller: &Caller) -> Result<(), Fatal> {
 /// The header of a `-bv` message, which is delivered nowhere.
 fn probe(envelope: &Maildrop) -> String {
     let to: Vec<String> = envelope.recipients.iter().map(|r| format!("\t{}", external(&r.address))).collect();
-    format!("From: {}\r\nSubject: probe\r\nTo:{}\r\n", external(&envelope.sender), to.join(",\r\n"))
+    let from = match envelope.sender.as_str() {
+        "" => "MAILER-DAEMON".into(),
+        sender => external(sender),
+    };
+    format!("From: {from}\r\nSubject: probe\r\nTo:{}\r\n", to.join(",\r\n"))
 }
 
 /// Becomes another command of ours. Comes back only with an error.
