@@ -7,6 +7,7 @@ use crate::{
     rules::{Ahead, Context, Rule},
     scout::Scout,
     stages::{Outcome, applies, list_subject},
+    trace::{self, Step},
     verdict::{Found, Subject},
 };
 use base_calls::{Fut, MessageAction};
@@ -57,6 +58,7 @@ impl<'a> Eval<'a> {
         }
         self.defer_if_reject = None;
         self.warn = false;
+        self.restrict.tell(|| Step::List(name.parameter()));
         let list = self.restrict.lists.list(name);
         let subject = list_subject(name, self.facts);
         match self.elements(&list, name, subject, 0).await {
@@ -103,6 +105,7 @@ impl<'a> Eval<'a> {
     async fn element(&mut self, element: &Element, name: ListName, subject: &Subject, depth: u32) -> End {
         match element {
             Element::WarnIfReject => {
+                self.restrict.tell(|| Step::Asked("warn_if_reject", String::new()));
                 self.warn = true;
                 return End::Nothing;
             }
@@ -113,6 +116,7 @@ impl<'a> Eval<'a> {
             }
             Element::Class(class) => {
                 if let Some(list) = self.restrict.lists.class(class).filter(|_| depth < MAX_DEPTH) {
+                    self.restrict.tell(|| Step::Class(class.clone()));
                     return self.elements(&list, name, subject.clone(), depth + 1).await;
                 }
                 self.warning(format!("restriction class `{class}' needs too many levels"));
@@ -159,8 +163,10 @@ impl<'a> Eval<'a> {
         depth: u32,
     ) -> End {
         self.asked.push(rule.name);
+        self.restrict.tell(|| Step::Asked(rule.name, trace::argument(arg)));
         let context = Context { restrict: self.restrict, facts: self.facts, list: name, subject, arg, rule };
         let verdict = (rule.check)(context).verdict().await;
+        self.restrict.tell(|| Step::Said(trace::words(&verdict)));
         self.verdict(verdict, rule, (name, subject), depth).await
     }
 
@@ -282,6 +288,7 @@ impl<'a> Eval<'a> {
 
     fn refused(&mut self, refusal: Refusal) -> End {
         if std::mem::take(&mut self.warn) {
+            self.restrict.tell(|| Step::Said("only warns, because of warn_if_reject".to_owned()));
             self.log("reject_warning", &refusal);
             return End::Nothing;
         }
@@ -330,6 +337,7 @@ impl<'a> Eval<'a> {
     }
 
     fn warning(&self, text: String) {
+        self.restrict.tell(|| Step::Said(text.clone()));
         self.restrict.log.warning(self.facts.source, text);
     }
 

@@ -13,6 +13,8 @@ mod config;
 mod dnslist;
 mod eval;
 mod facts;
+mod greylist;
+mod imagined;
 mod list;
 mod lookup;
 mod open_relay;
@@ -21,16 +23,20 @@ pub mod rules;
 mod scout;
 mod stages;
 mod stranger;
+mod trace;
 mod verdict;
 
 pub use answers::Answers;
 pub use config::{Codes, RestrictConfig};
 pub use facts::{ClientCert, Facts, HostStatus, Login, Memory, Peer, Stage, Tls};
+pub use imagined::Imagined;
 pub use list::ListName;
 pub use open_relay::{BadArgument, OpenRelay};
 pub use stages::Outcome;
+pub use trace::{Step, Trace};
 pub use verdict::{Refusal, Verdict};
 
+use base_cache::Caches;
 use base_calls::{Route, Verify};
 use base_dns::Resolver;
 use base_log::Log;
@@ -47,6 +53,8 @@ pub struct Restrict {
     resolver: Resolver,
     verify: Option<Arc<dyn Verify>>,
     health: dnslist::Health,
+    greylist: greylist::Memory,
+    trace: Option<Trace>,
     log: Log,
 }
 
@@ -71,6 +79,8 @@ impl Restrict {
             resolver,
             verify: None,
             health: dnslist::Health::default(),
+            greylist: greylist::Memory::default(),
+            trace: None,
             log,
         }
     }
@@ -79,6 +89,12 @@ impl Restrict {
     #[must_use]
     pub fn verifying(self, verify: Option<Arc<dyn Verify>>) -> Self {
         Self { verify, ..self }
+    }
+
+    /// With caches that outlive a restart (`check_greylist`); without, greylists are in memory and die with the configuration.
+    #[must_use]
+    pub fn remembering(self, caches: Arc<Caches>) -> Self {
+        Self { greylist: greylist::Memory::behind(caches), ..self }
     }
 
     /// The typed snapshot that this was made from.

@@ -6,6 +6,7 @@
 use crate::{
     Refusal, Verdict,
     rules::Context,
+    trace::Step,
     verdict::{Found, Subject},
 };
 use base_tables::{DomainForms, Table};
@@ -28,8 +29,13 @@ impl Lookup<'_> {
             Some(answer) => answer,
             None => self.table.lookup(key.as_bytes()).await,
         };
+        let answer = answer.map(|value| value.map(|v| String::from_utf8_lossy(&v).into_owned()));
+        self.context.restrict.tell(|| {
+            let shown = answer.as_ref().map_err(|_| ()).cloned();
+            Step::Lookup(self.table.spec().to_owned(), key.to_owned(), shown)
+        });
         match answer {
-            Ok(value) => Ok(value.map(|v| String::from_utf8_lossy(&v).into_owned())),
+            Ok(value) => Ok(value),
             Err(_) => {
                 let text = format!("{} lookup error for \"{key}\"", self.table.spec());
                 self.context.restrict.log.warning(self.context.facts.source, text);

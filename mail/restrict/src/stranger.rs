@@ -1,9 +1,7 @@
 //! Whether a stranger could relay: the relay and recipient restrictions asked for a client that nobody knows, without name
 //! lookups, blocklists and policy servers, which may fail or change their mind. For the configuration check.
 
-use crate::{
-    Answers, Facts, HostStatus, ListName, Memory, Peer, Restrict, RestrictConfig, Stage, rules::RULES,
-};
+use crate::{HostStatus, Imagined, ListName, Peer, Restrict, RestrictConfig, rules::RULES};
 use base_log::Source;
 use std::net::IpAddr;
 
@@ -89,35 +87,17 @@ impl Restrict {
             server_ip: None,
             port_shown: String::new(),
         };
-        let source = Source::new("postfix/check", 0);
-        let answers = Answers::default();
-        let facts = Facts {
-            source: &source,
-            stage: Stage::Rcpt,
-            client: &client,
-            helo: Some("stranger.invalid"),
-            protocol: "ESMTP",
-            sender: Some(sender),
-            recipient: Some(recipient),
-            recipients: 0,
-            etrn: None,
-            queue_id: None,
-            pipelined: false,
+        let session = Imagined {
+            client,
+            helo: Some("stranger.invalid".to_owned()),
+            sender: sender.to_owned(),
+            recipient: recipient.to_owned(),
             login: None,
-            sasl_sender: None,
-            sasl_offered: false,
             tls: None,
-            ccert_asked: false,
-            client_port: 0,
-            server_port: 0,
-            instance: 0,
-            stressed: false,
-            answers: &answers,
             size: 0,
-            held: false,
-            discarded: false,
         };
-        self.rcpt(&facts, &Memory::default()).await.refusal.is_none()
+        let stages = self.imagine(&session, &Source::new("postfix/check", 0)).await;
+        stages.iter().all(|(_, outcome)| outcome.refusal.is_none())
     }
 }
 
