@@ -1,6 +1,7 @@
 //! One smtpd service: everything its connections share.
 
 use crate::{Anvil, SmtpConfig, client, config::Lists, connection::Connection, sasl::Sasl, tls::Tls};
+use base_cache::Caches;
 use base_calls::{Fut, Route, Submit, Verify};
 use base_dns::Resolver;
 use base_log::Log;
@@ -39,6 +40,8 @@ pub struct Deps {
     pub opener: Arc<dyn Opener>,
     /// Client counters of the whole server.
     pub anvil: Anvil,
+    /// What outlives a restart.
+    pub caches: Arc<Caches>,
     /// Address verification; without it nothing is verified.
     pub verify: Option<Arc<dyn Verify>>,
     /// Flushes the mail for a domain (ETRN); without it the service is not available.
@@ -100,10 +103,10 @@ impl SmtpServer {
             deps.resolver.clone(),
             deps.log.clone(),
         );
-        let restrict = restrict.verifying(deps.verify.clone());
+        let restrict = restrict.verifying(deps.verify.clone()).remembering(Arc::clone(&deps.caches));
         restrict.check_arguments()?;
         restrict.check_open_relay()?;
-        let sasl = Sasl::open(&config.sasl, &deps.tables)?;
+        let sasl = Sasl::open(&config.sasl, &deps.tables, Arc::clone(&deps.opener))?;
         let source = deps.log.session_source(config.source_name.as_str());
         let warn = |text: &str| deps.log.warning(&source, text);
         let tls = Tls::open(&config.tls, &deps.tables, Arc::clone(&deps.opener), &warn)?;

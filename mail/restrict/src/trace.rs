@@ -58,6 +58,8 @@ pub(crate) fn argument(arg: &Arg) -> String {
     match arg {
         Arg::Table(table) => table.spec().to_owned(),
         Arg::Text(text) => text.clone(),
-        Arg::None | Arg::Dns(_) | Arg::Policy(_) => String::new(),
+        Arg::Dns(list) => list.text.clone(),
+        Arg::Policy(server) => server.spec.clone(),
+        Arg::None => String::new(),
     }
 }

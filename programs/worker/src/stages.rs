@@ -318,6 +318,7 @@ impl Builder<'_> {
             log: self.fixed.log.clone(),
             opener: self.tables.opener(),
             anvil: self.fixed.anvil.clone(),
+            caches: Arc::clone(&self.fixed.caches),
             verify: Some(Arc::clone(verify)),
             flush: Some(self.flush()),
         };

@@ -7,6 +7,7 @@
 
 mod bounce;
 mod cleanup;
+mod extensions;
 mod general;
 mod install;
 mod lmtp;
@@ -151,6 +152,7 @@ pub type Group = (&'static str, &'static [Param]);
 pub const GROUPS: &[Group] = &[
     ("bounce", bounce::PARAMS),
     ("cleanup", cleanup::PARAMS),
+    ("extensions", extensions::PARAMS),
     ("general", general::PARAMS),
     ("install", install::PARAMS),
     ("lmtp", lmtp::PARAMS),

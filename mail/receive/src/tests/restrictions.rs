@@ -149,6 +149,7 @@ fn an_open_relay_does_not_start() {
             log: base_log::Log::test().0,
             anvil: Anvil::new(),
             opener: Arc::new(base_sys::opener::Plain),
+            caches: std::sync::Arc::new(base_cache::Caches::new(std::sync::Arc::new(|_| ()))),
             verify: None,
             flush: None,
         };
@@ -167,4 +168,23 @@ fn an_open_relay_does_not_start() {
     );
     assert_eq!(start(""), None);
     assert_eq!(start("smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = reject"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn greylisted_once() {
+    let world = check_from(
+        "192.0.2.12",
+        "smtpd_recipient_restrictions = check_greylist\ngreylist_map =\ngreylist_delay = 0\ngreylist_recipient_exceptions = bob@example.com",
+        &rcpt(
+            "a@example.net",
+            &[
+                ("alice@example.com", "450 4.2.0 <alice@example.com>: Recipient address rejected: Greylisted"),
+                ("bob@example.com", OK),
+                ("alice@example.com", OK),
+            ],
+        ),
+        &[],
+    )
+    .await;
+    assert!(world.logged.texts().iter().any(|t| t.contains("450 4.2.0 <alice@example.com>")));
 }

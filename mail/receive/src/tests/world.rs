@@ -136,6 +136,7 @@ impl World {
             log,
             opener: Arc::new(base_sys::opener::Plain),
             anvil: Anvil::new(),
+            caches: Arc::new(base_cache::Caches::new(Arc::new(|_| ()))),
             verify: None,
             flush: None,
         };

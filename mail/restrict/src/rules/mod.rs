@@ -16,6 +16,7 @@ mod check_a_access;
 mod check_ccert_access;
 mod check_client_access;
 mod check_etrn_access;
+mod check_greylist;
 mod check_helo_access;
 mod check_mx_access;
 mod check_ns_access;
@@ -210,6 +211,7 @@ pub static RULES: &[&Rule] = &[
     &check_mx_access::CLIENT,
     &check_ns_access::CLIENT,
     &check_etrn_access::RULE,
+    &check_greylist::RULE,
     &check_a_access::HELO,
     &check_helo_access::RULE,
     &check_mx_access::HELO,
