@@ -18,8 +18,8 @@ use tokio::runtime::{Builder, Runtime};
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long closing a connection may take.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
-/// How long a query may take.
-const QUERY_TIME: Duration = Duration::from_secs(30);
+/// How long a query may take, unless the settings say otherwise (seconds).
+pub const QUERY_TIME: u64 = 30;
 
 /// Why a query failed.
 #[derive(Debug)]
@@ -76,6 +76,8 @@ pub struct Database<E: Engine> {
     pub common: Common,
     /// The query.
     pub query: Query,
+    /// How long a query may take (`timeout`).
+    pub timeout: Duration,
 }
 
 /// One thread's connection.
@@ -116,7 +118,7 @@ impl<E: Engine> Asker<E> {
         let mut values = database.common.values(key);
         let asked = runtime.block_on(async {
             let run = database.engine.run(&mut connection, &sql, &mut values);
-            tokio::time::timeout(QUERY_TIME, run).await
+            tokio::time::timeout(database.timeout, run).await
         });
         let host = database.hosts.get(number).map(|host| database.engine.name(host)).unwrap_or_default();
         let say = |reason: &str| (database.common.warn)(&database.engine.query_failed(&host, reason));
@@ -150,8 +152,9 @@ impl<E: Engine> Asker<E> {
         let database = &self.database;
         let runtime = self.runtime.as_ref().map_err(ToString::to_string)?;
         let host = database.hosts.get(number).ok_or("no such host")?;
-        let opened = runtime
-            .block_on(async { tokio::time::timeout(CONNECT_TIME, database.engine.connect(host)).await });
+        let opened = runtime.block_on(async {
+            tokio::time::timeout(CONNECT_TIME.min(database.timeout), database.engine.connect(host)).await
+        });
         let (reason, trouble) = match opened {
             Ok(Ok(connection)) => {
                 database.hosts.works(number);

@@ -170,7 +170,7 @@ impl Link {
         lock(&self.waiting).insert(id, sender);
         let table = u32::try_from(number).unwrap_or(u32::MAX);
         let frame = [&id.to_le_bytes(), &table.to_le_bytes(), key].concat();
-        let sent = send(&mut *lock(&self.stream), &frame);
+        let sent = send(&mut lock(&self.stream), &frame);
         let outcome = match sent {
             Ok(()) => answer.recv_timeout(PATIENCE),
             Err(_) => Err(std::sync::mpsc::RecvTimeoutError::Disconnected),
@@ -274,7 +274,7 @@ fn answer_all(queue: &Mutex<Receiver<Vec<u8>>>, tables: &[Arc<dyn Table>], out: 
             Ok(Some(value)) => (b'=', value),
             Err(error) => (b'!', error.reason.into_bytes()),
         };
-        if send(&mut *lock(out), &[&id.to_le_bytes(), [kind].as_slice(), &text].concat()).is_err() {
+        if send(&mut lock(out), &[&id.to_le_bytes(), [kind].as_slice(), &text].concat()).is_err() {
             return;
         }
     }

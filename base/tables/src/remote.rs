@@ -114,7 +114,8 @@ struct Pool {
 struct State {
     jobs: VecDeque<Job>,
     threads: usize,
-    idle: usize,
+    /// Threads with a lookup in hand; the others are free, or will be in a moment.
+    busy: usize,
     closed: bool,
 }
 
@@ -138,7 +139,8 @@ impl Pool {
             return Err("too many lookups are waiting for the server".to_owned());
         }
         state.jobs.push_back(job);
-        if state.idle < state.jobs.len() && state.threads < self.settings.connections.max(1) {
+        let free = state.threads.saturating_sub(state.busy);
+        if free < state.jobs.len() && state.threads < self.settings.connections.max(1) {
             let pool = Arc::clone(self);
             let spawned =
                 std::thread::Builder::new().name("table".to_owned()).spawn(move || pool.serve()).is_ok();
@@ -154,16 +156,20 @@ impl Pool {
 
     /// A thread: one client, until there is nothing to do for a while.
     fn serve(&self) {
-        let _count = Count(self);
+        let mut count = Count { pool: self, busy: false };
         let mut client = (self.make)();
         while let Some(job) = self.next() {
+            count.busy = true;
             if Arc::strong_count(&job.answer) == 1 {
+                count.free();
                 continue;
             }
             let outcome = match job.due <= Instant::now() {
                 true => Err("Connection timed out".to_owned()),
                 false => client.ask(&job.key),
             };
+            // Free again before the asker knows: its next lookup needs no other thread.
+            count.free();
             job.answer.set(outcome);
         }
     }
@@ -173,26 +179,48 @@ impl Pool {
         let until = Instant::now() + self.settings.idle;
         loop {
             if let Some(job) = state.jobs.pop_front() {
+                state.busy += 1;
                 return Some(job);
             }
             let left = until.saturating_duration_since(Instant::now());
             if state.closed || left.is_zero() {
+                // In the same breath: nobody may count on a thread that is about to leave.
+                state.threads = state.threads.saturating_sub(1);
                 return None;
             }
-            state.idle += 1;
             state = self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-            state.idle -= 1;
         }
     }
 }
 
 /// Counts a thread out, also when it panicked.
-struct Count<'a>(&'a Pool);
+struct Count<'a> {
+    pool: &'a Pool,
+    busy: bool,
+}
+
+impl Count<'_> {
+    /// The lookup in hand is done.
+    fn free(&mut self) {
+        if std::mem::replace(&mut self.busy, false) {
+            let mut state = self.pool.state();
+            state.busy = state.busy.saturating_sub(1);
+        }
+    }
+}
 
 impl Drop for Count<'_> {
+    /// A thread that leaves in order has counted itself out; this is for one that panicked.
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        if !std::thread::panicking() {
+            return;
+        }
+        self.free();
+        let mut state = self.pool.state();
         state.threads = state.threads.saturating_sub(1);
+        if state.threads == 0 {
+            state.jobs.clear();
+        }
     }
 }
 
@@ -292,6 +320,15 @@ mod tests {
         let slow = table.lookup(b"slow");
         assert_eq!(block_on(table.lookup(b"quick")), Ok(Some(b"quick".to_vec())));
         assert_eq!(block_on(slow), Ok(Some(b"slow".to_vec())));
+    }
+
+    #[test]
+    fn lookups_one_after_another_need_one_thread() {
+        let (_, table) = remote(Settings::default());
+        for _ in 0..200 {
+            assert!(block_on(table.lookup(b"a")).is_ok());
+            assert_eq!(table.pool.state().threads, 1);
+        }
     }
 
     #[test]

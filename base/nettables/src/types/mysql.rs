@@ -7,7 +7,7 @@
 use super::NetType;
 use crate::NetOpen;
 use crate::common::{Common, Values};
-use crate::database::{Asker, Database, Engine, Failure};
+use crate::database::{Asker, Database, Engine, Failure, QUERY_TIME};
 use crate::hosts::{Address, Hosts};
 use crate::my_cnf::{self, Group};
 use crate::settings::Settings;
@@ -62,6 +62,7 @@ fn open(net: &NetOpen<'_>) -> Result<Arc<dyn Table>, OpenError> {
         hosts: Hosts::new(hosts.collect(), retry),
         query: Query::read(&settings, Dialect::MySql)?,
         common: Common::read(net, &settings)?,
+        timeout: settings.time("timeout", QUERY_TIME)?,
         engine,
     });
     let make = move || Box::new(Asker::new(Arc::clone(&database))) as Box<dyn Client>;

@@ -6,7 +6,7 @@
 use super::NetType;
 use crate::NetOpen;
 use crate::common::{Common, Values};
-use crate::database::{Asker, Database, Engine, Failure};
+use crate::database::{Asker, Database, Engine, Failure, QUERY_TIME};
 use crate::hosts::{Address, Hosts};
 use crate::pg_tls::{self, Connector};
 use crate::settings::Settings;
@@ -51,6 +51,7 @@ fn open(net: &NetOpen<'_>) -> Result<Arc<dyn Table>, OpenError> {
         hosts: Hosts::new(hosts?, retry),
         query: Query::read(&settings, Dialect::PgSql)?,
         common: Common::read(net, &settings)?,
+        timeout: settings.time("timeout", QUERY_TIME)?,
         engine: PgSql,
     });
     let make = move || Box::new(Asker::new(Arc::clone(&database))) as Box<dyn Client>;

@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 
 pub(super) const TYPE: NetType = NetType { name: "sqlite", open };
 
-/// How long a query may wait for a writer, and how long it may take.
+/// How long a query may wait for a writer, and how long it may take (seconds) unless `timeout` says otherwise.
 const BUSY: Duration = Duration::from_secs(5);
-const QUERY_TIME: Duration = Duration::from_secs(30);
+const QUERY_TIME: u64 = 30;
 /// Virtual machine steps between two looks at the clock.
 const STEPS: i32 = 10_000;
 
@@ -30,6 +30,7 @@ struct Database {
     common: Common,
     query: Query,
     path: String,
+    timeout: Duration,
 }
 
 struct Asker {
@@ -46,6 +47,7 @@ fn open(net: &NetOpen<'_>) -> Result<Arc<dyn Table>, OpenError> {
     let settings = Settings::read(net)?;
     let database = Database {
         path: settings.required("dbpath")?,
+        timeout: settings.time("timeout", QUERY_TIME)?,
         query: Query::read(&settings, Dialect::Sqlite)?,
         common: Common::read(net, &settings)?,
     };
@@ -79,7 +81,7 @@ impl Database {
     }
 
     fn run(&self, connection: &mut Connection, sql: &str, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        let until = Instant::now() + QUERY_TIME;
+        let until = Instant::now() + self.timeout;
         connection.progress_handler(STEPS, Some(move || Instant::now() > until)).map_err(reason)?;
         // The first statement is the query; what follows it is not looked at.
         let mut batch = Batch::new(connection, sql);
