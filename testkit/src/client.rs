@@ -1,6 +1,9 @@
 //! The scripted SMTP client of a scenario.
 
-use crate::scenario::options;
+use crate::{
+    scenario::options,
+    tls::{self, Connection},
+};
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -19,7 +22,11 @@ pub fn play(arg: &str, body: &[String]) -> Vec<String> {
 }
 
 struct Client<'a> {
-    stream: TcpStream,
+    stream: Box<dyn Connection>,
+    /// The socket below, for a handshake.
+    raw: TcpStream,
+    sni: Option<&'a str>,
+    cert: Option<&'a str>,
     buf: Vec<u8>,
     log: &'a mut Vec<String>,
 }
@@ -30,7 +37,12 @@ fn dialogue(arg: &str, body: &[String], log: &mut Vec<String>) -> io::Result<()>
     let to: SocketAddr = value("dst").unwrap_or("127.0.0.1:25").parse().map_err(io::Error::other)?;
     let stream = connect(to, value("src"))?;
     stream.set_read_timeout(Some(Duration::from_secs(15)))?;
-    let mut c = Client { stream, buf: Vec::new(), log };
+    let raw = stream.try_clone()?;
+    let (sni, cert) = (value("sni"), value("cert"));
+    let mut c = Client { stream: Box::new(stream), raw, sni, cert, buf: Vec::new(), log };
+    if plain.contains(&"wrap") {
+        c.handshake()?;
+    }
     if !plain.contains(&"nobanner") {
         c.reply()?;
     }
@@ -50,6 +62,21 @@ fn connect(to: SocketAddr, src: Option<&str>) -> io::Result<TcpStream> {
 }
 
 impl Client<'_> {
+    fn handshake(&mut self) -> io::Result<()> {
+        self.buf.clear();
+        match tls::connect(self.raw.try_clone()?, self.sni, self.cert) {
+            Ok(stream) => {
+                self.stream = stream;
+                self.log.push("S: <TLS>".to_owned());
+                Ok(())
+            }
+            Err(e) => {
+                self.log.push("S: <no TLS>".to_owned());
+                Err(e)
+            }
+        }
+    }
+
     fn reply(&mut self) -> io::Result<String> {
         loop {
             let line = self.line()?;
@@ -131,11 +158,18 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// `raw N TEXT`, `close`, `sleep S`; whether the dialogue ends.
+    /// `raw N TEXT`, `starttls`, `close`, `sleep S`; whether the dialogue ends.
     fn special(&mut self, text: &str) -> io::Result<bool> {
         let mut words = text.splitn(3, ' ');
         match words.next() {
             Some("close") => return Ok(true),
+            Some("starttls") => {
+                self.log.push("C: STARTTLS".to_owned());
+                self.stream.write_all(b"STARTTLS\r\n")?;
+                if self.reply()? == "220" {
+                    self.handshake()?;
+                }
+            }
             Some("sleep") => {
                 let s = words.next().and_then(|s| s.parse().ok()).unwrap_or(1.0);
                 sleep(Duration::from_secs_f64(s));

@@ -13,6 +13,7 @@ pub mod logs;
 pub mod normal;
 pub mod scenario;
 pub mod services;
+pub mod tls;
 pub mod world;
 
 /// Which implementation runs.

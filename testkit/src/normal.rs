@@ -24,6 +24,12 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d{5}-\d{2}/[\w-]{12}\b", "<AMAVIS>"),
         // The system's last error number, whatever it was.
         (r"(table (?:ldap|mysql|pgsql|sqlite):\S+: query error): .*", "$1"),
+        (r"\b(TLSv1\.\d) with cipher \S+ \(\d+/\d+ bits\)", "$1 with cipher <C>"),
+        (r"key-exchange \S+(?: \([^)]*\))?", "key-exchange <K>"),
+        (r"(server|client)-signature \S+(?: \([^)]*\))?", "$1-signature <S>"),
+        (r"(server|client)-digest \S+", "$1-digest <D>"),
+        (r", tls=[\w/:.?!-]+(, )", "$1"),
+        (r"(TLS library problem: )error:[0-9A-F]{8}:", "${1}error:<E>:"),
         (r"after \d+ seconds? of", "after <N> seconds of"),
         (r"after [\d.]+ from \[", "after <N> from ["),
         (r"(from=<(?:double-bounce@[^>]*)?>, size=)\d+", "${1}<N>"),
@@ -39,7 +45,7 @@ static NOISE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         r"^\S+/(anvil|scache): statistics:|^\S+/master: |^postfix/postfix-script|^postfix/postlog|",
         r"^postfix(/\w+)?: .*(backwards-compatible|COMPATIBILITY_README|To disable)|",
-        r"^\S+/postqueue: warning: Mail system is down|: removed \(|^\S+/tlsmgr|^postfix-script"
+        r"^\S+/postqueue: warning: Mail system is down|: removed \(|^\S+/tlsmgr|/(smtpd|smtp): SSL_|/(smtpd|smtp): (initializing the|setting up TLS)|^postfix-script"
     ))
     .ok()
 });

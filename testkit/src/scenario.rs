@@ -12,8 +12,9 @@
 //! @serve KIND ADDRESS [key=value …]  a fake peer (services/KIND.rs) with its script; "@sink ADDRESS" is "@serve sink ADDRESS"
 //! @daemon COMMAND     a real peer, in the background, started before the server; ends with the namespace
 //! @wait PATH|HOST:PORT until it exists or accepts
-//! @smtp [src=IP] [dst=IP:PORT] [nobanner]     a dialogue: lines are sent, replies recorded; "+LINE" is sent together with the
-//!                     next one; "!raw N TEXT" sends escaped text and reads N replies; "!close", "!sleep S"
+//! @smtp [src=IP] [dst=IP:PORT] [nobanner] [wrap] [sni=NAME] [cert=client]     a dialogue: lines are sent, replies recorded; "+LINE" is sent together with the
+//!                     next one; "!raw N TEXT" sends escaped text and reads N replies; "!starttls", "!close", "!sleep S"
+//!                     The files of testkit/src/tls.rs stand in /mnt/tls.
 //! @run COMMAND        a command; its output and exit status are recorded
 //! @sleep SECONDS
 //! @check smtp,mail,cmd,log   what is compared (default: all)

@@ -260,6 +260,7 @@ fn failure(fields: &Fields) -> Failure {
         user: fields.get("user").map(str::to_owned),
         reason: fields.get("reason").filter(|r| !r.is_empty()).map(str::to_owned),
         temporary: false,
+        warnings: Vec::new(),
     }
 }
 

@@ -4,12 +4,20 @@
 //! base64 as it crosses the line, so that what a client sends is decoded where it is understood. One file
 //! per implementation. An exchange never fails: trouble is a [`Step::Failed`] that says whether it may pass.
 
+mod cyrus;
 mod dovecot;
+mod internal;
+mod local;
+mod passwords;
 
+pub use cyrus::{Cyrus, SmtpdConf};
 pub use dovecot::Dovecot;
+pub use internal::Internal;
+pub use passwords::{BadDatabase, DEFAULT_PATH, Passwords, User};
 pub use proto_sasl::{BadOption, Mechanism, Properties, Security};
 
 use base_calls::Fut;
+use base_sys::opener::Opener;
 use std::{path::PathBuf, sync::Arc};
 
 /// Who wants to log in, and over what.
@@ -50,6 +58,8 @@ pub struct Failure {
     pub reason: Option<String>,
     /// It may work later.
     pub temporary: bool,
+    /// What the administrator should know besides.
+    pub warnings: Vec<String>,
 }
 
 impl Failure {
@@ -76,7 +86,7 @@ pub trait Exchange: Send {
 }
 
 /// Where an implementation finds what it needs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, Default)]
 pub struct Places {
     /// `smtpd_sasl_path`.
     pub path: String,
@@ -86,10 +96,29 @@ pub struct Places {
     pub queue_directory: PathBuf,
     /// `smtpd_sasl_local_domain`: the realm of a login name without one.
     pub local_domain: String,
+    /// `myhostname`.
+    pub host: String,
+    /// `config_directory`.
+    pub config_directory: PathBuf,
+    /// Opens files that may be readable by root only.
+    pub opener: Option<Arc<dyn Opener>>,
 }
 
+impl Places {
+    /// The content of a file.
+    pub(crate) fn read(&self, path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+        match &self.opener {
+            Some(opener) => opener.read(path, MAX_FILE),
+            None => base_sys::opener::Plain.read(path, MAX_FILE),
+        }
+    }
+}
+
+/// The largest database that is read.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+
 /// The values of `smtpd_sasl_type`, sorted (`postconf -a`).
-pub const TYPES: &[&str] = &["dovecot"];
+pub const TYPES: &[&str] = &["cyrus", "dovecot", "internal"];
 
 /// There is no such implementation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +129,8 @@ pub struct UnknownType(pub String);
 pub fn backend(kind: &str, places: &Places) -> Result<Arc<dyn Backend>, UnknownType> {
     match kind {
         "dovecot" => Ok(Arc::new(Dovecot::new(&places.path, &places.queue_directory))),
+        "cyrus" => Ok(Arc::new(Cyrus::open(places))),
+        "internal" => Ok(Arc::new(Internal::new(places))),
         _ => Err(UnknownType(kind.to_owned())),
     }
 }

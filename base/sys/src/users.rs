@@ -37,6 +37,13 @@ pub struct Group {
 }
 
 impl User {
+    /// The groups that the user is in besides its own, as initgroups(3) finds them.
+    pub fn more_groups(&self) -> Vec<u32> {
+        let Ok(name) = std::ffi::CString::new(self.name.as_str()) else { return Vec::new() };
+        let all = nix::unistd::getgrouplist(&name, self.gid.into()).unwrap_or_default();
+        all.into_iter().map(nix::unistd::Gid::as_raw).filter(|g| *g != self.gid).collect()
+    }
+
     /// Looks up a login name. Names with NUL or longer than 255 bytes do not exist.
     pub fn by_name(name: &str) -> io::Result<Option<Self>> {
         if !plausible(name) {

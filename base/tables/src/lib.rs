@@ -25,6 +25,7 @@ mod lines;
 mod maps;
 mod match_list;
 mod network;
+pub mod pairs;
 mod prefilter;
 pub mod remote;
 mod rules;

@@ -99,6 +99,7 @@ impl Connection {
     }
 
     fn login_failed(&mut self, mechanism: &str, failure: Failure) -> Reply {
+        failure.warnings.iter().for_each(|w| self.warning(format_args!("{w}")));
         // A name that an earlier exchange has learned is still said, as by Postfix.
         if failure.user.is_some() {
             self.last_login_name = failure.user;

@@ -7,6 +7,7 @@ use crate::{connection::Connection, server::StartError};
 use base_conf::{Config, Error};
 use base_net::NetError;
 use base_sasl::{Backend, Mechanism, Places, Properties, Security};
+use base_sys::opener::Opener;
 use base_tables::{MatchKind, MatchList, Tables};
 use proto_smtp::server::{Auth, Settings};
 use std::{path::PathBuf, sync::Arc};
@@ -28,6 +29,8 @@ pub(crate) struct SaslConfig {
     /// `smtpd_tls_auth_only`.
     auth_only: bool,
     local_domain: String,
+    host: String,
+    config_directory: PathBuf,
     pub(crate) service: String,
     pub(crate) authenticated_header: bool,
     pub(crate) response_limit: usize,
@@ -51,6 +54,8 @@ impl SaslConfig {
             broken_clients: cfg.bool("broken_sasl_auth_clients")?,
             auth_only: cfg.bool("smtpd_tls_auth_only")?,
             local_domain: cfg.str("smtpd_sasl_local_domain")?,
+            host: cfg.str("myhostname")?,
+            config_directory: cfg.dir().to_owned(),
             service: cfg.str("smtpd_sasl_service")?,
             authenticated_header: cfg.bool("smtpd_sasl_authenticated_header")?,
             response_limit: limit.clamp(12288, 1 << 20),
@@ -71,7 +76,11 @@ pub(crate) struct Sasl {
 
 impl Sasl {
     /// `None`: nobody can log in here.
-    pub(crate) fn open(c: &SaslConfig, tables: &Tables) -> Result<Option<Self>, StartError> {
+    pub(crate) fn open(
+        c: &SaslConfig,
+        tables: &Tables,
+        files: Arc<dyn Opener>,
+    ) -> Result<Option<Self>, StartError> {
         if !c.enabled {
             return Ok(None);
         }
@@ -80,10 +89,13 @@ impl Sasl {
             config_path: c.config_path.clone(),
             queue_directory: c.queue_directory.clone(),
             local_domain: c.local_domain.clone(),
+            host: c.host.clone(),
+            config_directory: c.config_directory.clone(),
+            opener: Some(files),
         };
         let backend =
             base_sasl::backend(&c.kind, &places).map_err(|e| StartError::Sasl(vec![e.to_string()]))?;
-        let options = |text: &str| Security::parse(text).map_err(|e| StartError::Sasl(vec![e.to_string()]));
+        let options = |text: &str| Security::parse(text).map_err(|e| StartError::Parameter(e.to_string()));
         let list = |name: &str, text: &str, kind, parents| MatchList::open(tables, name, text, kind, parents);
         Ok(Some(Self {
             backend,

@@ -26,6 +26,7 @@ impl Connection {
             return Ok(self.session.answer(Verdict::Refuse(Reply::new(454, OFF, text))));
         }
         let Some(ready) = self.tls_ready() else {
+            self.transcript.local_trouble();
             let reply = Reply::new(454, OFF, "TLS not available due to local problem");
             return Ok(self.session.answer(Verdict::Refuse(reply)));
         };

@@ -90,6 +90,11 @@ impl Transcript {
         }
     }
 
+    /// Something here does not work, whatever the reply looks like.
+    pub(crate) fn local_trouble(&mut self) {
+        self.seen.software = true;
+    }
+
     /// The session did not end with QUIT.
     pub(crate) fn aborted(&mut self, reason: &'static str) {
         self.reason = reason;

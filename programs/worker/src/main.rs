@@ -89,7 +89,12 @@ fn drop_privileges(cfg: &Config) -> Result<()> {
         let user =
             base_sys::User::by_name(&name)?.with_context(|| format!("mail_owner: unknown user: {name}"))?;
         if user.uid != 0 {
-            privilege::become_identity(&privilege::Identity::new(user.uid, user.gid))?;
+            // With its groups: `adduser postfix sasl` lets it ask saslauthd.
+            let groups = user.more_groups();
+            privilege::become_identity(&privilege::Identity {
+                groups,
+                ..privilege::Identity::new(user.uid, user.gid)
+            })?;
         }
     }
     sandbox::enter()?;

@@ -8,4 +8,5 @@ pub mod memcache;
 pub mod netstring;
 pub mod policy;
 pub mod resp;
+pub mod saslauthd;
 pub mod tcp_table;

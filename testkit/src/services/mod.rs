@@ -6,6 +6,7 @@
 use crate::scenario::options;
 use anyhow::{Context, Result};
 
+mod dovecot_auth;
 mod listen;
 mod policy;
 mod sink;
@@ -32,7 +33,8 @@ pub struct Kind {
 }
 
 /// All kinds, sorted.
-pub const ALL: &[&Kind] = &[&policy::KIND, &sink::KIND, &socketmap::KIND, &tcptable::KIND];
+pub const ALL: &[&Kind] =
+    &[&dovecot_auth::KIND, &policy::KIND, &sink::KIND, &socketmap::KIND, &tcptable::KIND];
 
 /// Starts `KIND ADDRESS [key=value …]`.
 pub fn start(arg: &str, body: &[String]) -> Result<Box<dyn Service>> {

@@ -1,8 +1,12 @@
 //! A scripted next hop: answers by rules, keeps what it hears.
 //!
+//! Options: `ehlo=PIPELINING,DSN` what it offers; `tls=server` STARTTLS with that certificate (see testkit/src/tls.rs), `smtps=server` TLS
+//! from the start; `auth=PLAIN+LOGIN` AUTH, that any name and password satisfy.
+//!
 //! A rule is `REGEX => reply`; the reply `drop` closes the connection. `CONNECT` stands for the greeting and `.` for the end of data.
 
 use super::{Kind, Service};
+use crate::tls::{self, Connection};
 use regex::Regex;
 use std::{
     io::{BufRead, BufReader, Write},
@@ -14,7 +18,7 @@ use std::{
 
 /// The record.
 pub const KIND: Kind =
-    Kind { name: "sink", start: |address, _, body| Ok(Box::new(Sink::start(address, body)?)) };
+    Kind { name: "sink", start: |address, options, body| Ok(Box::new(Sink::start(address, options, body)?)) };
 
 struct Sink {
     address: String,
@@ -23,8 +27,38 @@ struct Sink {
 
 type Rules = Arc<Vec<(Regex, String)>>;
 
+/// What it offers.
+#[derive(Clone, Default)]
+struct Offer {
+    ehlo: Vec<String>,
+    tls: Option<String>,
+    smtps: Option<String>,
+    auth: Option<String>,
+}
+
+impl Offer {
+    fn of(options: &[(&str, &str)]) -> Self {
+        let get = |key: &str| options.iter().find(|(k, _)| *k == key).map(|(_, v)| (*v).to_owned());
+        let usual = "PIPELINING,8BITMIME,SIZE 0,DSN".to_owned();
+        let ehlo =
+            get("ehlo").unwrap_or(usual).split(',').filter(|w| !w.is_empty()).map(str::to_owned).collect();
+        Self { ehlo, tls: get("tls"), smtps: get("smtps"), auth: get("auth").map(|a| a.replace('+', " ")) }
+    }
+
+    /// The reply to EHLO.
+    fn reply(&self, encrypted: bool) -> String {
+        let mut words = vec!["sink".to_owned()];
+        words.extend(self.ehlo.iter().cloned());
+        words.extend(self.tls.as_ref().filter(|_| !encrypted).map(|_| "STARTTLS".to_owned()));
+        words.extend(self.auth.as_ref().map(|a| format!("AUTH {a}")));
+        let last = words.len() - 1;
+        let line = |(i, w): (usize, &String)| format!("250{}{w}", if i == last { ' ' } else { '-' });
+        words.iter().enumerate().map(line).collect::<Vec<_>>().join("\\n")
+    }
+}
+
 impl Sink {
-    fn start(address: &str, rules: &[String]) -> anyhow::Result<Self> {
+    fn start(address: &str, options: &[(&str, &str)], rules: &[String]) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let mut parsed = Vec::new();
         for rule in rules.iter().filter(|r| !r.trim().is_empty()) {
@@ -33,14 +67,15 @@ impl Sink {
             parsed.push((Regex::new(&format!("(?i){pattern}"))?, reply.to_owned()));
         }
         let rules = Arc::new(parsed);
+        let offer = Offer::of(options);
         let sessions = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&sessions);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (rules, kept) = (Arc::clone(&rules), Arc::clone(&kept));
+                let (rules, kept, offer) = (Arc::clone(&rules), Arc::clone(&kept), offer.clone());
                 thread::spawn(move || {
                     let mut heard = String::new();
-                    let _ = session(stream, &rules, &mut heard);
+                    let _ = session(stream, &offer, &rules, &mut heard);
                     if let Ok(mut kept) = kept.lock() {
                         kept.push(heard);
                     }
@@ -66,49 +101,102 @@ fn scripted<'a>(rules: &'a Rules, line: &str) -> Option<&'a str> {
     rules.iter().find(|(r, _)| r.is_match(line)).map(|(_, reply)| reply.as_str())
 }
 
-fn session(stream: TcpStream, rules: &Rules, heard: &mut String) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let mut out = stream.try_clone()?;
-    let mut lines = BufReader::new(stream);
-    let mut answer = |rule: Option<&str>, usual: &str| -> std::io::Result<bool> {
+/// One client.
+struct Session<'a> {
+    lines: BufReader<Box<dyn Connection>>,
+    rules: &'a Rules,
+    heard: &'a mut String,
+}
+
+impl Session<'_> {
+    /// What the script says, or the usual; false: the connection is to be closed.
+    fn answer(&mut self, rule: Option<&str>, usual: &str) -> std::io::Result<bool> {
         let text = rule.unwrap_or(usual);
         if text == "drop" {
             return Ok(false);
         }
+        let out = self.lines.get_mut();
         out.write_all(text.replace("\\n", "\r\n").as_bytes())?;
         out.write_all(b"\r\n")?;
+        out.flush()?;
         Ok(true)
+    }
+
+    fn line(&mut self) -> std::io::Result<Option<String>> {
+        let mut line = String::new();
+        if self.lines.read_line(&mut line)? == 0 {
+            self.heard.push_str("<EOF>\n");
+            return Ok(None);
+        }
+        let line = line.trim_end().to_owned();
+        self.heard.push_str(&line);
+        self.heard.push('\n');
+        Ok(Some(line))
+    }
+
+    /// The prompts of a mechanism.
+    fn prompts(&mut self, line: &str) -> std::io::Result<()> {
+        let mut words = line.split_whitespace().skip(1);
+        let mechanism = words.next().unwrap_or_default().to_ascii_uppercase();
+        let prompts: &[&str] = match (mechanism.as_str(), words.next()) {
+            ("LOGIN", _) => &["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6"],
+            ("CRAM-MD5", _) => &["334 PDE4OTYuNjk3MTcwOTUyQHBvc3RvZmZpY2UucmVzdG9uLm1jaS5uZXQ+"],
+            (_, None) => &["334 "],
+            _ => &[],
+        };
+        for prompt in prompts {
+            self.answer(None, prompt)?;
+            self.line()?;
+        }
+        Ok(())
+    }
+}
+
+fn session(stream: TcpStream, offer: &Offer, rules: &Rules, heard: &mut String) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let raw = stream.try_clone()?;
+    let mut encrypted = offer.smtps.is_some();
+    let connection = match &offer.smtps {
+        Some(name) => tls::accept(stream, name)?,
+        None => Box::new(stream),
     };
-    if !answer(scripted(rules, "CONNECT"), "220 sink ESMTP")? {
+    let mut s = Session { lines: BufReader::new(connection), rules, heard };
+    if !s.answer(scripted(rules, "CONNECT"), "220 sink ESMTP")? {
         return Ok(());
     }
-    loop {
-        let mut line = String::new();
-        if lines.read_line(&mut line)? == 0 {
-            heard.push_str("<EOF>\n");
-            return Ok(());
-        }
-        let line = line.trim_end();
-        heard.push_str(line);
-        heard.push('\n');
+    while let Some(line) = s.line()? {
         let verb = line.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+        let offered = offer.reply(encrypted);
         let usual = match verb.as_str() {
-            "EHLO" => "250-sink\\n250-PIPELINING\\n250-8BITMIME\\n250-SIZE 0\\n250 DSN",
+            "EHLO" | "LHLO" => offered.as_str(),
             "DATA" => "354 go on",
+            "STARTTLS" => "220 2.0.0 Ready",
+            "AUTH" => "235 2.7.0 Welcome",
             "QUIT" => "221 2.0.0 Bye",
             _ => "250 2.0.0 Ok",
         };
-        let rule = scripted(rules, line);
-        if !answer(rule, usual)? || verb == "QUIT" {
+        let rule = scripted(s.rules, &line);
+        if verb == "AUTH" && rule.is_none() {
+            s.prompts(&line)?;
+        }
+        if !s.answer(rule, usual)? || verb == "QUIT" {
             return Ok(());
         }
+        if let (Some(name), "STARTTLS") = (&offer.tls, verb.as_str())
+            && rule.is_none_or(|r| r.starts_with("220"))
+        {
+            s.lines = BufReader::new(tls::accept(raw.try_clone()?, name)?);
+            s.heard.push_str("<TLS>\n");
+            encrypted = true;
+        }
         if verb == "DATA" && rule.is_none_or(|r| r.starts_with("354")) {
-            content(&mut lines, heard)?;
-            if !answer(scripted(rules, "."), "250 2.0.0 Ok: queued")? {
+            content(&mut s.lines, s.heard)?;
+            if !s.answer(scripted(s.rules, "."), "250 2.0.0 Ok: queued")? {
                 return Ok(());
             }
         }
     }
+    Ok(())
 }
 
 fn content(lines: &mut impl BufRead, heard: &mut String) -> std::io::Result<()> {

@@ -113,6 +113,7 @@ impl World {
                 maps.push(spec.to_owned());
             }
         }
+        crate::tls::write_files(Path::new("/mnt/tls"))?;
         let dns_lines: Vec<String> = DNS.iter().map(|l| (*l).to_owned()).chain(s.bodies("dns")).collect();
         dns::start(&dns_lines)?;
         for (number, item) in s.items.iter().enumerate() {

@@ -118,7 +118,8 @@ impl MailParams {
     }
 
     fn set_auth(&mut self, value: &str) -> Result<(), Reply> {
-        self.auth = decoded(value).ok_or_else(|| bad("Bad AUTH parameter syntax"))?;
+        // Not more than a hint for the log: what cannot be decoded is kept as it is.
+        self.auth = decoded(value).unwrap_or_else(|| value.to_owned());
         Ok(())
     }
 
