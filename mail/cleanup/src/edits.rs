@@ -117,6 +117,11 @@ impl Edited {
         }
     }
 
+    /// Whether a piece of a new body would be its first.
+    pub fn body_is_old(&self) -> bool {
+        !self.body_replaced
+    }
+
     /// A piece of a new body.
     pub fn body(&mut self, piece: &[u8], out: &mut Output) -> Result<(), SubmitError> {
         if !std::mem::replace(&mut self.body_replaced, true) {

@@ -18,6 +18,7 @@ mod checks;
 mod config;
 mod edits;
 mod message;
+mod milter_size;
 mod milters;
 mod output;
 mod recipients;

@@ -12,8 +12,9 @@ use crate::{
     stray::StrayCr,
 };
 use base_calls::{
-    BodyType, Change, Diagnosis, Envelope, Filters, Fut, MessageAction, Notice, NoticeKind, Notifier, QueueId, Queued,
-    Recipient, Ret, RewriteContext, Submission, SubmitError, SubmitOptions, Submitted, Timestamp,
+    BodyType, Change, Diagnosis, Envelope, Filters, Fut, MessageAction, Notice, NoticeKind, Notifier,
+    QueueId, Queued, Recipient, Ret, RewriteContext, Submission, SubmitError, SubmitOptions, Submitted,
+    Timestamp,
 };
 use base_log::{
     Source,
@@ -62,6 +63,8 @@ pub struct Message {
     pub(crate) filters: Option<Arc<dyn Filters>>,
     /// A milter has taken all recipients away.
     pub(crate) emptied: bool,
+    /// The size that is told of a message that milters have seen.
+    pub(crate) milter_size: Option<u64>,
     error: Option<SubmitError>,
     /// The error that becomes a notice.
     notice: Option<SubmitError>,
@@ -146,6 +149,7 @@ impl Message {
             out: Output::new(draft, c.line_length_limit, c.message_size_limit),
             filters: None,
             emptied: false,
+            milter_size: None,
             error: None,
             notice: None,
             headers_done: false,
@@ -528,7 +532,7 @@ impl Message {
         if self.envelope.recipients.is_empty() {
             return Err(reply::no_recipients());
         }
-        self.envelope.size = self.out.size();
+        self.envelope.size = self.milter_size.unwrap_or_else(|| self.out.size());
         let Some(draft) = self.out.into_draft() else { return Err(reply::write_error()) };
         let core = self.core;
         let committed = core.spool.commit(draft, self.envelope, self.held).await;

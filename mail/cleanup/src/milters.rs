@@ -8,6 +8,7 @@ use crate::{
     checks::{Fate, Inspected, inspect},
     edits::{Edited, field, is_name},
     message::Message,
+    milter_size::MilterSize,
     reply,
     steps::{resolve_pending, resolve_sender},
 };
@@ -33,7 +34,11 @@ pub(crate) async fn run(m: &mut Message) {
     };
     let Some(filters) = filters else { return };
     if verdict == Verdict::Continue && !m.failed() && !m.is_discarded() {
-        let verdict = filters.message(&mut Work { m, edited: None }).await;
+        let size = MilterSize::of(&m.out.content(), m.out.size(), m.config().line_length_limit).ok();
+        let mut work = Work { m: &mut *m, edited: None, size };
+        let verdict = filters.message(&mut work).await;
+        let size = work.size.map(|s| s.total());
+        m.milter_size = size;
         conclude(m, verdict, "END-OF-MESSAGE", true);
     }
 }
@@ -75,7 +80,9 @@ async fn simulate(m: &mut Message, shared: &Shared) -> Verdict {
         return Verdict::Discard;
     }
     let mut last = String::new();
-    for address in m.envelope.recipients.iter().map(given).collect::<Vec<_>>() {
+    let route = m.core.route.clone();
+    let recipients: Vec<_> = m.envelope.recipients.iter().map(given).collect();
+    for address in recipients.iter().map(|r| route.rewrite(RewriteContext::Local, r)) {
         if std::mem::replace(&mut last, address.clone()) == address {
             continue;
         }
@@ -162,6 +169,7 @@ fn warn_log(m: &Message) -> WarnLog {
 struct Work<'a> {
     m: &'a mut Message,
     edited: Option<Edited>,
+    size: Option<MilterSize>,
 }
 
 impl Filtered for Work<'_> {
@@ -237,7 +245,12 @@ impl Work<'_> {
                 edited.change(&name, index, new);
                 Ok(())
             }
-            Edit::ReplaceBody(piece) => edited.body(&piece, &mut self.m.out),
+            Edit::ReplaceBody(piece) => {
+                if let Some(size) = &mut self.size {
+                    size.body(&piece, edited.body_is_old());
+                }
+                edited.body(&piece, &mut self.m.out)
+            }
             _ => Ok(()),
         };
         self.edited = Some(edited);

@@ -221,11 +221,19 @@ impl Connection {
         };
         self.shared.deps.log.line(&self.source, &line);
         match action {
-            "milter-hold" => self.act(vec![MessageAction::Hold]),
-            "milter-discard" => self.act(vec![MessageAction::Discard]),
+            "milter-hold" => self.milter_action(MessageAction::Hold),
+            "milter-discard" => self.milter_action(MessageAction::Discard),
             _ => return Word::Refused(text),
         }
         Word::Nothing
+    }
+
+    /// Unlike what access tables say, this does not end the restrictions.
+    fn milter_action(&mut self, action: MessageAction) {
+        match &mut self.message {
+            Some(m) => m.action(action),
+            None => self.actions.push(action),
+        }
     }
 
     /// HELO and EHLO: a client that is not welcome is told so at its next command, but gets no features.
