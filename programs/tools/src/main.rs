@@ -6,6 +6,7 @@
 mod check;
 mod console;
 mod control;
+mod explain;
 mod getopt;
 mod mailq;
 mod places;
@@ -16,6 +17,7 @@ mod postlog;
 mod postmap;
 mod postsuper;
 mod say;
+mod sasl;
 mod sendmail;
 mod showq;
 mod tools;

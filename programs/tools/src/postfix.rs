@@ -3,7 +3,7 @@
 //!
 //! It starts `hikyaku-master` and talks to it by signals; the lock on `pid/master.pid` says whether one runs.
 
-use crate::{check, getopt, places, say::Say, tools::Tool};
+use crate::{check, explain, getopt, places, say::Say, tools::Tool};
 use anyhow::{Context, Result, anyhow, bail};
 use base_conf::Config;
 use base_sys::{
@@ -42,6 +42,7 @@ fn run(args: &[OsString]) -> ExitCode {
         .or_else(|| std::env::var_os(ENV_CONFIG).map(PathBuf::from))
         .unwrap_or_else(|| "/etc/postfix".into());
     let (command, more) = match parsed.operands.as_slice() {
+        [command, more @ ..] if command == "explain" => return explain::run(&dir, more),
         [command, more @ ..] if more.is_empty() || command == "check" => (command, more),
         _ => return Say::under(SCRIPT, "postfix-script", Config::load(&dir).ok().as_ref()).fatal(1, USAGE),
     };
