@@ -156,6 +156,21 @@ impl Instance {
     }
 }
 
+/// A table of so many rules that look for words of spam in headers and lines; the parameters that name it.
+fn rules(path: &Path, count: u32) -> Result<String> {
+    if count == 0 {
+        return Ok(String::new());
+    }
+    let rule = |n: u32| match n % 3 {
+        0 => format!("/^Subject: .*offer{n}[0-9]*/  REJECT\n"),
+        1 => format!("/^From: .*@spam{n}\\.example/  REJECT\n"),
+        _ => format!("/(buy|order) (pills|watch){n}/  REJECT\n"),
+    };
+    fs::write(path, (0..count).map(rule).collect::<String>())?;
+    let table = path.display();
+    Ok(format!("header_checks = pcre:{table}\nbody_checks = pcre:{table}\n"))
+}
+
 fn write_config(dir: &Path, listen: SocketAddr, options: &Options, nexthop: u16) -> Result<()> {
     let etc = dir.join("etc");
     fs::create_dir(&etc)?;
@@ -179,12 +194,13 @@ fn write_config(dir: &Path, listen: SocketAddr, options: &Options, nexthop: u16)
         ),
         _ => String::new(),
     };
+    let checks = rules(&etc.join("checks"), options.rules)?;
     let main = format!(
         "compatibility_level = 3.6\nqueue_directory = {d}/spool\ndata_directory = {d}/data\nmaillog_file = {d}/mail.log\n\
          maillog_file_prefixes = {d}\nmyhostname = bench.example.com\nmydestination =\nmynetworks = 127.0.0.0/8\n\
          inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nalias_maps =\nalias_database =\nlocal_recipient_maps =\n\
          relayhost = [127.0.0.1]:{nexthop}\nsmtpd_recipient_restrictions = permit_mynetworks, reject\n\
-         smtp_tls_security_level =\n{TUNED}{mode}"
+         smtp_tls_security_level =\n{TUNED}{mode}{checks}"
     );
     fs::write(etc.join("main.cf"), main)?;
     let sessions = options.sessions + 20;

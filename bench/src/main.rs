@@ -1,4 +1,4 @@
-//! `bench --prefix DIR MODE [--sessions N] [--count N] [--size N] [--runs N] [--persistent]`: measures Debian's Postfix and Hikyaku in turn.
+//! `bench --prefix DIR MODE [--sessions N] [--count N] [--size N] [--runs N] [--rules N] [--persistent]`: measures Debian's Postfix and Hikyaku in turn.
 //!
 //! Called by `cargo xtask bench`. Every run has an instance of its own (configuration, queue, ports on 127.0.0.1) below
 //! `$BENCH_DIR` (default /var/tmp, which must be a real disk). Only processes started here are ended. Figures are whole-process

@@ -18,6 +18,8 @@ pub struct Options {
     pub size: u32,
     /// Runs of each server.
     pub runs: u32,
+    /// Rules of header_checks and body_checks, none of which matches.
+    pub rules: u32,
     /// Several messages per connection.
     pub persistent: bool,
 }
@@ -33,6 +35,7 @@ impl Options {
             count: 5000,
             size: 4096,
             runs: 3,
+            rules: 0,
             persistent: false,
         };
         let mut args = args.iter();
@@ -46,6 +49,7 @@ impl Options {
                 "--count" => o.count = number()?,
                 "--size" => o.size = number()?,
                 "--runs" => o.runs = number()?,
+                "--rules" => o.rules = number()?,
                 "--persistent" => o.persistent = true,
                 "--prefix" => o.prefix = args.next().context("--prefix needs a folder")?.into(),
                 mode if !mode.starts_with('-') && o.mode.is_empty() => o.mode = mode.into(),

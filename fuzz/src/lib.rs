@@ -27,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "header_stream", check: proto_message::fuzz::header_stream },
     Target { name: "main_cf", check: base_conf::fuzz::check_main_cf },
     Target { name: "master_cf", check: base_conf::fuzz::check_master_cf },
+    Target { name: "mime_stream", check: proto_message::fuzz::mime_stream },
     Target { name: "netstring", check: proto_wire::netstring::check },
     Target { name: "quoting", check: proto_address::fuzz::quoting },
     Target { name: "resp", check: proto_wire::resp::check },

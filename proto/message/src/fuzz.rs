@@ -1,6 +1,9 @@
 //! Check functions, called by the fuzz targets and by the bounded random runs of the tests. They panic on a defect.
 
-use crate::{AddressHeader, Header, HeaderStream, Limits, Sink};
+use crate::{
+    AddressHeader, Header, HeaderStream, Limits, Sink,
+    mime::{Cut, MimeOptions, MimeStream, Piece, Pieces},
+};
 use std::fmt;
 
 /// Everything a [`HeaderStream`] reported.
@@ -78,6 +81,45 @@ pub fn header_stream(input: &[u8]) {
     }
 }
 
+fn cut_of<'a>(options: MimeOptions, chunks: impl IntoIterator<Item = &'a [u8]>) -> Cut {
+    let (mut stream, mut cut) = (MimeStream::new(options), Cut::default());
+    chunks.into_iter().for_each(|chunk| stream.push(chunk, &mut cut));
+    stream.finish(&mut cut);
+    cut
+}
+
+/// The same pieces however the input is cut; nothing is lost below the limits unless something is converted.
+pub fn mime_stream(input: &[u8]) {
+    let plain = MimeOptions {
+        limits: Limits { header_size: 10_000, line_length: 64 },
+        structure: true,
+        convert: false,
+        nesting: 2,
+        report_nesting: true,
+        boundary: 100,
+        pieces: Pieces::Lines,
+        strict_headers: true,
+        strict_body: true,
+        strict_domain: true,
+    };
+    for options in [plain, MimeOptions { convert: true, ..plain }, MimeOptions { structure: false, ..plain }]
+    {
+        let whole = cut_of(options, [input]);
+        let single = cut_of(options, input.chunks(1));
+        assert!(whole.pieces().eq(single.pieces()), "cut at every byte");
+        for at in 0..input.len().min(100) {
+            let (a, b) = input.split_at(at);
+            assert!(whole.pieces().eq(cut_of(options, [a, b]).pieces()), "cut at {at}");
+        }
+    }
+    if input.len() < 2000 && input.ends_with(b"\r\n") {
+        let limits = Limits { header_size: 10_000, line_length: 10_000 };
+        let whole = cut_of(MimeOptions { limits, pieces: Pieces::Any, ..plain }, [input]);
+        let kept = whole.pieces().filter(|(piece, _)| !matches!(piece, Piece::Error(_)));
+        assert_eq!(kept.map(|(_, text)| text).collect::<Vec<_>>().concat(), input, "nothing is lost");
+    }
+}
+
 /// An address header parses and prints without line ends other than folds.
 pub fn address_header(input: &[u8]) {
     let mut header = AddressHeader::parse(input, 1000);
@@ -102,6 +144,7 @@ mod tests {
         #[test]
         fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             super::header_stream(&bytes);
+            super::mime_stream(&bytes);
             super::address_header(&bytes);
         }
     }

@@ -175,8 +175,8 @@ impl MimeStream {
             }
         }
         let line = std::mem::take(&mut self.line);
-        if !line.is_empty() {
-            self.whole_line(&line, sink);
+        for piece in line.chunks(self.options.limits.line_length.max(1)) {
+            self.whole_line(piece, sink);
         }
     }
 
@@ -313,24 +313,35 @@ impl MimeStream {
 
     /// Line by line.
     fn lines<'a>(&mut self, chunk: &'a [u8], sink: &mut impl MimeSink) -> &'a [u8] {
-        let room = self.options.limits.line_length.saturating_sub(self.line.len()).max(1);
-        // A CRLF may stand behind the last byte of a piece.
-        let window = chunk.get(..room + 2).unwrap_or(chunk);
-        let (take, whole) = match memchr(b'\n', window) {
-            Some(at) => (at + 1, true),
-            None => (window.len().min(room), window.len() >= room),
-        };
-        let (piece, rest) = chunk.split_at(take);
-        if !whole {
-            self.line.extend_from_slice(piece);
-        } else if self.line.is_empty() {
+        let limit = self.options.limits.line_length.max(1);
+        if self.line.is_empty() {
+            let Some(len) = piece_len(chunk, limit) else {
+                self.line.extend_from_slice(chunk);
+                return &[];
+            };
+            let (piece, rest) = chunk.split_at_checked(len).unwrap_or((chunk, &[]));
             self.whole_line(piece, sink);
-        } else {
-            let mut line = std::mem::take(&mut self.line);
-            line.extend_from_slice(piece);
-            self.whole_line(&line, sink);
+            return rest;
         }
+        let window = chunk.get(..(limit + 2).saturating_sub(self.line.len())).unwrap_or(chunk);
+        let take = memchr(b'\n', window).map_or(window.len(), |at| at + 1);
+        let (more, rest) = chunk.split_at_checked(take).unwrap_or((chunk, &[]));
+        self.line.extend_from_slice(more);
+        self.buffered_pieces(limit, sink);
         rest
+    }
+
+    /// The complete pieces that are buffered.
+    fn buffered_pieces(&mut self, limit: usize, sink: &mut impl MimeSink) {
+        while let Some(len) = piece_len(&self.line, limit) {
+            let left = self.line.split_off(len.min(self.line.len()));
+            let piece = std::mem::replace(&mut self.line, left);
+            self.whole_line(&piece, sink);
+            if self.headers.is_some() {
+                let left = std::mem::take(&mut self.line);
+                return self.push(&left, sink);
+            }
+        }
     }
 
     /// Only boundary lines are looked at; everything between them passes as it is.
@@ -412,6 +423,18 @@ impl MimeStream {
         let digest = self.stack.last().is_some_and(|frame| frame.digest);
         self.start_section(Section::Part, if digest { Kind::Message } else { Kind::Plain });
     }
+}
+
+/// The length of the piece at the start of `text`: a line with its end, or as much of a longer one as the limit allows.
+/// `None` until it is known.
+fn piece_len(text: &[u8], limit: usize) -> Option<usize> {
+    let window = text.get(..limit + 2).unwrap_or(text);
+    if let Some(at) = memchr(b'\n', window) {
+        let line = window.get(..=at).unwrap_or(window);
+        return Some(if without_end(line).len() <= limit { at + 1 } else { limit });
+    }
+    let more = text.get(limit).is_some_and(|byte| *byte != b'\r');
+    (window.len() == limit + 2 || more).then_some(limit)
 }
 
 /// Without the line end.
