@@ -21,12 +21,32 @@ use std::{
 pub struct Caches {
     open: Mutex<HashMap<String, Weak<Cache>>>,
     warn: Warn,
+    /// What `proxy_write_maps` lists, and who says what proxymap(8) refuses.
+    approved: Option<(Vec<String>, Warn)>,
 }
 
 impl Caches {
     /// None is open yet. `warn` gets what goes wrong with files.
     pub fn new(warn: Warn) -> Self {
-        Self { open: Mutex::default(), warn }
+        Self { open: Mutex::default(), warn, approved: None }
+    }
+
+    /// Of the tables named with `proxy:` only those in `listed` (proxy_write_maps) are opened; another one is told to
+    /// `proxy_warn`, and its cache lives in memory.
+    pub fn approving(self, listed: Vec<String>, proxy_warn: Warn) -> Self {
+        Self { approved: Some((listed, proxy_warn)), ..self }
+    }
+
+    fn is_approved(&self, spec: &str) -> bool {
+        let Some((listed, warn)) = &self.approved else { return true };
+        let Some(name) = spec.strip_prefix("proxy:").filter(|_| !listed.iter().any(|l| l == spec)) else {
+            return true;
+        };
+        warn(&format!("request for unapproved table: \"{name}\""));
+        warn(&format!(
+            "to approve this table for read-write access, list {spec} in main.cf:proxy_write_maps"
+        ));
+        false
     }
 
     /// The cache behind `spec` (`type:name`); empty for one in memory of its own. Must run within a tokio runtime, which
@@ -40,7 +60,10 @@ impl Caches {
         if let Some(cache) = open.get(spec).and_then(Weak::upgrade) {
             return cache;
         }
-        let cache = Arc::new(Cache::load(spec, self.warn.clone()));
+        let cache = match self.is_approved(spec) {
+            true => Arc::new(Cache::load(spec, self.warn.clone())),
+            false => Arc::new(Cache::volatile()),
+        };
         cache::keep_written(&cache);
         open.insert(spec.to_owned(), Arc::downgrade(&cache));
         cache
@@ -50,5 +73,33 @@ impl Caches {
     pub fn flush(&self) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values().filter_map(Weak::upgrade).for_each(|c| c.synchronize());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn proxymap_approves_what_is_listed() {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&said);
+        let warn = Arc::new(move |text: &str| kept.lock().unwrap().push(text.to_owned()));
+        let dir = tempfile::tempdir().unwrap();
+        let spec = |name: &str| format!("proxy:hash:{}", dir.path().join(name).display());
+        let caches = Caches::new(Arc::new(|_| ())).approving(vec![spec("listed")], warn);
+        drop((caches.open(&spec("listed")), caches.open("")));
+        assert!(said.lock().unwrap().is_empty());
+        drop(caches.open(&spec("other")));
+        let (table, whole) = (spec("other").replace("proxy:", ""), spec("other"));
+        assert_eq!(
+            *said.lock().unwrap(),
+            [
+                format!("request for unapproved table: \"{table}\""),
+                format!(
+                    "to approve this table for read-write access, list {whole} in main.cf:proxy_write_maps"
+                ),
+            ]
+        );
     }
 }

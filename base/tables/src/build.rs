@@ -17,6 +17,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What to do with a key that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,8 +202,9 @@ fn failed(path: &Path, error: &io::Error) -> OpenError {
 }
 
 fn write_beside(path: &Path, look: &Look, parts: &[&[u8]]) -> io::Result<()> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
+    name.push(format!(".{}.{}.tmp", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
     let temporary = path.with_file_name(name);
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
     let mut file = match made {

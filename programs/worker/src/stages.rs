@@ -10,7 +10,7 @@ use base_log::Log;
 use base_spool::{Damage, FileSpool, Spool};
 use mail_bounce::{Bounce, BounceConfig};
 use mail_cleanup::{Cleanup, CleanupConfig};
-use mail_receive::{Anvil, Flush, FlushDomain, Pickup, PickupConfig, SmtpConfig, SmtpServer, StartError};
+use mail_receive::{Anvil, Flush, FlushDomain, Pickup, PickupConfig, SmtpConfig, SmtpServer, StartError, Screen, ScreenConfig};
 use mail_route::{RouteConfig, Router};
 use mail_schedule::{Agents, Handle, Parts, ScheduleConfig, Scheduler};
 use mail_verify::{ProbeResults, Verifier, VerifyConfig};
@@ -123,8 +123,11 @@ impl Fixed {
 /// The caches that outlive a restart; what goes wrong with their files is told by verify(8).
 fn caches(cfg: &Config, log: &Log) -> Result<Caches> {
     let source = log.session_source(format!("{}/verify", cfg.str("syslog_name")?));
-    let log = log.clone();
-    Ok(Caches::new(Arc::new(move |text| log.warning(&source, text))))
+    let proxymap = log.session_source(format!("{}/proxymap", cfg.str("syslog_name")?));
+    let (log, proxy_log) = (log.clone(), log.clone());
+    let caches = Caches::new(Arc::new(move |text| log.warning(&source, text)));
+    let listed = cfg.process("proxymap").list("proxy_write_maps")?;
+    Ok(caches.approving(listed, Arc::new(move |text| proxy_log.warning(&proxymap, text))))
 }
 
 fn damage_text(d: &Damage) -> String {
@@ -306,11 +309,34 @@ impl Builder<'_> {
             limits.insert(key.clone(), limit);
             servers.insert(key, self.smtp_server(&self.view_of(service), verify)?);
         }
+        for service in self.master.services.iter().filter(|s| s.command == "postscreen") {
+            let key = format!("{}/inet", service.name);
+            let (server, limit) = self.screened(service, verify)?;
+            limits.insert(key.clone(), limit);
+            servers.insert(key, server);
+        }
         Ok((servers, limits))
     }
 
-    fn smtp_server(&self, cfg: &Config, verify: &Arc<dyn Verify>) -> Result<Result<SmtpServer, Refused>> {
-        let deps = mail_receive::Deps {
+    /// postscreen(8) and the smtpd service that it hands clients to (`smtpd_service_name`); how many may be screened.
+    fn screened(
+        &self,
+        service: &base_conf::Service,
+        verify: &Arc<dyn Verify>,
+    ) -> Result<(Result<SmtpServer, Refused>, usize)> {
+        let view = self.view_of(service);
+        let config = ScreenConfig::from_config(&view)?;
+        let limit = usize::try_from(view.int("postscreen_pre_queue_limit")?).unwrap_or(0);
+        let behind = view.str("smtpd_service_name")?;
+        let pass = self.master.services.iter().find(|s| s.name == behind && s.command == "smtpd");
+        let cfg = pass.map_or_else(|| view.process("smtpd"), |s| self.view_of(s));
+        let server = self.smtp_server(&cfg, verify)?;
+        let screen = Arc::new(Screen::new(config, self.smtp_deps(&cfg, verify)?));
+        Ok((server.map(|s| s.behind(screen)), limit))
+    }
+
+    fn smtp_deps(&self, cfg: &Config, verify: &Arc<dyn Verify>) -> Result<mail_receive::Deps> {
+        Ok(mail_receive::Deps {
             submit: self.cleanup(cfg)?,
             route: Arc::clone(&self.route),
             tables: self.tables.of(cfg)?,
@@ -321,7 +347,11 @@ impl Builder<'_> {
             caches: Arc::clone(&self.fixed.caches),
             verify: Some(Arc::clone(verify)),
             flush: Some(self.flush()),
-        };
+        })
+    }
+
+    fn smtp_server(&self, cfg: &Config, verify: &Arc<dyn Verify>) -> Result<Result<SmtpServer, Refused>> {
+        let deps = self.smtp_deps(cfg, verify)?;
         let source_name = format!("{}/smtpd", cfg.str("syslog_name")?);
         let config = match SmtpConfig::from_config(cfg) {
             Ok(config) => Arc::new(config),
