@@ -100,6 +100,16 @@ pub fn protocols(cfg: &Config) -> Result<(bool, bool), Error> {
     Ok((v4, v6))
 }
 
+/// `myorigin`. As Debian has it, a file name stands for the first line of that file (`/etc/mailname`).
+pub fn myorigin(cfg: &Config) -> Result<String, Error> {
+    let value = cfg.str("myorigin")?;
+    if !value.starts_with('/') {
+        return Ok(value);
+    }
+    let text = std::fs::read_to_string(&value).map_err(|e| Error::new(format!("open {value}: {e}")))?;
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
 /// The addresses that `inet_interfaces` names, with prefix lengths. Host names are looked up; those without an address
 /// are an error.
 pub fn own_addresses(cfg: &Config) -> Result<Vec<(IpAddr, u8)>, Error> {
@@ -230,5 +240,16 @@ mod tests {
         );
         check("h", "inet_protocols = ipv4\ninet_interfaces = loopback-only", "mynetworks", "127.0.0.0/8");
         check("h", "inet_interfaces = 192.0.2.17", "mynetworks", "192.0.2.16/28");
+    }
+
+    #[test]
+    fn an_origin_from_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mailname");
+        std::fs::write(&file, "mail.example.org \nmore\n").unwrap();
+        let origin = |value: &str| myorigin(&Config::from_text(&format!("myorigin = {value}")));
+        assert_eq!(origin(file.to_str().unwrap()).unwrap(), "mail.example.org");
+        assert_eq!(origin("x.test").unwrap(), "x.test");
+        assert!(origin("/nonexistent/file").unwrap_err().to_string().contains("open /nonexistent/file"));
     }
 }

@@ -138,7 +138,7 @@ impl CleanupConfig {
             propagate_canonical: propagates("canonical"),
             propagate_virtual: propagates("virtual"),
             recipient_delimiter: c.str("recipient_delimiter")?,
-            myorigin: c.str("myorigin")?,
+            myorigin: base_conf::computed::myorigin(c)?,
             mydestination: c.str("mydestination")?,
             always_bcc: c.str("always_bcc")?,
             sender_bcc_maps: c.str("sender_bcc_maps")?,

@@ -58,7 +58,7 @@ impl RouteConfig {
             show_table_name: cfg.bool("show_user_unknown_table_name")?,
             recipient_delimiter: cfg.str("recipient_delimiter")?,
             own_addresses: own_addresses(cfg)?,
-            myorigin: cfg.str("myorigin")?,
+            myorigin: computed::myorigin(cfg)?,
             mydestination: cfg.str("mydestination")?,
             virtual_alias_domains: cfg.str("virtual_alias_domains")?,
             virtual_mailbox_domains: cfg.str("virtual_mailbox_domains")?,
@@ -87,7 +87,7 @@ fn local_rules(cfg: &Config) -> Result<Rules, Error> {
     Ok(Rules {
         swap_bangpath: cfg.bool("swap_bangpath")?,
         percent_hack: cfg.bool("allow_percent_hack")?,
-        origin: if cfg.bool("append_at_myorigin")? { cfg.str("myorigin")? } else { String::new() },
+        origin: if cfg.bool("append_at_myorigin")? { computed::myorigin(cfg)? } else { String::new() },
         domain: if cfg.bool("append_dot_mydomain")? { cfg.str("mydomain")? } else { String::new() },
     })
 }

@@ -16,11 +16,11 @@ use std::time::Duration;
 /// How long the router may take for one recipient.
 const ROUTE_TIME: Duration = Duration::from_secs(1000);
 
-/// By domain, then local part: which recipients share a delivery when there are more than fit in one.
+/// By domain, then the whole address: which recipients share a delivery when there are more than fit in one.
 fn in_order(targets: &mut [Target]) {
     targets.sort_by(|a, b| {
-        let ((a, at), (b, bt)) = (split_domain(&a.address), split_domain(&b.address));
-        (at, a).cmp(&(bt, b))
+        let (at, bt) = (split_domain(&a.address).1, split_domain(&b.address).1);
+        (at, &a.address).cmp(&(bt, &b.address))
     });
 }
 

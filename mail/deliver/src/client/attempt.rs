@@ -402,14 +402,11 @@ impl Work<'_, '_> {
     }
 }
 
-/// By domain, then local part, as Postfix's queue manager orders the recipients of a transaction.
+/// By domain, then the whole address, as Postfix's queue manager orders the recipients of a transaction.
 fn sorted(targets: &[Target]) -> Vec<&Target> {
     let mut list: Vec<&Target> = targets.iter().collect();
     if list.len() > 1 {
-        list.sort_by(|a, b| {
-            let ((a, at), (b, bt)) = (split_domain(&a.address), split_domain(&b.address));
-            (at, a).cmp(&(bt, b))
-        });
+        list.sort_by_key(|t| (split_domain(&t.address).1, &t.address));
     }
     list
 }

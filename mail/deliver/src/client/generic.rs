@@ -89,7 +89,7 @@ impl Generic {
         Ok(Some(Self {
             maps,
             destinations: MatchList::open(&deps.tables, "mydestination", &local, MatchKind::Domain, false),
-            origin: cfg.str("myorigin")?,
+            origin: base_conf::computed::myorigin(cfg)?,
             delimiters: cfg.str("recipient_delimiter")?,
             propagate: cfg.list("propagate_unmatched_extensions")?.iter().any(|w| w == "generic"),
             token_limit: usize::try_from(cfg.int("header_address_token_limit")?).unwrap_or(usize::MAX),

@@ -80,7 +80,7 @@ fn make(service: &Service, config: &Config, world: &World) -> Result<Box<dyn Age
             MatchKind::Domain,
             false,
         ),
-        origin: config.str("myorigin")?,
+        origin: base_conf::computed::myorigin(config)?,
         delimiters: config.str("recipient_delimiter")?,
         mailbox: MailboxConfig::from_config(config, "mailbox_delivery_lock", "mailbox_size_limit")?,
         home_mailbox: config.str("home_mailbox")?,
