@@ -77,7 +77,7 @@ impl Login {
     /// A host as written, and whether it is a local socket.
     fn host(&self, table: &str, word: &str) -> Result<(Host, bool), OpenError> {
         if word.starts_with("postgresql://") || word.starts_with("postgres://") {
-            return self.from_uri(table, word);
+            return self.host_of_uri(table, word);
         }
         let mut config = Config::new();
         config.ssl_mode(SslMode::Prefer);
@@ -97,7 +97,7 @@ impl Login {
         Ok((Host { name, config, tls }, matches!(address, Address::Unix(_))))
     }
 
-    fn from_uri(&self, table: &str, word: &str) -> Result<(Host, bool), OpenError> {
+    fn host_of_uri(&self, table: &str, word: &str) -> Result<(Host, bool), OpenError> {
         let bad = |why: String| OpenError::new(format!("{table}: bad URI in hosts: {why}"));
         let (uri, tls) = pg_tls::from_uri(word).map_err(&bad)?;
         let mut config: Config = uri.parse().map_err(|e: Error| bad(e.to_string()))?;
