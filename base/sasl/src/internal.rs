@@ -44,6 +44,13 @@ impl Internal {
     }
 }
 
+/// A password that nobody guesses, easy to type.
+pub fn random_password() -> String {
+    let letters: Vec<char> = "abcdefghjkmnpqrstuvwxyz23456789".chars().collect();
+    let one = || letters.get(rand::random_range(0..letters.len())).copied().unwrap_or('x');
+    (0..16).map(|_| one()).collect()
+}
+
 /// What a line keeps.
 fn parse(text: &str) -> Option<ScramSecret> {
     let mut parts = text.trim().split('$');

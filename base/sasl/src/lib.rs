@@ -12,7 +12,7 @@ mod passwords;
 
 pub use cyrus::{Cyrus, SmtpdConf};
 pub use dovecot::Dovecot;
-pub use internal::Internal;
+pub use internal::{Internal, random_password};
 pub use passwords::{BadDatabase, DEFAULT_PATH, Passwords, User};
 pub use proto_sasl::{BadOption, Mechanism, Properties, Security};
 

@@ -64,6 +64,14 @@ pub struct Server {
     ready: Fresh<Ready>,
 }
 
+/// How looking a name up went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lookup {
+    Done,
+    Unmatched,
+    Failed,
+}
+
 /// Everything read.
 pub struct Ready {
     keys: Vec<Arc<CertifiedKey>>,
@@ -108,14 +116,14 @@ impl Server {
         let hello = timeout_at(due, LazyConfigAcceptor::new(Acceptor::default(), io));
         let start = hello.await.map_err(|_| Failure::TimedOut)?.map_err(|e| Failure::of(&e))?;
         let sni = start.client_hello().server_name().unwrap_or_default().to_owned();
-        let (keys, failed) = self.keys_for(&sni, ready).await;
+        let (keys, lookup) = self.keys_for(&sni, ready).await;
         let choice = Arc::new(Choice::of(&keys));
         let client = Signed::default();
         let config =
             self.config(ready, &choice, &client).map_err(|e| Failure::of(&std::io::Error::other(e)))?;
         let stream = match timeout_at(due, start.into_stream(Arc::new(config))).await {
             Err(_) => return Err(Failure::TimedOut),
-            Ok(Err(_)) if failed => return Err(Failure::no_certificate()),
+            Ok(Err(_)) if lookup == Lookup::Failed => return Err(Failure::no_certificate()),
             Ok(Err(e)) => return Err(Failure::of(&e)),
             Ok(Ok(stream)) => stream,
         };
@@ -130,6 +138,7 @@ impl Server {
                 server_signature: own.and_then(|spki| choice.signed.signature(&spki)),
                 client_signature: client.signature(&peer),
                 sni,
+                sni_unmatched: lookup == Lookup::Unmatched,
                 ..Session::of(c)
             }
             .with_peer(chain, |chain| judge(chain, &ready.anchors, algorithms, Usage::Client))
@@ -137,16 +146,16 @@ impl Server {
         Ok((Box::new(stream), session))
     }
 
-    /// The certificates for the name that a client asks for; true: it must not have any.
-    async fn keys_for(&self, name: &str, ready: &Ready) -> (Vec<Arc<CertifiedKey>>, bool) {
-        let usual = || (ready.keys.clone(), false);
-        let Some(maps) = self.sni.as_ref().filter(|_| !name.is_empty()) else { return usual() };
+    /// The certificates for the name that a client asks for.
+    async fn keys_for(&self, name: &str, ready: &Ready) -> (Vec<Arc<CertifiedKey>>, Lookup) {
+        let usual = |lookup| (ready.keys.clone(), lookup);
+        let Some(maps) = self.sni.as_ref().filter(|_| !name.is_empty()) else { return usual(Lookup::Done) };
         match maps(name).await {
-            Sni::Usual => usual(),
-            Sni::Failed => (Vec::new(), true),
+            Sni::Usual => usual(Lookup::Unmatched),
+            Sni::Failed => (Vec::new(), Lookup::Failed),
             Sni::Chain(pem) => match keys::chain(&pem, name, &ready.provider) {
-                Ok(keys) => (keys, false),
-                Err(_) => (Vec::new(), true),
+                Ok(keys) => (keys, Lookup::Done),
+                Err(_) => (Vec::new(), Lookup::Failed),
             },
         }
     }

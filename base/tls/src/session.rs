@@ -22,6 +22,8 @@ pub struct Session {
     pub client_signature: Option<Signature>,
     /// The name that the client asked for; empty: none.
     pub sni: String,
+    /// The name is none of those that have certificates of their own.
+    pub sni_unmatched: bool,
     /// The peer, when it has shown a certificate.
     pub peer: Option<Peer>,
 }

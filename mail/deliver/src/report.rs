@@ -206,6 +206,11 @@ impl<'a> Reporter<'a> {
         self.identity.log.info(&self.source, format_args!("{}: {text}", self.delivery.message.id));
     }
 
+    /// How long the message has been here when this delivery began.
+    pub fn waited(&self) -> std::time::Duration {
+        self.started.since(self.delivery.message.envelope.arrival)
+    }
+
     /// A line without queue id.
     pub fn note(&self, text: &str) {
         self.identity.log.info(&self.source, text);

@@ -114,6 +114,9 @@ impl Connection {
             Some(p) if p.trust.is_trusted() => "Trusted",
             Some(_) => "Untrusted",
         };
+        if session.sni_unmatched {
+            self.info(format_args!("TLS SNI {} from {from} not matched, using default chain", session.sni));
+        }
         if config.log_level >= 1 {
             self.info(format_args!("{who} TLS connection established from {from}: {}", session.summary()));
         }

@@ -23,6 +23,8 @@ pub const ALL: &[Tool] = &[
     crate::postlog::TOOL,
     crate::postmap::POSTMAP,
     crate::postsuper::TOOL,
+    crate::sasl::SASLDBLISTUSERS2,
+    crate::sasl::SASLPASSWD2,
     crate::sendmail::TOOL,
     crate::showq::TOOL,
     crate::up::TOOL,

@@ -123,6 +123,8 @@ pub(crate) struct ClientConfig {
     pub probe: Probe,
     pub tls: Tls,
     pub sasl: Option<Sasl>,
+    /// `minimal_backoff_time`.
+    pub min_backoff: Duration,
     pub queue_directory: PathBuf,
 }
 
@@ -226,6 +228,7 @@ impl ClientConfig {
             probe: probe(&r)?,
             tls: Tls::open(dialect, cfg, deps)?,
             sasl: Sasl::open(dialect, cfg, deps)?,
+            min_backoff: cfg.time("minimal_backoff_time")?,
             assume_final: lmtp && cfg.bool("lmtp_assume_final")?,
             queue_directory: deps.queue_directory.clone(),
         })

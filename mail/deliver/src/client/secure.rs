@@ -1,7 +1,7 @@
 //! STARTTLS, wrapper mode, and what a server must prove (RFC 3207, TLS_README).
 //!
 //! Nothing that was read before the handshake survives it. At level `may` a handshake that fails leads to one more attempt
-//! without TLS ([`NoTls::Plain`]); at the levels above the mail waits.
+//! without TLS ([`NoTls::Plain`]) for mail that has waited already (`minimal_backoff_time`) and needs no login; else the mail waits.
 
 use super::{
     config::ClientConfig,
@@ -170,7 +170,8 @@ impl Session {
         demands: &Demands,
         log: &Reporter<'_>,
     ) -> Result<(), NoTls> {
-        let plain = || match demands.is_mandatory() || cfg.tls.wrapper {
+        let may_be_plain = self.may_be_plain;
+        let plain = || match demands.is_mandatory() || cfg.tls.wrapper || !may_be_plain {
             true => NoTls::Failed(later(5, "Cannot start TLS: handshake failure".into()), false),
             false => NoTls::Plain,
         };
@@ -239,6 +240,7 @@ impl Session {
         let server = self.peer.namaddrport().to_owned();
         let word = match (&proof, &tls.peer) {
             (Proof::Verified, _) => "Verified",
+            (Proof::Failed(_), Some(_)) => "Untrusted",
             (_, None) => "Anonymous",
             (_, Some(p)) if p.trust.is_trusted() => "Trusted",
             _ => "Untrusted",

@@ -159,6 +159,8 @@ pub(crate) struct Session {
     /// Policy and login: sessions with others are not for our mail.
     pub variant: String,
     reusable: bool,
+    /// Without TLS rather than not at all.
+    pub(super) may_be_plain: bool,
     /// Deliveries so far.
     pub uses: u32,
     opened: Instant,
@@ -198,6 +200,7 @@ impl Session {
             verified: false,
             variant: purpose.variant(),
             reusable: purpose.demands.policy.reuse,
+            may_be_plain: purpose.login.is_none() && log.waited() >= cfg.min_backoff,
             uses: 0,
             opened: Instant::now(),
             quit_sent: false,

@@ -20,14 +20,18 @@ pub fn build_all(job: &Job<'_>) -> Result<(), Fatal> {
 }
 
 fn build(job: &Job<'_>, spec: &str) -> Result<(), Fatal> {
-    let (kind, source) = buildable(spec)?;
-    refuse_proxy(kind.name)?;
+    let (kind, source) = spec.split_once(':').unwrap_or(("", spec));
+    refuse_proxy(kind)?;
+    if behind_server(spec).is_none() {
+        types::parse_spec(spec).map_err(Fatal::new)?;
+    }
     let text = match fs::read(source) {
         Ok(text) => text,
         // A folder reads as an empty source, as it does for the original.
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => Vec::new(),
         Err(error) => return Err(Fatal::new(format!("open {source}: {}", base_sys::system_text(&error)))),
     };
+    buildable(spec)?;
     Builder::check(spec).map_err(Fatal::new)?;
     let _acting = privileges::as_owner_of(Path::new(source), job.options.keep_root)?;
     let lines = text.iter().filter(|b| **b == b'\n').count();

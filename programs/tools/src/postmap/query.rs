@@ -45,6 +45,9 @@ pub fn query(job: &Job<'_>, key: &str) -> Result<bool, Fatal> {
 /// Lists the first table named, as the original does; gives whether there was one.
 pub fn list(job: &Job<'_>) -> Result<bool, Fatal> {
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    if job.specs()?.first().is_some_and(|spec| spec.starts_with("proxy:")) {
+        return Err(Fatal::new("can't sequence maps via the proxy service"));
+    }
     let Some(table) = open(job)?.into_iter().next() else { return Ok(false) };
     let unsupported = || Fatal::new(format!("table {}: sequence operation is not supported", table.spec()));
     let entries = table.entries().ok_or_else(unsupported)?.map_err(|e| query_error(&e))?;

@@ -1,5 +1,6 @@
 //! The instance folder of `up`.
 
+use super::account;
 use base_conf::{Config, MasterCf, ServiceKind};
 use base_sys::{Group, User};
 use std::{
@@ -48,8 +49,20 @@ impl Instance {
             let mut builder = fs::DirBuilder::new();
             builder.recursive(true).mode(mode).create(self.dir.join(name))?;
         }
-        fs::write(self.config_dir().join("main.cf"), self.main_cf(group))?;
-        fs::write(self.config_dir().join("master.cf"), master_cf(port))
+        let (mut main, mut master) = (self.main_cf(group), master_cf(port));
+        if let Some((submission, submissions)) = submission_ports(port) {
+            account::make(&self.config_dir(), &self.user, "localhost.localdomain", self.mail_owner())?;
+            main.push_str(account::MAIN_CF);
+            master.push_str(&account::master_cf(submission, submissions));
+        }
+        fs::write(self.config_dir().join("main.cf"), main)?;
+        fs::write(self.config_dir().join("master.cf"), master)
+    }
+
+    /// Who reads what only the server may, when it is not the caller.
+    fn mail_owner(&self) -> Option<(u32, u32)> {
+        let user = User::by_name(&root_owner().0).ok().flatten().filter(|_| self.user == "root")?;
+        Some((user.uid, user.gid))
     }
 
     fn main_cf(&self, group: &str) -> String {
@@ -94,6 +107,26 @@ impl Instance {
             .map_err(|_| format!("cannot tell the address of the smtpd service {name:?} in master.cf"))
     }
 
+    /// How to log in, if one can.
+    fn account_text(&self) -> String {
+        let Some(password) = account::password(&self.config_dir()) else { return String::new() };
+        let Ok(master) = MasterCf::load(&self.config_dir()) else { return String::new() };
+        let ports: Vec<&str> = master
+            .services
+            .iter()
+            .filter(|s| s.kind == ServiceKind::Inet && s.overrides.iter().any(|(n, _)| n == "smtpd_sasl_auth_enable"))
+            .map(|s| s.name.as_str())
+            .collect();
+        let Some(first) = ports.first() else { return String::new() };
+        format!(
+            "Programs that log in: {} (user {}, password {password}), for example\n\
+             \x20 swaks --server {first} -tls --auth-user {user} --auth-password {password} --to {user}@localhost\n",
+            ports.join(" with STARTTLS, ") + " with TLS",
+            self.user,
+            user = self.user
+        )
+    }
+
     /// What `up` says when the server is ready.
     pub fn welcome(&self, listen: SocketAddr) -> String {
         let (ip, port) = (listen.ip(), listen.port());
@@ -101,13 +134,21 @@ impl Instance {
             "\nHikyaku is running: SMTP on {listen}, configuration in {}, mail for {} in {}\n\
              Send the first message:\n\
              \x20 printf 'EHLO me\\r\\nMAIL FROM:<{user}@localhost>\\r\\nRCPT TO:<{user}@localhost>\\r\\nDATA\\r\\nSubject: first\\r\\n\\r\\nHello!\\r\\n.\\r\\nQUIT\\r\\n' | nc {ip} {port}\n\
-             Ctrl-C stops it.\n",
+             {account}Ctrl-C stops it.\n",
             self.config_dir().display(),
             self.user,
             self.mailbox().join("new").display(),
-            user = self.user
+            user = self.user,
+            account = self.account_text()
         )
     }
+}
+
+/// 2587 and 2465 beside 2525; `None`: one of them is taken.
+fn submission_ports(port: u16) -> Option<(u16, u16)> {
+    let ports = (port.checked_add(62)?, port.checked_sub(60).filter(|&p| p > 0)?);
+    let free = |p: u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, p)).is_ok();
+    (free(ports.0) && free(ports.1)).then_some(ports)
 }
 
 /// Who owns the queue when root calls: the users that a Postfix package makes, if they are there.

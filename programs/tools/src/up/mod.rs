@@ -4,6 +4,7 @@
 //! the calling user. Runs `postfix start-fg` on it, says what listens where and how to send the first message. A second
 //! run finds the same instance. Ctrl-C stops it. Everything that can be wrong gets one clear sentence.
 
+mod account;
 mod instance;
 mod programs;
 
