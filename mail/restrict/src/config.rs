@@ -96,6 +96,8 @@ pub struct RestrictConfig {
     parent_mynetworks: bool,
     /// `smtpd_log_access_permit_actions`.
     log_permits: String,
+    /// Lists in access tables are reduced to what decides who may relay, too: no name server is asked.
+    pub(crate) only_relay: bool,
 }
 
 /// Tables and match lists as configured.
@@ -157,6 +159,7 @@ impl RestrictConfig {
             },
             own_addresses: own_addresses(cfg),
             log_permits: cfg.str("smtpd_log_access_permit_actions")?,
+            only_relay: false,
             unknown_address_tempfail: tempfail(&cfg.str("unknown_address_tempfail_action")?),
             unknown_helo_tempfail: tempfail(&cfg.str("unknown_helo_hostname_tempfail_action")?),
         })

@@ -280,7 +280,9 @@ impl<'a> Eval<'a> {
                     ));
                     return self.refused(Refusal::configuration());
                 }
-                let list = Compiler::new(&self.restrict.config, &self.restrict.tables).list(&words, name);
+                let config = &self.restrict.config;
+                let words = if config.only_relay { config.relay_words(&words) } else { words };
+                let list = Compiler::new(config, &self.restrict.tables).list(&words, name);
                 self.elements(&list, name, found.subject, depth + 1).await
             }
         }

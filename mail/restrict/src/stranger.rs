@@ -24,17 +24,22 @@ impl RestrictConfig {
     /// The same configuration, reduced to what decides who may relay.
     #[must_use]
     pub fn deciding_relay(mut self) -> Self {
-        let classes: Vec<String> = self.classes.iter().map(|(name, _)| name.clone()).collect();
-        for (name, words) in &mut self.lists {
-            let relays = matches!(name, ListName::Relay | ListName::Recipient);
-            *words = if relays { deciding(words, &classes) } else { Vec::new() };
-        }
-        for (_, words) in &mut self.classes {
-            *words = deciding(words, &classes);
-        }
+        let relays = |name: ListName| matches!(name, ListName::Relay | ListName::Recipient);
+        let reduce = |name, words: &[String]| if relays(name) { self.relay_words(words) } else { Vec::new() };
+        let lists = self.lists.iter().map(|(name, words)| (*name, reduce(*name, words))).collect();
+        let classes =
+            self.classes.iter().map(|(name, words)| (name.clone(), self.relay_words(words))).collect();
+        (self.lists, self.classes) = (lists, classes);
         self.unlisted_recipient = false;
         self.unlisted_sender = false;
+        self.only_relay = true;
         self
+    }
+
+    /// The words of a list that decide who may relay.
+    pub(crate) fn relay_words(&self, words: &[String]) -> Vec<String> {
+        let classes: Vec<String> = self.classes.iter().map(|(name, _)| name.clone()).collect();
+        deciding(words, &classes)
     }
 }
 

@@ -68,6 +68,7 @@ pub const ALL: &[Restriction] = &[
     r("check_client_mx_access", Table, Client),
     r("check_client_ns_access", Table, Client),
     r("check_etrn_access", Table, Etrn),
+    r("check_greylist", Nothing, Recipient),
     r("check_helo_a_access", Table, Helo),
     r("check_helo_access", Table, Helo),
     r("check_helo_mx_access", Table, Helo),
