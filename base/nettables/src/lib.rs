@@ -20,6 +20,7 @@ mod my_cnf;
 #[cfg(feature = "pgsql")]
 mod pg_tls;
 mod place;
+mod renewed;
 mod settings;
 mod sql;
 mod talk;
@@ -56,6 +57,9 @@ impl NetTables {
 impl MoreTypes for NetTables {
     fn open(&self, kind: &str, open: &Open<'_>) -> Option<Result<Arc<dyn Table>, OpenError>> {
         let found = types::find(kind)?;
-        Some((found.open)(&NetOpen { open, config: &self.config }))
+        Some(match open.name.starts_with(['/', '.']) {
+            true => renewed::open(found, open, &self.config),
+            false => (found.open)(&NetOpen { open, config: &self.config }),
+        })
     }
 }

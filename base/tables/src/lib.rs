@@ -43,3 +43,4 @@ pub use match_list::{MatchKind, MatchList};
 pub use network::Network;
 pub use table::{Answer, Entries, Fut, OpenError, Table, TableError};
 pub use tables::{Options, ProxyRead, Tables, Usage, Warn};
+pub use watch::Watched;
