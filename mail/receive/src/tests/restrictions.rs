@@ -148,7 +148,7 @@ fn an_open_relay_does_not_start() {
             resolver: base_dns::Resolver::new(base_dns::Options::default()),
             log: base_log::Log::test().0,
             anvil: Anvil::new(),
-            opener: Arc::new(base_sys::opener::Plain),
+            opener: std::sync::Arc::new(base_sys::opener::Plain),
             caches: std::sync::Arc::new(base_cache::Caches::new(std::sync::Arc::new(|_| ()))),
             verify: None,
             flush: None,
