@@ -90,11 +90,59 @@ fn database(kind: Kind) {
     assert_eq!(ask(&echo, "bad\0key"), Ok(None));
     assert_eq!(block_on(echo.lookup(b"\xff\xfe")), Ok(None));
     assert_eq!(s.log(), Vec::<String>::new());
+    encrypted(&s);
     one_connection(&s, &echo);
     slow_lookups(&s, kind);
     fail_over(&s);
     restarted(&mut s, &echo);
     hanging(&mut s, &echo);
+}
+
+/// TLS: without verification, verified, and refused when the name is another.
+fn encrypted(s: &Setup) {
+    let (settings, ca) = (s.server.settings(), s.server.dir().join("ca.pem").display().to_string());
+    let by_name = settings.replace("127.0.0.1", "localhost");
+    let (cases, query): (Vec<(String, String, bool)>, _) = match s.server.kind() {
+        Kind::PgSql => {
+            let host = |name: &str, options: &str| {
+                let (_, port) = settings.lines().next().unwrap().rsplit_once(':').unwrap();
+                format!("hosts = postgresql://mail@{name}:{port}/postgres?{options}\ndbname = postgres\n")
+            };
+            let verified = format!("sslmode=verify-full&sslrootcert={ca}");
+            (
+                vec![
+                    (host("127.0.0.1", "sslmode=require"), String::new(), true),
+                    (host("127.0.0.1", &format!("sslmode=verify-ca&sslrootcert={ca}")), String::new(), true),
+                    (host("localhost", &verified), String::new(), true),
+                    (host("127.0.0.1", &verified), String::new(), false),
+                    (host("localhost", "sslmode=verify-full"), String::new(), false),
+                ],
+                "query = SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND '%s' <> ''\n",
+            )
+        }
+        _ => {
+            // "localhost" would be the local socket.
+            let verified = format!("tls_CAfile = {ca}\ntls_verify_cert = yes\n");
+            (
+                vec![
+                    (settings.clone(), format!("tls_CAfile = {ca}\n"), true),
+                    (by_name.replace("localhost", "LOCALHOST"), verified.clone(), true),
+                    (settings.clone(), verified, false),
+                ],
+                "query = SELECT if(variable_value = '', 'f', 't') FROM information_schema.session_status \
+                 WHERE variable_name = 'Ssl_cipher' AND '%s' <> ''\n",
+            )
+        }
+    };
+    for (number, (host, extra, works)) in cases.into_iter().enumerate() {
+        let table = s.table_at(&format!("tls{number}"), &format!("{host}{extra}{query}"));
+        let answer = ask(&table, "x");
+        match works {
+            true => assert_eq!(answer, found("t"), "{host}{extra}"),
+            false => assert!(answer.is_err(), "{host}{extra}"),
+        }
+    }
+    s.log();
 }
 
 /// Lookups one after another share a connection.
@@ -191,6 +239,19 @@ fn ldap() {
         assert_eq!(ask(&based, &key), Ok(None), "{key:?}");
     }
     assert_eq!(s.log().iter().filter(|l| !l.contains("probably useless")).count(), 0);
+    let by_name = s.server.settings().replace("127.0.0.1", "localhost");
+    let ca = format!("tls_ca_cert_file = {}\n", s.server.dir().join("ca.pem").display());
+    let rest = format!("query_filter = (cn=%s)\nsearch_base = dc=ex\nstart_tls = yes\n{common}");
+    let cases = [
+        (s.server.settings(), "", true),
+        (by_name, "tls_require_cert = yes\n", true),
+        (s.server.settings(), "tls_require_cert = yes\n", false),
+    ];
+    for (number, (server, extra, works)) in cases.into_iter().enumerate() {
+        let table = s.table_at(&format!("tls{number}"), &format!("{server}{extra}{ca}{rest}"));
+        assert_eq!(ask(&table, "a*(b)\\c").ok(), works.then(|| found("odd").unwrap()), "{server}{extra}");
+    }
+    s.log();
     s.server.stop();
     assert!(ask(&table, "a*(b)\\c").is_err());
     s.server.run();

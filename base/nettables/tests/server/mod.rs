@@ -128,7 +128,23 @@ impl Server {
         output
     }
 
+    /// A certificate for `localhost`, signed by an authority of its own.
+    fn make_certificates(&self) {
+        let run = |args: &str| {
+            let mut openssl = self.command(Path::new("openssl"));
+            openssl.args(args.split(' '));
+            Self::done(openssl);
+        };
+        let new = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
+        run(&format!("{new} -x509 -keyout ca.key -out ca.pem -subj /CN=authority"));
+        run(&format!("{new} -keyout key.pem -out csr -subj /CN=localhost"));
+        std::fs::write(self.path("ext"), "subjectAltName=DNS:localhost\n").unwrap();
+        run("x509 -req -in csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert.pem");
+        std::fs::set_permissions(self.path("key.pem"), PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
     fn prepare(&self) {
+        self.make_certificates();
         match self.kind {
             Kind::PgSql => {
                 let mut init = self.command(&self.program.with_file_name("initdb"));
@@ -165,9 +181,12 @@ impl Server {
         std::fs::create_dir(self.dir().join("d")).unwrap();
         let schema = ["core", "cosine"].map(|s| format!("include /etc/ldap/schema/{s}.schema\n")).concat();
         let conf = format!(
-            "{schema}loglevel 0\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\ndatabase mdb\nsuffix dc=ex\n\
+            "{schema}loglevel 0\nTLSCACertificateFile {ca}\nTLSCertificateFile {cert}\nTLSCertificateKeyFile {key}\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\ndatabase mdb\nsuffix dc=ex\n\
              directory {}\nmaxsize 10485760\ndbnosync\n",
-            self.path("d")
+            self.path("d"),
+            ca = self.path("ca.pem"),
+            cert = self.path("cert.pem"),
+            key = self.path("key.pem"),
         );
         std::fs::write(self.path("conf"), conf).unwrap();
         std::fs::write(self.path("ldif"), LDIF).unwrap();
@@ -190,7 +209,16 @@ impl Server {
                     "-c",
                     "listen_addresses=127.0.0.1",
                 ]);
-                command.args(["-p", &port, "-F"]);
+                command.args([
+                    "-p",
+                    &port,
+                    "-F",
+                    "-c",
+                    "ssl=on",
+                    "-c",
+                    &format!("ssl_cert_file={}", self.path("cert.pem")),
+                ]);
+                command.args(["-c", &format!("ssl_key_file={}", self.path("key.pem"))]);
             }
             Kind::MySql => {
                 command.args([
@@ -203,6 +231,8 @@ impl Server {
                     &format!("--pid-file={}", self.path("pid")),
                 ]);
                 command.args([&format!("--port={port}"), "--innodb-log-file-size=4M"]);
+                command.args([&format!("--ssl-cert={}", self.path("cert.pem"))]);
+                command.args([&format!("--ssl-key={}", self.path("key.pem"))]);
             }
             Kind::Ldap => {
                 let url = format!("ldap://127.0.0.1:{port}");
