@@ -150,6 +150,7 @@ impl Pool {
                 return Err("Resource temporarily unavailable".to_owned());
             }
         }
+        drop(state);
         self.work.notify_one();
         Ok(Promise(answer))
     }
@@ -238,7 +239,9 @@ impl Slot {
     fn set(&self, outcome: Outcome) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.outcome = Some(outcome);
-        if let Some(waker) = waiting.waker.take() {
+        let waker = waiting.waker.take();
+        drop(waiting);
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
