@@ -132,6 +132,7 @@ impl Site {
         let mut out: BTreeSet<String> = self.list("smtpd_restriction_classes").into_iter().collect();
         for s in self.settings() {
             out.extend(base_conf::names::mentioned(&s.value));
+            out.extend(base_conf::names::of_tables(&s.value));
             if s.name == "smtpd_restriction_classes" {
                 out.extend(s.words().into_iter().map(|w| w.text));
             }

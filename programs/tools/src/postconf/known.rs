@@ -54,11 +54,13 @@ impl Known {
                     self.adopt(cfg, list::split(value).into_iter().map(str::to_owned).collect(), &mut todo);
                 }
                 self.adopt(cfg, names::mentioned(value), &mut todo);
+                self.adopt(cfg, names::of_tables(value), &mut todo);
             }
         }
         while let Some(name) = todo.pop() {
             let value = cfg.raw(&name).unwrap_or_default();
             self.adopt(cfg, names::mentioned(&value), &mut todo);
+            self.adopt(cfg, names::of_tables(&value), &mut todo);
         }
     }
 
