@@ -94,6 +94,13 @@ impl Chain {
         }
     }
 
+    /// Takes a macro away whose value is empty.
+    pub(crate) fn forget_empty(&mut self, name: &str) {
+        if self.values.get(name).is_some_and(String::is_empty) {
+            self.values.remove(name);
+        }
+    }
+
     /// Tells all milters of an event about the connection or the envelope.
     pub async fn tell(&mut self, event: &Event<'_>, warn: Warn<'_>) -> Verdict {
         let mut verdict = Verdict::Continue;

@@ -61,6 +61,7 @@ pub(crate) async fn run(chain: &mut Chain, message: &mut dyn Filtered) -> Verdic
 
 async fn one(chain: &mut Chain, i: usize, message: &mut dyn Filtered) -> Verdict {
     chain.set("i", Some(message.queue_id()));
+    chain.forget_empty("{mail_addr}");
     let (content, log) = (message.content(), message.log());
     let warn: Warn<'_> = &move |text: &str| log(text);
     let mut edits = Edits { message: Some(&mut *message), ..Edits::default() };

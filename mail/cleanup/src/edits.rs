@@ -72,7 +72,9 @@ impl Edited {
         while scan.ended.is_none() {
             let chunk = content.chunk(at, CHUNK)?;
             if chunk.is_empty() {
+                // All header: there is no separator.
                 stream.finish(&mut scan);
+                scan.ended = Some(true);
                 break;
             }
             at += chunk.len() as u64;

@@ -30,17 +30,27 @@ pub(crate) async fn run(m: &mut Message) {
             let verdict = simulate(m, &shared).await;
             (Some(Arc::new(shared)), verdict)
         }
-        None => return,
+        None => {
+            // Room for changes is made wherever there are milters at all.
+            if m.options.filter && !m.config().milters.is_empty() {
+                m.milter_size = size_of(m).map(|s| s.total());
+            }
+            return;
+        }
     };
     let Some(filters) = filters else { return };
     if verdict == Verdict::Continue && !m.failed() && !m.is_discarded() {
-        let size = MilterSize::of(&m.out.content(), m.out.size(), m.config().line_length_limit).ok();
+        let size = size_of(m);
         let mut work = Work { m: &mut *m, edited: None, size };
         let verdict = filters.message(&mut work).await;
         let size = work.size.map(|s| s.total());
         m.milter_size = size;
         conclude(m, verdict, "END-OF-MESSAGE", true);
     }
+}
+
+fn size_of(m: &Message) -> Option<MilterSize> {
+    MilterSize::of(&m.out.content(), m.out.size(), m.config().line_length_limit).ok()
 }
 
 /// Whether `non_smtpd_milters` apply.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 mod dovecot_auth;
 mod listen;
+mod milter;
 mod policy;
 mod sink;
 mod socketmap;
@@ -34,7 +35,7 @@ pub struct Kind {
 
 /// All kinds, sorted.
 pub const ALL: &[&Kind] =
-    &[&dovecot_auth::KIND, &policy::KIND, &sink::KIND, &socketmap::KIND, &tcptable::KIND];
+    &[&dovecot_auth::KIND, &milter::KIND, &policy::KIND, &sink::KIND, &socketmap::KIND, &tcptable::KIND];
 
 /// Starts `KIND ADDRESS [key=value …]`.
 pub fn start(arg: &str, body: &[String]) -> Result<Box<dyn Service>> {
