@@ -24,6 +24,7 @@ mod proxy;
 mod received;
 mod reply;
 mod sasl;
+mod screen;
 mod server;
 mod starttls;
 mod tls;
@@ -33,6 +34,7 @@ mod xclient;
 pub use anvil::Anvil;
 pub use config::SmtpConfig;
 pub use pickup::{Pickup, PickupConfig, Scanned};
+pub use screen::{Screen, ScreenConfig};
 pub use server::{Deps, Flush, FlushDomain, SmtpServer, StartError};
 
 #[cfg(test)]

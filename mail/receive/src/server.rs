@@ -1,6 +1,8 @@
 //! One smtpd service: everything its connections share.
 
-use crate::{Anvil, SmtpConfig, client, config::Lists, connection::Connection, sasl::Sasl, tls::Tls};
+use crate::{
+    Anvil, SmtpConfig, client, config::Lists, connection::Connection, sasl::Sasl, screen::Screen, tls::Tls,
+};
 use base_cache::Caches;
 use base_calls::{Fut, Route, Submit, Verify};
 use base_dns::Resolver;
@@ -91,6 +93,8 @@ pub(crate) struct Shared {
 #[derive(Clone)]
 pub struct SmtpServer {
     shared: Arc<Shared>,
+    /// Stands before it.
+    screen: Option<Arc<Screen>>,
 }
 
 impl SmtpServer {
@@ -115,7 +119,14 @@ impl SmtpServer {
         let source_name = config.source_name.as_str().into();
         Ok(Self {
             shared: Arc::new(Shared { config, lists, restrict, sasl, tls, deps, service, source_name }),
+            screen: None,
         })
+    }
+
+    /// The same server behind postscreen(8).
+    #[must_use]
+    pub fn behind(self, screen: Arc<Screen>) -> Self {
+        Self { screen: Some(screen), ..self }
     }
 
     /// Serves one connection to its end.
@@ -128,7 +139,13 @@ impl SmtpServer {
     pub async fn serve_under(&self, io: BoxIo, peer: PeerAddr, local: PeerAddr, stressed: bool) {
         let config = &self.shared.config;
         let pressure = if stressed { &config.stress } else { &config.normal };
-        let stream = LineStream::new(io, pressure.timeout);
+        let mut stream = LineStream::new(io, pressure.timeout);
+        if let (Some(screen), PeerAddr::Inet(from), PeerAddr::Inet(to)) = (&self.screen, peer, local)
+            && !Box::pin(screen.admits(&mut stream, from, to)).await
+        {
+            let _ = stream.close().await;
+            return;
+        }
         let port = match peer {
             PeerAddr::Inet(a) => a.port(),
             PeerAddr::Unix => 0,

@@ -28,6 +28,7 @@ mod verdict;
 
 pub use answers::Answers;
 pub use config::{Codes, RestrictConfig};
+pub use dnslist::{DnsList, Key, is_service_error};
 pub use facts::{ClientCert, Facts, HostStatus, Login, Memory, Peer, Stage, Tls};
 pub use imagined::Imagined;
 pub use list::ListName;

@@ -19,17 +19,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// `domain` or `domain=value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DnsList {
+pub struct DnsList {
     /// As configured, the key of `rbl_reply_maps`.
-    pub(crate) text: String,
+    pub text: String,
     /// Without the filter.
-    pub(crate) domain: String,
+    pub domain: String,
     filter: Option<Filter>,
 }
 
 /// What is looked up in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key<'a> {
+pub enum Key<'a> {
     /// An address, its parts reversed.
     Address(IpAddr),
     /// A domain.
@@ -38,7 +38,7 @@ pub(crate) enum Key<'a> {
 
 impl DnsList {
     /// `None`: the filter cannot be understood.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (domain, filter) = match text.split_once('=') {
             Some((domain, filter)) => (domain, Some(Filter::parse(filter)?)),
             None => (text, None),
@@ -47,7 +47,7 @@ impl DnsList {
     }
 
     /// The name to ask for.
-    pub(crate) fn question(&self, key: Key<'_>) -> String {
+    pub fn question(&self, key: Key<'_>) -> String {
         match key {
             Key::Address(IpAddr::V4(a)) => {
                 let [a, b, c, d] = a.octets();
@@ -73,7 +73,8 @@ impl DnsList {
         }
     }
 
-    fn accepts(&self, address: IpAddr) -> bool {
+    /// Whether this answer counts as a listing.
+    pub fn accepts(&self, address: IpAddr) -> bool {
         match (&self.filter, address) {
             (None, _) => true,
             (Some(f), IpAddr::V4(a)) => f.matches(a.octets()),
@@ -83,7 +84,7 @@ impl DnsList {
 }
 
 /// 127.255.255.0/24: how lists say "you may not ask", "too many questions", "no such list".
-fn is_service_error(address: &IpAddr) -> bool {
+pub fn is_service_error(address: &IpAddr) -> bool {
     matches!(address, IpAddr::V4(a) if a.octets().starts_with(&[127, 255, 255]))
 }
 
