@@ -65,6 +65,8 @@ pub struct Options {
     /// For names of users, mailboxes and commands: tables that nobody vouches for are refused, and `proxy:` is the table
     /// itself.
     pub sensitive: bool,
+    /// The tables behind `proxy:`, one handle for all who have these options: that is what proxymap is for.
+    pub proxied: Arc<OnceLock<Arc<Tables>>>,
     /// How often at most a table's file is checked for changes.
     pub check_every: Duration,
     /// Opens the files of tables.
@@ -83,6 +85,7 @@ impl Default for Options {
             proxy_warn: quiet.clone(),
             proxy_error: quiet,
             proxy: ProxyRead::Any,
+            proxied: Arc::default(),
             sensitive: false,
             check_every: Duration::from_millis(200),
             opener: Arc::new(Plain),

@@ -1,6 +1,6 @@
 //! `proxy:type:name`: the table itself, if `proxy_read_maps` permits it.
 //!
-//! Tables are shared inside the worker anyway, so there is no server in between; what proxymap(8) would log is logged
+//! There is no server in between: all services share one handle of such a table, and its connections. What proxymap(8) would log is logged
 //! under its name. Where the data is sensitive proxymap has no say. A table that fails behind it gives the error that the client of proxymap gives.
 
 use super::{Open, TableType};
@@ -35,8 +35,10 @@ fn open(open: &Open<'_>) -> Result<Arc<dyn Table>, OpenError> {
         ));
         return Err(OpenError::new(format!("proxymap service is not configured for table \"{name}\"")));
     }
-    let (warn, error) = (options.proxy_warn.clone(), options.proxy_error.clone());
-    let behind = Tables::new(Options { warn, error, ..options.clone() });
+    let behind = options.proxied.get_or_init(|| {
+        let (warn, error) = (options.proxy_warn.clone(), options.proxy_error.clone());
+        Tables::new(Options { warn, error, proxied: Arc::default(), ..options.clone() })
+    });
     Ok(Arc::new(Proxy { spec: open.spec.to_owned(), table: behind.open(name, open.usage) }))
 }
 
@@ -68,6 +70,19 @@ impl Table for Proxy {
 mod tests {
     use crate::{Options, ProxyRead, Tables, Usage, Warn};
     use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn one_table_for_all_services() {
+        let base = Options::default();
+        let services = [Tables::new(base.clone()), Tables::new(base.clone())];
+        for service in &services {
+            let table = service.open("proxy:inline:{a=b}", Usage::LOOKUP);
+            assert_eq!(table.lookup_now(b"a"), Some(Ok(Some(b"b".to_vec()))));
+        }
+        let behind = base.proxied.get().unwrap().open("inline:{a=b}", Usage::LOOKUP);
+        // The handle itself, the one here, and one in each service's `proxy:` table.
+        assert_eq!(Arc::strong_count(&behind), 4);
+    }
 
     #[test]
     fn only_what_is_listed() {
