@@ -7,7 +7,7 @@ use crate::NetOpen;
 use crate::types::NetType;
 use base_conf::Config;
 use base_tables::types::Open;
-use base_tables::{Answer, Fut, OpenError, Table, TableError, Tables, Watched};
+use base_tables::{Answer, Entries, Fut, OpenError, Table, TableError, Tables, Watched};
 use std::sync::Arc;
 
 /// The table of the settings as they are now.
@@ -52,6 +52,13 @@ impl Table for Renewed {
 
     fn is_pattern(&self) -> bool {
         self.current.get().is_ok_and(|table| table.is_pattern())
+    }
+
+    fn entries(&self) -> Option<Entries> {
+        match self.current.get() {
+            Ok(table) => table.entries(),
+            Err(error) => Some(Err(TableError { table: self.spec.clone(), reason: error.text })),
+        }
     }
 }
 
