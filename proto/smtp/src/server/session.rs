@@ -84,6 +84,12 @@ impl Session {
         *self = Self { counters, verb, ..Self::new(settings) };
     }
 
+    /// The HELO name and protocol of a client that another one speaks for (XCLIENT).
+    pub fn assume(&mut self, helo: Option<String>, esmtp: Option<bool>) {
+        self.helo = helo.or(self.helo.take());
+        self.esmtp = esmtp.unwrap_or(self.esmtp);
+    }
+
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
