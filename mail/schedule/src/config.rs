@@ -108,6 +108,7 @@ fn limits(cfg: &Config, name: &str, processes: u32) -> Result<TransportLimits, E
         },
         processes: processes.max(1),
         rate_delay: cfg.time(&own("destination_rate_delay"))?,
+        transport_delay: cfg.time(&own("transport_rate_delay"))?,
         dead_time: cfg.time("minimal_backoff_time")?,
         transport_dead_time: cfg.time("transport_retry_time")?,
     })

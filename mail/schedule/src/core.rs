@@ -37,6 +37,7 @@ struct Transport {
     listed: bool,
     destinations: HashMap<Arc<str>, usize>,
     dead: Option<Dead>,
+    not_before: Timestamp,
 }
 
 #[derive(Debug)]
@@ -66,6 +67,8 @@ pub struct Core<M> {
     /// Idle destinations with something learned, oldest first.
     idle: VecDeque<usize>,
     timers: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    /// Transports that rest.
+    transport_timers: BinaryHeap<Reverse<(Timestamp, usize)>>,
 }
 
 /// Idle destinations whose concurrency is remembered.
@@ -80,6 +83,7 @@ impl<M> Default for Core<M> {
             ring: VecDeque::new(),
             idle: VecDeque::new(),
             timers: BinaryHeap::new(),
+            transport_timers: BinaryHeap::new(),
         }
     }
 }
@@ -118,6 +122,7 @@ impl<M: Clone> Core<M> {
             listed: false,
             destinations: HashMap::new(),
             dead: None,
+            not_before: Timestamp::default(),
         });
         let t = self.transports.len() - 1;
         self.names.insert(name.clone(), t);
@@ -214,7 +219,7 @@ impl<M: Clone> Core<M> {
         }
         destination.listed = true;
         self.transports[t].ring.push_back(d);
-        self.list_transport(t);
+        self.list_transport(now, t);
     }
 
     /// Looks at a destination again when its rate delay is over.
@@ -226,9 +231,13 @@ impl<M: Clone> Core<M> {
         }
     }
 
-    fn list_transport(&mut self, t: usize) {
+    fn list_transport(&mut self, now: Timestamp, t: usize) {
         let transport = &mut self.transports[t];
-        if !transport.listed && !transport.ring.is_empty() && transport.running < transport.limits.processes {
+        let room = match transport.limits.transport_delay.is_zero() {
+            true => transport.running < transport.limits.processes,
+            false => transport.running == 0 && transport.not_before <= now,
+        };
+        if room && !transport.listed && !transport.ring.is_empty() {
             transport.listed = true;
             self.ring.push_back(t);
         }
@@ -242,7 +251,7 @@ impl<M: Clone> Core<M> {
             let Some(d) = transport.ring.pop_front() else { continue };
             let job = self.start(t, d);
             self.list(now, d);
-            self.list_transport(t);
+            self.list_transport(now, t);
             if job.is_some() {
                 return job;
             }
@@ -297,8 +306,18 @@ impl<M: Clone> Core<M> {
             Health::Down(status, reason) => self.failed(now, d, status, &reason, limits),
             Health::NoTransport(status, reason) => self.transport_failed(now, t, status, &reason, limits),
         }
+        self.rest(now, t);
         self.settle(now, d);
-        self.list_transport(t);
+        self.list_transport(now, t);
+    }
+
+    /// `…_transport_rate_delay`: nothing starts for a while, whatever the destination.
+    fn rest(&mut self, now: Timestamp, t: usize) {
+        let transport = &mut self.transports[t];
+        if !transport.limits.transport_delay.is_zero() {
+            transport.not_before = now.plus(transport.limits.transport_delay);
+            self.transport_timers.push(Reverse((transport.not_before, t)));
+        }
     }
 
     fn failed(
@@ -405,11 +424,18 @@ impl<M: Clone> Core<M> {
             }
             self.settle(now, d);
         }
+        while let Some(Reverse((at, t))) = self.transport_timers.peek().copied()
+            && at <= now
+        {
+            self.transport_timers.pop();
+            self.list_transport(now, t);
+        }
     }
 
     /// When [`Core::tick`] has something to do next.
     pub fn next_tick(&self) -> Option<Timestamp> {
-        self.timers.peek().map(|r| r.0.0)
+        let next = |timers: &BinaryHeap<Reverse<(Timestamp, usize)>>| timers.peek().map(|r| r.0.0);
+        next(&self.timers).into_iter().chain(next(&self.transport_timers)).min()
     }
 
     /// Forgets that destinations and transports are dead (`postqueue -f`).
@@ -431,7 +457,7 @@ impl<M: Clone> Core<M> {
     pub fn reload(&mut self, now: Timestamp, limits: &dyn Fn(&str) -> TransportLimits) {
         for t in 0..self.transports.len() {
             self.transports[t].limits = limits(&self.transports[t].name.clone());
-            self.list_transport(t);
+            self.list_transport(now, t);
         }
         self.revive(now);
     }

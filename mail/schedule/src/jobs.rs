@@ -18,6 +18,8 @@ pub struct TransportLimits {
     pub processes: u32,
     /// `…_destination_rate_delay`.
     pub rate_delay: Duration,
+    /// `…_transport_rate_delay`; with one, deliveries are made one at a time.
+    pub transport_delay: Duration,
     /// `minimal_backoff_time`: how long a dead destination is left alone.
     pub dead_time: Duration,
     /// `transport_retry_time`: how long a missing transport is left alone.

@@ -20,6 +20,7 @@ const LIMITS: TransportLimits = TransportLimits {
     recipients: 3,
     processes: 6,
     rate_delay: Duration::ZERO,
+    transport_delay: Duration::ZERO,
     dead_time: Duration::from_secs(300),
     transport_dead_time: Duration::from_secs(60),
 };
@@ -27,6 +28,7 @@ const LIMITS: TransportLimits = TransportLimits {
 fn limits(name: &str) -> TransportLimits {
     match name {
         "one" => TransportLimits { recipients: 1, ..LIMITS },
+        "lazy" => TransportLimits { transport_delay: Duration::from_secs(5), ..LIMITS },
         "slow" => TransportLimits {
             rate_delay: Duration::from_secs(5),
             rules: Rules { limit: 1, ..LIMITS.rules },
@@ -164,6 +166,24 @@ fn rate_delay_between_deliveries() {
     assert!(core.next(at(5)).is_none());
     core.tick(at(6));
     assert!(core.next(at(6)).is_some());
+}
+
+#[test]
+fn a_transport_rests_between_deliveries() {
+    let mut core = Core::default();
+    core.submit(at(0), batch(1, "lazy", "a", 1), &limits);
+    core.submit(at(0), batch(2, "lazy", "b", 1), &limits);
+    let mut jobs = all(&mut core, at(0));
+    assert_eq!(show(&jobs), ["1 lazy a 1"], "one at a time, whatever the destination");
+    core.finish(at(1), jobs.remove(0).ticket, Health::Up, &limits);
+    assert!(core.next(at(1)).is_none());
+    core.submit(at(2), batch(3, "lazy", "c", 1), &limits);
+    assert!(core.next(at(2)).is_none());
+    core.tick(at(5));
+    assert!(core.next(at(5)).is_none());
+    assert_eq!(core.next_tick(), Some(at(6)));
+    core.tick(at(6));
+    assert_eq!(show(&all(&mut core, at(6))), ["2 lazy b 1"]);
 }
 
 #[test]
