@@ -45,7 +45,7 @@ static NOISE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(concat!(
         r"^\S+/(anvil|scache): statistics:|^\S+/master: |^postfix/postfix-script|^postfix/postlog|",
         r"^postfix(/\w+)?: .*(backwards-compatible|COMPATIBILITY_README|To disable)|",
-        r"^\S+/postqueue: warning: Mail system is down|: removed \(|^\S+/tlsmgr|/(smtpd|smtp): SSL_|/(smtpd|smtp): (initializing the|setting up TLS)|^postfix-script"
+        r"^\S+/postqueue: warning: Mail system is down|: removed \(|^saslpasswd2: |^\S+/tlsmgr|/(smtpd|smtp): SSL_|/(smtpd|smtp): (initializing the|setting up TLS)|^postfix-script"
     ))
     .ok()
 });

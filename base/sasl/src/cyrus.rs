@@ -5,7 +5,7 @@
 //! counts after a reload; the password database is read for each login. Names without a realm get `smtpd_sasl_local_domain`.
 
 use crate::{
-    Backend, Exchange, Mechanism, Places, Properties, Request, Unavailable,
+    Backend, Exchange, Failure, Mechanism, Places, Properties, Request, Unavailable,
     local::{Local, Source, Trouble},
     passwords::{DEFAULT_PATH, Passwords},
 };
@@ -63,14 +63,18 @@ impl SmtpdConf {
         }
     }
 
-    /// The mechanisms that can work: without passwords at hand only those that show them.
+    /// The mechanisms that can work, in the order of `mech_list`: without passwords at hand only those that show them.
     fn able(&self) -> Vec<&'static str> {
-        let wanted = |m: &&str| self.mechanisms.is_empty() || self.mechanisms.iter().any(|w| w == m);
         let possible = |m: &&str| self.auxprop || Properties::of_mechanism(m).has(Properties::PLAINTEXT);
-        // As the library announces them: the strongest first.
-        let order = ["SCRAM-SHA-256", "SCRAM-SHA-1", "DIGEST-MD5", "CRAM-MD5", "PLAIN", "LOGIN"];
+        // As the library announces them without a list: the strongest first.
+        let usual = ["SCRAM-SHA-256", "SCRAM-SHA-1", "DIGEST-MD5", "CRAM-MD5", "PLAIN", "LOGIN"];
         let known = |m: &&str| MECHANISMS.iter().any(|(n, _)| n == m);
-        order.into_iter().filter(|m| known(m) && wanted(m) && possible(m)).collect()
+        let named = |w: &String| usual.into_iter().find(|m| m == w);
+        let order: Vec<&'static str> = match self.mechanisms.is_empty() {
+            true => usual.to_vec(),
+            false => self.mechanisms.iter().filter_map(named).collect(),
+        };
+        order.into_iter().filter(|m| known(m) && possible(m)).collect()
     }
 }
 
@@ -108,6 +112,11 @@ impl Backend for Cyrus {
         let of = |name: &str| Mechanism { name: name.to_owned(), properties: Properties::of_mechanism(name) };
         let list = self.shared.conf.able().into_iter().map(of).collect();
         Box::pin(std::future::ready(Ok(list)))
+    }
+
+    fn unknown_mechanism(&self, name: &str) -> Failure {
+        let text = format!("SASL authentication failure: Couldn't find mech {}", name.to_ascii_uppercase());
+        Failure { warnings: vec![text], fresh: true, ..Failure::because("no mechanism available") }
     }
 
     fn start(&self, request: Request) -> Box<dyn Exchange> {
@@ -213,6 +222,14 @@ impl Source for Checker {
     fn secret<'a>(&'a self, user: &'a str) -> Fut<'a, Result<Option<Secret>, Trouble>> {
         let found = self.shared.password(user).map(|p| p.map(Secret::Password));
         Box::pin(std::future::ready(found))
+    }
+
+    fn wrong(&self, mechanism: &str) -> Option<&'static str> {
+        match mechanism {
+            "PLAIN" => Some("SASL authentication failure: Password verification failed"),
+            "CRAM-MD5" => Some("SASL authentication failure: incorrect digest response"),
+            _ => None,
+        }
     }
 
     fn full_name(&self, user: &str) -> String {

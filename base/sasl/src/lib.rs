@@ -60,6 +60,8 @@ pub struct Failure {
     pub temporary: bool,
     /// What the administrator should know besides.
     pub warnings: Vec<String>,
+    /// A name of an earlier exchange is not to be shown in place of `user`.
+    pub fresh: bool,
 }
 
 impl Failure {
@@ -139,6 +141,12 @@ pub fn backend(kind: &str, places: &Places) -> Result<Arc<dyn Backend>, UnknownT
 pub trait Backend: Send + Sync {
     /// What it offers now.
     fn mechanisms(&self) -> Fut<'_, Result<Vec<Mechanism>, Unavailable>>;
+
+    /// The failure of a mechanism that this session cannot use.
+    fn unknown_mechanism(&self, name: &str) -> Failure {
+        let _ = name;
+        Failure::because("Invalid authentication mechanism")
+    }
 
     /// Begins an exchange. Nothing happens before its first step.
     fn start(&self, request: Request) -> Box<dyn Exchange>;

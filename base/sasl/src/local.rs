@@ -24,6 +24,12 @@ pub(crate) trait Source: Send + Sync {
     /// What is known of a user; `None`: nothing.
     fn secret<'a>(&'a self, user: &'a str) -> Fut<'a, Result<Option<Secret>, Trouble>>;
 
+    /// What is logged when a client of this mechanism was wrong.
+    fn wrong(&self, mechanism: &str) -> Option<&'static str> {
+        let _ = mechanism;
+        None
+    }
+
     /// The name as the rest of the server sees it.
     fn full_name(&self, user: &str) -> String {
         user.to_owned()
@@ -39,18 +45,27 @@ pub(crate) fn nonce() -> String {
 pub(crate) struct Local {
     source: Arc<dyn Source>,
     exchange: Option<Box<dyn server::Exchange>>,
+    mechanism: String,
 }
 
 impl Local {
     pub fn new(source: Arc<dyn Source>, mechanism: &str, host: &str, realm: &str) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let scene = Scene { host: host.to_owned(), realm: realm.to_owned(), nonce: nonce(), now };
-        Self { source, exchange: server::start(mechanism, scene) }
+        let exchange = server::start(mechanism, scene);
+        Self { source, exchange, mechanism: mechanism.to_ascii_uppercase() }
     }
 
     async fn go_on(&mut self, response: Option<&str>) -> Step {
+        let source = Arc::clone(&self.source);
+        let warning = source.wrong(&self.mechanism);
         let failed = |user: Option<String>| {
-            Step::Failed(Failure { user, ..Failure::because("authentication failure") })
+            Step::Failed(Failure {
+                user: user.map(|u| source.full_name(&u)),
+                warnings: warning.map(str::to_owned).into_iter().collect(),
+                fresh: true,
+                ..Failure::because("authentication failure")
+            })
         };
         let Some(exchange) = &mut self.exchange else {
             return Step::Failed(Failure::because("no mechanism available"));
@@ -86,7 +101,7 @@ impl Local {
 
     fn trouble(user: String, t: Trouble) -> Step {
         let warnings = t.warnings;
-        Step::Failed(Failure { user: Some(user), warnings, ..Failure::temporary(t.reason) })
+        Step::Failed(Failure { user: Some(user), warnings, fresh: true, ..Failure::temporary(t.reason) })
     }
 }
 

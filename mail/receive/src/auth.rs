@@ -50,9 +50,10 @@ impl Connection {
     async fn exchange(&mut self, mechanism: &str, initial: Option<String>) -> Result<End, NetError> {
         let shared = Arc::clone(&self.shared);
         let known = self.mechanisms.iter().any(|m| m.name.eq_ignore_ascii_case(mechanism));
-        let Some(sasl) = shared.sasl.as_ref().filter(|_| known) else {
-            return Ok(End::Failed(Failure::because("Invalid authentication mechanism")));
-        };
+        let Some(sasl) = &shared.sasl else { return Ok(End::Aborted) };
+        if !known {
+            return Ok(End::Failed(sasl.backend.unknown_mechanism(mechanism)));
+        }
         let mut exchange = sasl.backend.start(self.login_request(mechanism));
         let mut step = exchange.step(initial.as_deref()).await;
         loop {
@@ -101,7 +102,7 @@ impl Connection {
     fn login_failed(&mut self, mechanism: &str, failure: Failure) -> Reply {
         failure.warnings.iter().for_each(|w| self.warning(format_args!("{w}")));
         // A name that an earlier exchange has learned is still said, as by Postfix.
-        if failure.user.is_some() {
+        if failure.user.is_some() || failure.fresh {
             self.last_login_name = failure.user;
         }
         let reason = failure.reason.as_deref().map_or("(reason unavailable)".to_owned(), clean);

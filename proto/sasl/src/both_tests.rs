@@ -101,6 +101,21 @@ fn servers_that_lie() {
     assert!(c.answer(b"r=abcd,s=YQ==,i=100000000").is_err(), "too many rounds");
 }
 
+proptest::proptest! {
+    #[test]
+    fn no_input_makes_either_side_panic(name in 0usize..6, first: Vec<u8>, then: Vec<u8>) {
+        let (mechanism, _) = MECHANISMS[name];
+        let mut s = start(mechanism, Scene::default()).expect("server");
+        for input in [&first, &then] {
+            if let Step::Secret { .. } = s.response(Some(input)) {
+                s.secret(Some(Secret::Password("x".into())));
+            }
+        }
+        let mut c = client::start(mechanism, Credentials::default()).expect("client");
+        let _ = c.answer(&first).and_then(|_| c.answer(&then));
+    }
+}
+
 #[test]
 fn responses_that_make_no_sense() {
     for (mechanism, _) in MECHANISMS {

@@ -45,17 +45,18 @@ pub trait Exchange: Send {
 
 type Start = fn(Credentials) -> Box<dyn Exchange>;
 
-/// Names and beginnings.
+/// Names and beginnings. Tokens come last: a password is no token, so who has one allows nothing else
+/// (`smtp_sasl_mechanism_filter`).
 pub const MECHANISMS: &[(&str, Start)] = &[
     ("SCRAM-SHA-512", |c| scram::start(c, crate::hash::Sha::Two512)),
     ("SCRAM-SHA-256", |c| scram::start(c, crate::hash::Sha::Two256)),
     ("SCRAM-SHA-1", |c| scram::start(c, crate::hash::Sha::One)),
     ("DIGEST-MD5", digest_md5::start),
     ("CRAM-MD5", cram_md5::start),
-    ("OAUTHBEARER", bearer::oauthbearer),
-    ("XOAUTH2", bearer::xoauth2),
     ("PLAIN", plain::start),
     ("LOGIN", login::start),
+    ("OAUTHBEARER", bearer::oauthbearer),
+    ("XOAUTH2", bearer::xoauth2),
 ];
 
 /// Begins an exchange; `None` for a mechanism that is not known here.

@@ -21,9 +21,18 @@ use proto_sasl::{
     client::{Credentials, MECHANISMS, start},
 };
 use proto_smtp::client::{ServerReply, Stage};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 /// The most challenges of one exchange.
 const ROUNDS: usize = 10;
+/// The most refused logins that are remembered.
+const MAX_REFUSED: usize = 1000;
+/// The reply to a wrong password (RFC 4954 6).
+const WRONG_PASSWORD: u16 = 535;
 
 /// The settings.
 pub(crate) struct Sasl {
@@ -37,6 +46,34 @@ pub(crate) struct Sasl {
     soft_bounce: bool,
     authzid: bool,
     service: &'static str,
+    cache: Option<Cache>,
+}
+
+/// Logins that were refused (`smtp_sasl_auth_cache_name`): not tried again for a while. Kept in memory.
+struct Cache {
+    time: Duration,
+    refused: Mutex<HashMap<(String, Login), (Instant, ServerReply)>>,
+}
+
+impl Cache {
+    fn find(&self, host: &str, login: &Login) -> Option<ServerReply> {
+        let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (host.to_owned(), login.clone());
+        let (since, reply) = all.get(&key)?;
+        if since.elapsed() < self.time {
+            return Some(reply.clone());
+        }
+        all.remove(&key);
+        None
+    }
+
+    fn remember(&self, host: &str, login: &Login, reply: &ServerReply) {
+        let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_REFUSED {
+            all.clear();
+        }
+        all.insert((host.to_owned(), login.clone()), (Instant::now(), reply.clone()));
+    }
 }
 
 /// A name and password for a server.
@@ -77,6 +114,10 @@ impl Sasl {
             soft_bounce: cfg.bool(&name("auth_soft_bounce"))?,
             authzid: cfg.bool("send_cyrus_sasl_authzid")?,
             service: dialect.prefix(),
+            cache: match cfg.str(&name("auth_cache_name"))?.as_str() {
+                "" => None,
+                _ => Some(Cache { time: cfg.time(&name("auth_cache_time"))?, refused: Mutex::default() }),
+            },
         }))
     }
 
@@ -163,6 +204,9 @@ impl Sasl {
         let security = self.security(session);
         let (offered, peer) = (session.features.auth.clone(), session.peer.clone());
         let mechanism = self.choose(&offered, &peer, security, log).await.map_err(|d| (d, true))?;
+        if let Some(reply) = self.cache.as_ref().and_then(|c| c.find(&peer.name, login)) {
+            return Err((self.refused(&peer, &reply, "SASL [CACHED] authentication failed"), true));
+        }
         let credentials = Credentials {
             user: login.user.clone(),
             password: login.password.clone(),
@@ -186,7 +230,12 @@ impl Sasl {
             match reply.class() {
                 2 => return Ok(()),
                 3 => {}
-                _ => return Err((self.refused(&session.peer, &reply), true)),
+                _ => {
+                    if let Some(cache) = self.cache.as_ref().filter(|_| reply.code == WRONG_PASSWORD) {
+                        cache.remember(&peer.name, login, &reply);
+                    }
+                    return Err((self.refused(&peer, &reply, "SASL authentication failed"), true));
+                }
             }
             let text = reply.text.get(3..).unwrap_or_default().trim();
             let challenge = STANDARD.decode(text).ok();
@@ -205,16 +254,13 @@ impl Sasl {
         (cannot(&session.peer, "bad protocol / cancel"), alive)
     }
 
-    fn refused(&self, peer: &Peer, reply: &ServerReply) -> Diagnosis {
+    fn refused(&self, peer: &Peer, reply: &ServerReply, what: &str) -> Diagnosis {
         let status = reply.failure_status();
         let status = if self.soft_bounce { status.with_class(4) } else { status };
         Diagnosis {
             remote_mta: Some(peer.name.clone()),
             diagnostic: Some(("smtp".into(), reply.text.clone())),
-            ..Diagnosis::new(
-                status,
-                format!("SASL authentication failed; server {} said: {}", peer.namaddr(), reply.text),
-            )
+            ..Diagnosis::new(status, format!("{what}; server {} said: {}", peer.namaddr(), reply.text))
         }
     }
 }
