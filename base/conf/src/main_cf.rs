@@ -181,6 +181,7 @@ mod tests {
         check("a = b=c", "1:a=b=c");
         check("a =", "1:a=");
         check("a = 1\na = 2", "1:a=1|2:a=2|! main.cf, line 2: overriding earlier entry: a=1");
+        check("a = 1\na = 1", "1:a=1|2:a=1");
         check("x\n", "main.cf, line 1: missing '=' after attribute name: \"x\"");
         check("\na b = c\n", "main.cf, line 2: missing '=' after attribute name: \"a b = c\"");
         check("= c\n", "main.cf, line 1: missing attribute name: \"= c\"");
