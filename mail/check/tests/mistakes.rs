@@ -210,6 +210,19 @@ fn services() {
     master_cf("amavis unix - - n - 2 smtp\n -o smtp_data_done_timeout=1200", "");
 }
 
+/// Passwords for databases are nobody's business.
+#[test]
+fn passwords() {
+    let main = ("main.cf", "compatibility_level = 3.11\nvirtual_alias_maps = mysql:/etc/postfix/my.cf\n");
+    let found = support::check(&[main, ("my.cf mode=644", "user = mail\npassword = secret\n")]);
+    assert_eq!(
+        found,
+        ["warning: /etc/postfix/my.cf: anybody may read the passwords in this file; run \"chmod o-r\" on it"]
+    );
+    assert!(support::check(&[main, ("my.cf mode=600", "user = mail\npassword = secret\n")]).is_empty());
+    assert!(support::check(&[main, ("my.cf mode=644", "user = mail\n")]).is_empty());
+}
+
 /// A file that cannot be read at all.
 #[test]
 fn unreadable() {

@@ -1,6 +1,9 @@
 //! Files that others may change, or that the server cannot read.
 
-use super::{Rule, missing_table::places};
+use super::{
+    Rule,
+    missing_table::{CONFIGURED, places},
+};
 use crate::{
     Finding, Severity, Site, files,
     site::place,
@@ -30,10 +33,13 @@ pub const RULE: Rule = Rule {
     run,
 };
 
+/// Longest file of settings that is read.
+const MAX_SETTINGS: u64 = 1 << 16;
+
 fn run(site: &Site) -> Vec<Finding> {
     let mut out = Vec::new();
     for file in [&site.main.file, &site.master_text.file, &site.dir.join("dynamicmaps.cf")] {
-        out.extend(changeable(file));
+        out.extend(changeable(site, file));
     }
     out.extend([&site.main.file, &site.master_text.file].into_iter().filter_map(|f| secret(f)));
     let mut seen: Vec<PathBuf> = Vec::new();
@@ -43,8 +49,8 @@ fn run(site: &Site) -> Vec<Finding> {
             if seen.contains(&path) {
                 continue;
             }
-            out.extend(changeable(&path));
-            if spec.parameter.ends_with("_sasl_password_maps") {
+            out.extend(changeable(site, &path));
+            if spec.parameter.ends_with("_sasl_password_maps") || holds_password(spec.kind(), &path) {
                 out.extend(readable(&path, "passwords"));
             }
             seen.push(path);
@@ -55,12 +61,13 @@ fn run(site: &Site) -> Vec<Finding> {
     out
 }
 
-fn changeable(path: &Path) -> Option<Finding> {
+/// Files elsewhere may belong to others: a list manager writes its own alias file.
+fn changeable(site: &Site, path: &Path) -> Option<Finding> {
     let meta = files::stat(path)?;
     if files::is_world_writable(&meta) && meta.is_file() {
         return Some(place(path, 0, "anybody may write to this file").hint("run \"chmod o-w\" on it"));
     }
-    (!files::is_owned_well(&meta))
+    (path.starts_with(&site.dir) && !files::is_owned_well(&meta))
         .then(|| place(path, 0, "the owner of this file is not root").hint("run \"chown root\" on it"))
 }
 
@@ -71,10 +78,17 @@ fn secret(path: &Path) -> Option<Finding> {
     meta.is_file().then(|| place(path, 0, what).hint("run \"chmod 644\" on it"))
 }
 
+/// The settings of a table that asks a server, with a password in them.
+fn holds_password(kind: &str, path: &Path) -> bool {
+    let is_secret = |line: &str| ["password", "bind_pw"].iter().any(|w| line.trim_start().starts_with(w));
+    let text = || files::text(path, MAX_SETTINGS).unwrap_or_default();
+    CONFIGURED.contains(&kind) && text().lines().any(is_secret)
+}
+
 fn readable(path: &Path, what: &str) -> Option<Finding> {
     let meta = files::stat(path).filter(files::is_world_readable)?;
     meta.is_file().then(|| {
-        place(path, 0, format!("anybody may read the {what} in this file")).hint("run \"chmod 600\" on it")
+        place(path, 0, format!("anybody may read the {what} in this file")).hint("run \"chmod o-r\" on it")
     })
 }
 
@@ -92,7 +106,7 @@ fn lists(site: &Site) -> Vec<Finding> {
                 continue;
             };
             match files::stat(path) {
-                Some(_) => out.extend(changeable(path)),
+                Some(_) => out.extend(changeable(site, path)),
                 None => out.push(
                     place(&s.text.file, w.line, format!("{}: {} does not exist", s.name, path.display()))
                         .severity(Severity::Error),
