@@ -15,8 +15,7 @@ use std::{
 };
 
 /// Sets and deletes passwords.
-pub const SASLPASSWD2: Tool =
-    Tool { name: "saslpasswd2", run: passwd, about: "set a user's SASL password" };
+pub const SASLPASSWD2: Tool = Tool { name: "saslpasswd2", run: passwd, about: "set a user's SASL password" };
 
 /// Lists users.
 pub const SASLDBLISTUSERS2: Tool =
@@ -111,7 +110,8 @@ fn list(args: &[OsString]) -> ExitCode {
 }
 
 fn host_name() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".to_owned(), |t| t.trim().to_owned())
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".to_owned(), |t| t.trim().to_owned())
 }
 
 /// The password from standard input, or typed twice.

@@ -26,7 +26,8 @@ pub const MAIN_CF: &str = "\n\
 
 /// The entries of master.cf for STARTTLS and for TLS from the start.
 pub fn master_cf(submission: u16, submissions: u16) -> String {
-    let common = "  -o smtpd_sasl_auth_enable=yes\n  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject\n";
+    let common =
+        "  -o smtpd_sasl_auth_enable=yes\n  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject\n";
     format!(
         "127.0.0.1:{submission} inet n - n - - smtpd\n  -o syslog_name=postfix/submission\n  \
          -o smtpd_tls_security_level=encrypt\n{common}\
@@ -43,7 +44,8 @@ fn private(path: &Path, text: &str) -> io::Result<()> {
 /// Makes both for this user. The files belong to `owner` when root calls.
 pub fn make(config: &Path, user: &str, host: &str, owner: Option<(u32, u32)>) -> io::Result<()> {
     let password = base_sasl::random_password();
-    let made = rcgen::generate_simple_self_signed([host.to_owned(), "localhost".to_owned()]).map_err(io::Error::other)?;
+    let made = rcgen::generate_simple_self_signed([host.to_owned(), "localhost".to_owned()])
+        .map_err(io::Error::other)?;
     let chain = format!("{}{}", made.signing_key.serialize_pem(), made.cert.pem());
     private(&config.join(PASSWORD), &format!("{password}\n"))?;
     for (name, text) in [(CHAIN, chain), (USERS, base_sasl::Internal::line(user, &password))] {

@@ -114,7 +114,9 @@ impl Instance {
         let ports: Vec<&str> = master
             .services
             .iter()
-            .filter(|s| s.kind == ServiceKind::Inet && s.overrides.iter().any(|(n, _)| n == "smtpd_sasl_auth_enable"))
+            .filter(|s| {
+                s.kind == ServiceKind::Inet && s.overrides.iter().any(|(n, _)| n == "smtpd_sasl_auth_enable")
+            })
             .map(|s| s.name.as_str())
             .collect();
         let Some(first) = ports.first() else { return String::new() };

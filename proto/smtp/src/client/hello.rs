@@ -43,6 +43,17 @@ impl<'a> Hello<'a> {
         Self { options, stage: Stage::Greeting, server_name: String::new() }
     }
 
+    /// Once more, on an encrypted connection (RFC 3207 4.2): the line to send.
+    pub fn again(options: &'a HelloOptions) -> (Self, String) {
+        let mut hello = Self::new(options);
+        let step = match options.lmtp {
+            true => hello.send(Stage::Lhlo, "LHLO"),
+            false => hello.send(Stage::Ehlo, "EHLO"),
+        };
+        let line = if let HelloStep::Send(line) = step { line } else { String::new() };
+        (hello, line)
+    }
+
     /// What the next reply answers.
     pub fn stage(&self) -> Stage {
         self.stage
