@@ -21,15 +21,13 @@ const PROTOCOL: Protocol = Protocol {
 };
 
 fn read(input: &mut dyn Read) -> io::Result<Option<String>> {
-    let mut line = Vec::new();
-    for byte in input.bytes() {
-        match byte? {
-            b'\n' => {
-                let line = String::from_utf8_lossy(&line).into_owned();
-                return Ok(Some(line.strip_prefix("get ").map_or(line.clone(), str::to_owned)));
-            }
-            byte => line.push(byte),
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while input.read(&mut byte)? > 0 {
+        if byte == *b"\n" {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            return Ok(Some(line.strip_prefix("get ").map_or(line.clone(), str::to_owned)));
         }
+        line.extend(byte);
     }
     Ok(None)
 }
