@@ -61,6 +61,8 @@ pub struct Message {
     pub(crate) out: Output,
     /// Milters of the session that the message came by.
     pub(crate) filters: Option<Arc<dyn Filters>>,
+    /// Those of mail that came by none.
+    pub(crate) local_milters: Option<base_milter::Shared>,
     /// A milter has taken all recipients away.
     pub(crate) emptied: bool,
     /// The size that is told of a message that milters have seen.
@@ -148,6 +150,7 @@ impl Message {
             started: false,
             out: Output::new(draft, c.line_length_limit, c.message_size_limit),
             filters: None,
+            local_milters: None,
             emptied: false,
             milter_size: None,
             error: None,
@@ -281,6 +284,9 @@ impl Message {
             {
                 run(self).await;
             }
+        }
+        if self.error.is_none() {
+            crate::milters::begin(self).await;
         }
         let prepend = std::mem::take(&mut self.prepend);
         if !prepend.is_empty() {

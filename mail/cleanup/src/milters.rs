@@ -21,16 +21,29 @@ use base_milter::{Chain, Event, Family, Shared};
 use proto_dsn::Status;
 use std::sync::Arc;
 
+/// The beginning of a message: the session that there was not, up to MAIL, for milters of mail that came by no session.
+pub(crate) async fn begin(m: &mut Message) {
+    if m.local_milters.is_some() || !is_local(m) {
+        return;
+    }
+    let shared = Shared::new(Chain::new(&m.config().milters, m.config().milter_lists.clone()));
+    m.local_milters = Some(shared.clone());
+    simulate_mail(m, &shared).await;
+}
+
 /// Shows the message to its milters.
 pub(crate) async fn run(m: &mut Message) {
-    let (filters, verdict): (Option<Arc<dyn Filters>>, _) = match m.filters.take() {
-        Some(filters) => (Some(filters), Verdict::Continue),
-        None if is_local(m) => {
-            let shared = Shared::new(Chain::new(&m.config().milters, m.config().milter_lists.clone()));
-            let verdict = simulate(m, &shared).await;
-            (Some(Arc::new(shared)), verdict)
+    let (filters, local): (Option<Arc<dyn Filters>>, _) = (m.filters.take(), m.local_milters.take());
+    let own = local.clone();
+    let filters = match (filters, local) {
+        (Some(filters), _) => filters,
+        (None, Some(shared)) => {
+            if simulate_recipients(m, &shared).await {
+                return;
+            }
+            Arc::new(shared)
         }
-        None => {
+        (None, None) => {
             // Room for changes is made wherever there are milters at all.
             if m.options.filter && !m.config().milters.is_empty() {
                 m.milter_size = size_of(m).map(|s| s.total());
@@ -38,14 +51,13 @@ pub(crate) async fn run(m: &mut Message) {
             return;
         }
     };
-    let Some(filters) = filters else { return };
-    if verdict == Verdict::Continue && !m.failed() && !m.is_discarded() {
-        let size = size_of(m);
-        let mut work = Work { m: &mut *m, edited: None, size };
-        let verdict = filters.message(&mut work).await;
-        let size = work.size.map(|s| s.total());
-        m.milter_size = size;
-        conclude(m, verdict, "END-OF-MESSAGE", true);
+    let size = size_of(m);
+    let mut work = Work { m: &mut *m, edited: None, size };
+    let verdict = filters.message(&mut work).await;
+    m.milter_size = work.size.map(|s| s.total());
+    conclude(m, verdict, "END-OF-MESSAGE", true);
+    if let Some(own) = own {
+        own.lock().await.quit().await;
     }
 }
 
@@ -61,8 +73,8 @@ fn is_local(m: &Message) -> bool {
         && !m.config().milters.is_empty()
 }
 
-/// An SMTP session that there was not.
-async fn simulate(m: &mut Message, shared: &Shared) -> Verdict {
+/// CONNECT, EHLO and MAIL of a session that there was not.
+async fn simulate_mail(m: &mut Message, shared: &Shared) {
     let mut chain = shared.lock().await;
     let log = warn_log(m);
     let warn = &move |text: &str| log(text);
@@ -79,16 +91,21 @@ async fn simulate(m: &mut Message, shared: &Shared) -> Verdict {
     for (event, stage) in [(connect, "CONNECT"), (Event::Helo("localhost"), "EHLO")] {
         let verdict = chain.tell(&event, warn).await;
         if conclude(m, verdict, stage, false) {
-            return Verdict::Discard;
+            return;
         }
     }
     let sender = m.envelope.sender.clone();
     chain.set("i", Some(m.id.to_string()));
     chain.set("{mail_addr}", Some(sender.clone()));
     let verdict = chain.tell(&Event::Mail(&[&sender]), warn).await;
-    if conclude(m, verdict, "MAIL", false) {
-        return Verdict::Discard;
-    }
+    conclude(m, verdict, "MAIL", false);
+}
+
+/// RCPT and DATA, when all recipients are known. True: the message is done with.
+async fn simulate_recipients(m: &mut Message, shared: &Shared) -> bool {
+    let mut chain = shared.lock().await;
+    let log = warn_log(m);
+    let warn = &move |text: &str| log(text);
     let mut last = String::new();
     let route = m.core.route.clone();
     let recipients: Vec<_> = m.envelope.recipients.iter().map(given).collect();
@@ -103,14 +120,14 @@ async fn simulate(m: &mut Message, shared: &Shared) -> Verdict {
             m.warn("milter configuration error: can't reject recipient in non-smtpd(8) submission");
             m.warn("message not accepted, try again later");
             m.fail(reply::write_error());
-            return Verdict::Discard;
+            return true;
         }
         if conclude(m, verdict, "RCPT", true) {
-            return Verdict::Discard;
+            return true;
         }
     }
     let verdict = chain.tell(&Event::Data, warn).await;
-    if conclude(m, verdict, "DATA", true) { Verdict::Discard } else { Verdict::Continue }
+    conclude(m, verdict, "DATA", true)
 }
 
 fn given(r: &Recipient) -> String {

@@ -130,7 +130,7 @@ impl Connection {
             (_, HostStatus::Ok) => "FORGED",
             _ => "FAIL",
         };
-        let open = (self.open_connections > 0).then(|| self.open_connections.to_string());
+        let open = Some(self.open_connections.to_string());
         for (name, value) in [
             ("j", Some(self.hostname().to_owned())),
             ("_", Some(origin)),

@@ -158,7 +158,8 @@ fn is_referenced(cfg: &Config, name: &str) -> bool {
     cfg.main_cf().entries.iter().any(|e| names::mentioned(&e.value).iter().any(|r| r == name))
 }
 
-fn check_syntax(cfg: &Config) -> Result<(), Fatal> {
+/// A value of main.cf that does not expand is fatal.
+pub(super) fn check_syntax(cfg: &Config) -> Result<(), Fatal> {
     for entry in &cfg.main_cf().entries {
         if params::find(&entry.name).is_some_and(|p| p.kind == Kind::Raw) {
             continue;

@@ -17,6 +17,9 @@ pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
     let master = load_master(&config_dir(o))?;
     check_requests(o)?;
     let cfg = load_config(o).ok();
+    if let Some(cfg) = &cfg {
+        super::known::check_syntax(cfg)?;
+    }
     let mut matched = vec![false; o.names.len()];
     let mut selected = Vec::new();
     for service in &master.services {

@@ -10,8 +10,8 @@ pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
     let cfg = if o.defaults { default_config(o) } else { load_config(o)? };
     let master = match load_master(&config_dir(o)) {
         Ok(master) => master,
-        Err(e) if o.names.is_empty() => return Err(e),
-        Err(_) => MasterCf::default(),
+        Err(_) if o.defaults => MasterCf::default(),
+        Err(e) => return Err(e),
     };
     let known = Known::new(&cfg, &master, &o.overrides);
     if !o.defaults && !o.quiet {
