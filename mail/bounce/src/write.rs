@@ -153,6 +153,11 @@ fn report(config: &BounceConfig, notice: &Notice, letter: &Letter, own: QueueId,
         to: external(&letter.to).into_owned(),
         auto_submitted: if letter.postmaster { "auto-generated" } else { "auto-replied" }.into(),
         text: if letter.postmaster { String::new() } else { config.text(template) },
+        // Plain ASCII text says utf-8, as addresses may be.
+        charset: match template.charset.as_str() {
+            c if c.eq_ignore_ascii_case("us-ascii") => "utf-8".to_owned(),
+            c => c.to_owned(),
+        },
         utf8: envelope.smtputf8,
         encoding: if envelope.body == BodyType::SevenBit { "7bit" } else { "8bit" },
         description: match letter.kind {

@@ -71,6 +71,8 @@ pub struct Report {
     pub to: String,
     /// `Auto-Submitted:` value: `auto-replied`, or `auto-generated` for postmaster.
     pub auto_submitted: String,
+    /// `charset=` of the text.
+    pub charset: String,
     /// The text, LF lines; empty in copies for postmaster.
     pub text: String,
     /// RFC 6533 forms.
@@ -124,9 +126,9 @@ impl Report {
     fn people(&self, out: &mut String) {
         let _ = write!(
             out,
-            "\n--{}\nContent-Description: Notification\nContent-Type: text/plain; charset=utf-8\n\
+            "\n--{}\nContent-Description: Notification\nContent-Type: text/plain; charset={}\n\
              Content-Transfer-Encoding: {}\n\n{}",
-            self.boundary, self.encoding, self.text
+            self.boundary, self.charset, self.encoding, self.text
         );
         for r in &self.recipients {
             let origin = match r.expanded_from.as_str() {

@@ -73,15 +73,20 @@ impl Known {
         }
     }
 
-    /// Warnings about main.cf and about `-o` settings of master.cf, in Postfix's order; a reference that cannot be read
-    /// is fatal.
-    pub fn check_all(&self, cfg: &Config, master: &MasterCf) -> Result<(), Fatal> {
+    /// Warnings about names that nothing defines; a reference that cannot be read is fatal.
+    pub fn check_undefined(&self, cfg: &Config, master: &MasterCf) -> Result<(), Fatal> {
         check_syntax(cfg)?;
         self.check_undefined_in_services(master);
         let file = cfg.main_cf().file.display().to_string();
         for name in self.undefined() {
             warn(&format!("{file}: undefined parameter: {name}"));
         }
+        Ok(())
+    }
+
+    /// Warnings about definitions that nothing uses, and about values that look as if they had a comment.
+    pub fn check_unused(&self, cfg: &Config, master: &MasterCf) {
+        let file = cfg.main_cf().file.display().to_string();
         for (name, value) in &self.defined {
             if !self.has(name) && params::find(name).is_none_or(|p| p.kind == Kind::Template) {
                 warn(&format!("{file}: unused parameter: {name}={value}"));
@@ -93,13 +98,6 @@ impl Known {
                 ));
             }
         }
-        self.check_unused_in_services(cfg, master);
-        Ok(())
-    }
-
-    /// Warnings about the `-o` settings of master.cf alone.
-    pub fn check_services(&self, cfg: &Config, master: &MasterCf) {
-        self.check_undefined_in_services(master);
         self.check_unused_in_services(cfg, master);
     }
 
@@ -119,7 +117,8 @@ impl Known {
         self.has(name) || params::find(name).is_some() || self.defined.contains_key(name)
     }
 
-    fn check_undefined_in_services(&self, master: &MasterCf) {
+    /// Of the `-o` settings of master.cf.
+    pub fn check_undefined_in_services(&self, master: &MasterCf) {
         let file = master.file.display();
         for s in &master.services {
             let raw = |name: &str| params::find(name).is_some_and(|p| p.kind == Kind::Raw);
@@ -130,7 +129,8 @@ impl Known {
         }
     }
 
-    fn check_unused_in_services(&self, cfg: &Config, master: &MasterCf) {
+    /// Of the `-o` settings of master.cf.
+    pub fn check_unused_in_services(&self, cfg: &Config, master: &MasterCf) {
         let file = master.file.display();
         for s in &master.services {
             let elsewhere =

@@ -20,6 +20,10 @@ pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
     if let Some(cfg) = &cfg {
         super::known::check_syntax(cfg)?;
     }
+    let known = cfg.as_ref().filter(|_| !o.quiet).map(|cfg| Known::new(cfg, &master, &o.overrides));
+    if let Some(known) = &known {
+        known.check_undefined_in_services(&master);
+    }
     let mut matched = vec![false; o.names.len()];
     let mut selected = Vec::new();
     for service in &master.services {
@@ -36,11 +40,11 @@ pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
     for (name, _) in o.names.iter().zip(&matched).filter(|(_, m)| !**m && !o.quiet) {
         warn(&format!("unmatched request: \"{name}\""));
     }
-    for line in in_order(o, selected) {
+    for line in selected {
         line.print(o, out)?;
     }
-    if let Some(cfg) = cfg.filter(|_| !o.quiet) {
-        Known::new(&cfg, &master, &o.overrides).check_services(&cfg, &master);
+    if let (Some(known), Some(cfg)) = (&known, &cfg) {
+        known.check_unused_in_services(cfg, &master);
     }
     Ok(())
 }
@@ -67,18 +71,6 @@ fn check_requests(o: &Options) -> Done {
     Ok(())
 }
 
-/// Output follows the requests, and within a request the file.
-fn in_order(o: &Options, lines: Vec<Line>) -> Vec<Line> {
-    if o.names.is_empty() {
-        return lines;
-    }
-    let mut out = Vec::new();
-    for pattern in &o.names {
-        out.extend(lines.iter().filter(|l| matches(pattern, &l.path())).cloned());
-    }
-    out
-}
-
 /// Something to print about a service.
 #[derive(Clone)]
 struct Line {
@@ -102,7 +94,7 @@ impl Line {
                 if part == "command" && o.mode == Mode::Fields && o.fold && !o.json && !o.no_values =>
             {
                 let head = if o.no_names { String::new() } else { format!("{} = ", self.path()) };
-                writeln!(out, "{head}{}", folded_command(&self.service))?;
+                writeln!(out, "{}", folded_command(&head, &self.service))?;
             }
             Some(part) => {
                 super::show::print(
@@ -240,10 +232,10 @@ pub(super) fn entry(s: &Service, folded: bool) -> String {
 }
 
 /// The command field on several lines.
-fn folded_command(s: &Service) -> String {
+fn folded_command(head: &str, s: &Service) -> String {
     let command = command(s);
     let (name, args) = command.split_first().map_or(("", [].as_slice()), |(n, a)| (n.as_str(), a));
-    fold_arguments(name.to_owned(), args)
+    fold_arguments(format!("{head}{name}"), args)
 }
 
 /// Every `-o` on a line of its own, the rest filled.

@@ -15,7 +15,7 @@ pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
     };
     let known = Known::new(&cfg, &master, &o.overrides);
     if !o.defaults && !o.quiet {
-        known.check_all(&cfg, &master)?;
+        known.check_undefined(&cfg, &master)?;
     }
     for name in wanted(o, &cfg, &known) {
         if !known.has(&name) && params::find(&name).is_none() {
@@ -28,6 +28,9 @@ pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
             let value = value(o, &cfg, &known, &name)?;
             print(o, &[("name", &name)], &value, out)?;
         }
+    }
+    if !o.defaults && !o.quiet {
+        known.check_unused(&cfg, &master);
     }
     Ok(())
 }

@@ -62,6 +62,10 @@ fn text(cfg: &Config, say: &Say, kind: &str, template: &Template) -> Result<Stri
     for line in template.text.split_inclusive('\n') {
         let bare = line.trim_end_matches('\n');
         let lookup = |name: &str| value(cfg, say, kind, source, name);
+        if let Err(reason) = expand::expand_once(&|_: &str| None, bare) {
+            say.warning(&reason);
+            return Err(fatal(say, &format!("{source}: bad $name syntax in {kind} template: {bare}")));
+        }
         let asked = names::needed(bare);
         if let Some((name, unit)) = asked.iter().find_map(|n| Some((n, foreign_unit(n)?))) {
             let what = format!("{source}: unrecognized suffix \"{unit}\" in parameter \"{name}\"");
