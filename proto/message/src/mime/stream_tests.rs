@@ -1,3 +1,5 @@
+//! The MIME structure of whole messages, however they are cut in pieces.
+
 use super::*;
 
 /// Events as text: `P[…]` primary header, `M[…]` header of a part, `N[…]` nested header, `E` end of the first section
