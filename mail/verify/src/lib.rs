@@ -9,6 +9,8 @@ mod config;
 mod probe;
 mod record;
 mod results;
+#[cfg(test)]
+mod tests;
 
 pub use config::VerifyConfig;
 pub use results::ProbeResults;
@@ -90,6 +92,9 @@ impl Shared {
     fn cache(self: &Arc<Self>) -> &Cache {
         self.cache.get_or_init(|| {
             let cache = self.caches.open(&self.config.map);
+            if cache.get(CLEANED).is_none() && !self.config.cleanup_interval.is_zero() {
+                self.clean(&cache, now());
+            }
             self.keep_clean();
             cache
         })
@@ -107,7 +112,7 @@ impl Shared {
                 let Some(wait) = shared.upgrade().map(|s| s.until_cleaning(every)) else { return };
                 tokio::time::sleep(wait).await;
                 let Some(shared) = shared.upgrade() else { return };
-                shared.clean(now());
+                shared.clean(shared.cache(), now());
             }
         });
     }
@@ -171,9 +176,9 @@ impl Shared {
         self.news.notify_waiters();
     }
 
-    fn clean(self: &Arc<Self>, now: u64) {
-        self.cache().put(CLEANED, &now.to_string());
-        let (kept, gone) = self.cache().retain(|key, text| match Record::parse(text) {
+    fn clean(&self, cache: &Cache, now: u64) {
+        cache.put(CLEANED, &now.to_string());
+        let (kept, gone) = cache.retain(|key, text| match Record::parse(text) {
             Some(record) => !record.is_expired(&self.config, now),
             None => key == CLEANED,
         });

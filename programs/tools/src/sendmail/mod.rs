@@ -140,11 +140,12 @@ fn allowed(config: &Config, caller: &Caller) -> Result<(), Fatal> {
 /// The header of a `-bv` message, which is delivered nowhere.
 fn probe(envelope: &Maildrop) -> String {
     let to: Vec<String> = envelope.recipients.iter().map(|r| format!("\t{}", external(&r.address))).collect();
+    // From the null sender, From: is left to the mail system.
     let from = match envelope.sender.as_str() {
-        "" => "MAILER-DAEMON".into(),
-        sender => external(sender),
+        "" => String::new(),
+        sender => format!("From: {}\r\n", external(sender)),
     };
-    format!("From: {from}\r\nSubject: probe\r\nTo:{}\r\n", to.join(",\r\n"))
+    format!("{from}Subject: probe\r\nTo:{}\r\n", to.join(",\r\n"))
 }
 
 /// Becomes another command of ours. Comes back only with an error.
