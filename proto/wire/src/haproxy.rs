@@ -76,7 +76,7 @@ fn text(line: &[u8], families: Families) -> Result<Header, &'static str> {
     }
     let mut words = line.split(' ');
     if words.next() != Some("PROXY") {
-        return Err("bad or missing protocol header");
+        return Err("unrecognized protocol header");
     }
     let v6 = match words.next() {
         Some("TCP4") if families.v4 => false,
@@ -164,6 +164,7 @@ mod tests {
             ("PROXY TCP4 2001:db8::7 198.51.100.7 1111 25\r\n", "bad or missing client address"),
             ("PROXY TCP4 192.0.2.44 198.51.100.7 1111\r\n", "bad or missing server port"),
             ("EHLO c\r\n", "short protocol header"),
+            ("EHLO not proxy\r\n", "unrecognized protocol header"),
             ("PROXY TCP4 192.0.2.44 198.51.100.7 1111 25\n", "missing protocol header terminator"),
         ] {
             assert_eq!(shown(input.as_bytes(), ALL), want, "{input}");
