@@ -75,8 +75,8 @@ impl Known {
 
     /// Warnings about names that nothing defines; a reference that cannot be read is fatal.
     pub fn check_undefined(&self, cfg: &Config, master: &MasterCf) -> Result<(), Fatal> {
-        check_syntax(cfg)?;
         self.check_undefined_in_services(master);
+        check_syntax(cfg)?;
         let file = cfg.main_cf().file.display().to_string();
         for name in self.undefined() {
             warn(&format!("{file}: undefined parameter: {name}"));
@@ -118,7 +118,7 @@ impl Known {
     }
 
     /// Of the `-o` settings of master.cf.
-    pub fn check_undefined_in_services(&self, master: &MasterCf) {
+    fn check_undefined_in_services(&self, master: &MasterCf) {
         let file = master.file.display();
         for s in &master.services {
             let raw = |name: &str| params::find(name).is_some_and(|p| p.kind == Kind::Raw);

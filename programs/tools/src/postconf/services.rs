@@ -15,15 +15,15 @@ pub(super) const FIELDS: [&str; 8] =
 
 pub(super) fn show(o: &Options, out: &mut dyn Write) -> Done {
     let master = load_master(&config_dir(o))?;
-    check_requests(o)?;
     let cfg = load_config(o).ok();
+    let known = cfg.as_ref().filter(|_| !o.quiet).map(|cfg| Known::new(cfg, &master, &o.overrides));
+    if let (Some(known), Some(cfg)) = (&known, &cfg) {
+        known.check_undefined(cfg, &master)?;
+    }
     if let Some(cfg) = &cfg {
         super::known::check_syntax(cfg)?;
     }
-    let known = cfg.as_ref().filter(|_| !o.quiet).map(|cfg| Known::new(cfg, &master, &o.overrides));
-    if let Some(known) = &known {
-        known.check_undefined_in_services(&master);
-    }
+    check_requests(o)?;
     let mut matched = vec![false; o.names.len()];
     let mut selected = Vec::new();
     for service in &master.services {
