@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn replies() {
-        let cases: &[(&str, Result<Option<(Reply, usize)>, Malformed>)] = &[
+        type Case<'a> = (&'a str, Result<Option<(Reply, usize)>, Malformed>);
+        let cases: &[Case<'_>] = &[
             ("+OK\r\n", Ok(Some((Reply::Simple("OK".into()), 5)))),
             ("-ERR no\r\n", Ok(Some((Reply::Error("ERR no".into()), 9)))),
             (":7\r\n+", Ok(Some((Reply::Integer(7), 4)))),

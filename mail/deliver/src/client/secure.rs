@@ -30,9 +30,15 @@ pub(crate) struct Demands {
 /// Why there is no encrypted session.
 pub(crate) enum NoTls {
     /// The mail waits; whether the connection still stands.
-    Failed(Diagnosis, bool),
+    Failed(Box<Diagnosis>, bool),
     /// Once more, without TLS.
     Plain,
+}
+
+impl NoTls {
+    fn failed(diagnosis: Diagnosis, alive: bool) -> Self {
+        Self::Failed(Box::new(diagnosis), alive)
+    }
 }
 
 fn later(detail: u16, text: String) -> Diagnosis {
@@ -71,7 +77,7 @@ impl Demands {
         let only = self.policy.level == Level::DaneOnly;
         let refuse = |text: &str| {
             log.warning(&format!("TLS policy lookup for {}/{}: {text}", self.hop, peer.name));
-            Err(later(5, text.to_owned()))
+            later(5, text.to_owned())
         };
         let Some(port) = port else { return Ok(()) };
         let dnssec = resolver.dnssec();
@@ -79,7 +85,7 @@ impl Demands {
         let vouched =
             host.as_ref().is_ok_and(|a| a.authentic) && self.exchangers_are_vouched_for(&dnssec).await;
         if !vouched {
-            return if only { refuse("non DNSSEC destination") } else { Ok(()) };
+            return if only { Err(refuse("non DNSSEC destination")) } else { Ok(()) };
         }
         match dnssec.tlsa(&format!("_{port}._tcp.{}", peer.name)).await {
             Ok(found) if found.authentic => {
@@ -88,8 +94,8 @@ impl Demands {
                 self.policy.level = if self.tlsa.is_empty() { Level::Encrypt } else { self.policy.level };
                 Ok(())
             }
-            Err(DnsError::TempFail(_)) => refuse("TLSA lookup error"),
-            _ if only => refuse("no TLSA records found"),
+            Err(DnsError::TempFail(_)) => Err(refuse("TLSA lookup error")),
+            _ if only => Err(refuse("no TLSA records found")),
             _ => Ok(()),
         }
     }
@@ -141,7 +147,7 @@ impl Session {
         let host = self.peer.namaddr();
         if !offered {
             return match demands.is_mandatory() {
-                true => Err(NoTls::Failed(
+                true => Err(NoTls::failed(
                     later(4, format!("TLS is required, but was not offered by host {host}")),
                     true,
                 )),
@@ -153,10 +159,10 @@ impl Session {
         let reply = self
             .reply(log)
             .await
-            .map_err(|how| NoTls::Failed(super::texts::broken(&self.peer, Stage::Ehlo, how), false))?;
+            .map_err(|how| NoTls::failed(super::texts::broken(&self.peer, Stage::Ehlo, how), false))?;
         if reply.class() != 2 {
             return match demands.is_mandatory() {
-                true => Err(NoTls::Failed(refused(&self.peer, &reply), true)),
+                true => Err(NoTls::failed(refused(&self.peer, &reply), true)),
                 false => Ok(false),
             };
         }
@@ -172,7 +178,7 @@ impl Session {
     ) -> Result<(), NoTls> {
         let may_be_plain = self.may_be_plain;
         let plain = || match demands.is_mandatory() || cfg.tls.wrapper || !may_be_plain {
-            true => NoTls::Failed(later(5, "Cannot start TLS: handshake failure".into()), false),
+            true => NoTls::failed(later(5, "Cannot start TLS: handshake failure".into()), false),
             false => NoTls::Plain,
         };
         let connector = cfg.tls.connector(&demands.policy);
@@ -182,7 +188,7 @@ impl Session {
             problem.lines.iter().for_each(|line| log.warning(line));
             match plain() {
                 NoTls::Plain => NoTls::Plain,
-                NoTls::Failed(..) => NoTls::Failed(
+                NoTls::Failed(..) => NoTls::failed(
                     later(5, "TLS is required, but our TLS engine is unavailable".into()),
                     false,
                 ),
@@ -258,7 +264,7 @@ impl Session {
         self.verified = proof == Proof::Verified;
         self.tls = Some(Box::new(tls));
         match proof {
-            Proof::Failed(_) => Err(NoTls::Failed(later(5, "Server certificate not verified".into()), true)),
+            Proof::Failed(_) => Err(NoTls::failed(later(5, "Server certificate not verified".into()), true)),
             Proof::Unasked | Proof::Verified => Ok(()),
         }
     }

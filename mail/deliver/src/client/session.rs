@@ -113,7 +113,7 @@ pub(crate) enum NoSession {
 impl From<NoTls> for Ended {
     fn from(n: NoTls) -> Self {
         match n {
-            NoTls::Failed(diagnosis, alive) => Self::Refused(diagnosis, alive),
+            NoTls::Failed(diagnosis, alive) => Self::Refused(*diagnosis, alive),
             NoTls::Plain => Self::Plain,
         }
     }
