@@ -207,13 +207,13 @@ mod tests {
         );
         check(
             "{ inet:h:1, connect_timeout=5, command_timeout = 1m, { default_action = accept } protocol=2 }",
-            "unknown option: \"command_timeout\"",
+            "missing '=' after attribute name: \"command_timeout\"",
         );
         check(
             "{ inet:h:1, connect_timeout=5, default_action=accept protocol=2 }",
             "inet:h:1 [5, 30, 300] 2 Continue",
         );
-        check("{ inet:h:1, { default_action = quarantine } }", &"inet:h:1 [30, 30, 300] 6 Hold".to_owned());
+        check("{ inet:h:1, { default_action = quarantine } }", "inet:h:1 [30, 30, 300] 6 Hold");
         check("{ inet:h:1, nosuch=x }", "unknown option: \"nosuch = x\"");
         check("foo:h:1", &format!("? [30, 30, 300] 6 {tempfail}"));
         check("", "");
