@@ -13,5 +13,5 @@ fn check(c: Context<'_>) -> Answer<'_> {
         HostStatus::TryAgain => 450,
     };
     let text = format!("Client host rejected: cannot find your reverse hostname, [{}]", c.facts.client.addr);
-    Verdict::Reject(Refusal::new(code, Status::new(4, 7, 25), text)).into()
+    Verdict::Reject(Refusal::new(code, Status::new(4, 7, 1), text)).into()
 }
