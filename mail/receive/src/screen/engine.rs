@@ -172,12 +172,11 @@ impl Visit<'_> {
             },
             "DATA" | "BDAT" => {
                 self.log(format!("{verb} without valid RCPT from {}", self.from));
-                let missing = if talk.sender.is_none() {
-                    "Error: need MAIL command"
-                } else {
-                    "Error: no valid recipients"
-                };
-                Reply::Close(format!("554 5.5.1 {missing}"))
+                Reply::Close(match (&talk.sender, verb) {
+                    (Some(_), _) => "554 5.5.1 Error: no valid recipients".to_owned(),
+                    (None, "DATA") => "503 5.5.1 Error: need RCPT command".to_owned(),
+                    (None, _) => "554 5.5.1 Error: need MAIL command".to_owned(),
+                })
             }
             "RSET" => {
                 talk.sender = None;
