@@ -1,6 +1,7 @@
 //! `postconf -d` against Debian's, name by name: every difference is a row of "Defaults that differ" in docs/parity.md, and
 //! every row there is a difference. A row is a name or a beginning and `*`.
 
+#[allow(dead_code, reason = "every test of the folder uses its part")]
 mod common;
 
 use std::{

@@ -10,7 +10,9 @@ use base_log::Log;
 use base_spool::{Damage, FileSpool, Spool};
 use mail_bounce::{Bounce, BounceConfig};
 use mail_cleanup::{Cleanup, CleanupConfig};
-use mail_receive::{Anvil, Flush, FlushDomain, Pickup, PickupConfig, SmtpConfig, SmtpServer, StartError, Screen, ScreenConfig};
+use mail_receive::{
+    Anvil, Flush, FlushDomain, Pickup, PickupConfig, Screen, ScreenConfig, SmtpConfig, SmtpServer, StartError,
+};
 use mail_route::{RouteConfig, Router};
 use mail_schedule::{Agents, Handle, Parts, ScheduleConfig, Scheduler};
 use mail_verify::{ProbeResults, Verifier, VerifyConfig};

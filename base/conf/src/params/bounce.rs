@@ -11,7 +11,7 @@ pub(super) const PARAMS: &[Param] = &[
     time("bounce_queue_lifetime", "5d").used(),
     text("bounce_service_name", "bounce").used(),
     int("bounce_size_limit", "50000").used(),
-    text("bounce_template_file", ""),
+    text("bounce_template_file", "").used(),
     yesno("confirm_delay_cleared", "no").used(),
     int("delay_logging_resolution_limit", "2").max(6),
     text("delay_notice_recipient", "postmaster").used(),

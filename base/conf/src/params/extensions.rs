@@ -5,14 +5,14 @@ use super::{Param, int, text, time};
 /// The group.
 #[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
-    int("greylist_auto_allow_clients", "5").used().hidden(),
-    text("greylist_client_exceptions", "$mynetworks").used().hidden(),
-    time("greylist_delay", "300s").used().hidden(),
-    int("greylist_ipv4_prefix_length", "24").used().hidden(),
-    int("greylist_ipv6_prefix_length", "64").used().hidden(),
-    text("greylist_map", "$default_cache_db_type:$data_directory/greylist").used().hidden(),
-    time("greylist_max_age", "35d").used().hidden(),
-    text("greylist_recipient_exceptions", "").used().hidden(),
-    time("greylist_retry_window", "2d").used().hidden(),
-    text("greylist_text", "Greylisted").used().hidden(),
+    int("greylist_auto_allow_clients", "5").hidden().used(),
+    text("greylist_client_exceptions", "$mynetworks").hidden().used(),
+    time("greylist_delay", "300s").hidden().used(),
+    int("greylist_ipv4_prefix_length", "24").hidden().used(),
+    int("greylist_ipv6_prefix_length", "64").hidden().used(),
+    text("greylist_map", "$default_cache_db_type:$data_directory/greylist").hidden().used(),
+    time("greylist_max_age", "35d").hidden().used(),
+    text("greylist_recipient_exceptions", "").hidden().used(),
+    time("greylist_retry_window", "2d").hidden().used(),
+    text("greylist_text", "Greylisted").hidden().used(),
 ];

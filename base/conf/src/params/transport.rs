@@ -19,7 +19,7 @@ pub(super) const PARAMS: &[Param] = &[
     int("default_recipient_limit", "20000"),
     time("default_recipient_refill_delay", "5s"),
     int("default_recipient_refill_limit", "100"),
-    time("default_transport_rate_delay", "0s"),
+    time("default_transport_rate_delay", "0s").used(),
     yesno("destination_concurrency_feedback_debug", "no"),
     int("initial_destination_concurrency", "5").used(),
     int("relay_destination_concurrency_limit", "$default_destination_concurrency_limit").used(),
@@ -41,5 +41,5 @@ pub(super) const PARAMS: &[Param] = &[
     template("transport_recipient_refill_limit", "$default_recipient_refill_limit"),
     time("transport_retry_time", "60s").used(),
     template("transport_time_limit", "$command_time_limit").used(),
-    template("transport_transport_rate_delay", "$default_transport_rate_delay"),
+    template("transport_transport_rate_delay", "$default_transport_rate_delay").used(),
 ];
