@@ -304,7 +304,7 @@ async fn actions() {
     assert_eq!(text(&q), "X-Pre: 1\nFrom: y@z\nDate: d\nMessage-Id: m\n");
     assert_eq!(addresses(&q), ["x@example.com", "X@example.com", "copy@example.org", "archive@example.com"]);
     assert_eq!(q.envelope.recipients[3].notify, Notify { never: true, ..Notify::default() });
-    assert_eq!(q.envelope.recipients[3].original, "archive");
+    assert_eq!(q.envelope.recipients[3].original, "archive@example.com");
     // What received the message decides: smtpd and pickup, with their own overrides.
     assert_eq!(q.envelope.content_filter, "");
     assert!(b.arrived.0.lock().unwrap()[0].1, "held");
