@@ -311,7 +311,11 @@ async fn actions() {
 
     let redirect = [MessageAction::Redirect("other".into()), MessageAction::Filter("f:g".into())];
     let q = b.send_cut(local("a"), SubmitOptions::EXTERNAL, &["x"], &redirect, "A: b\n", 3).await.unwrap();
-    assert_eq!((addresses(&q), q.envelope.content_filter.as_str()), (vec!["other@example.com"], "f:g"));
+    // access(5): REDIRECT overrides FILTER.
+    assert_eq!((addresses(&q), q.envelope.content_filter.as_str()), (vec!["other@example.com"], ""));
+    let filter = [MessageAction::Filter("f:g".into())];
+    let f = b.send_cut(local("a"), SubmitOptions::EXTERNAL, &["x"], &filter, "A: b\n", 3).await.unwrap();
+    assert_eq!(f.envelope.content_filter, "f:g");
     assert_eq!(q.envelope.recipients[0].original, "x");
 
     let count = b.arrived.0.lock().unwrap().len();
