@@ -14,6 +14,7 @@ mod files;
 mod finding;
 mod lists;
 mod main_text;
+mod readable;
 mod report;
 pub mod rules;
 mod setting;
@@ -21,6 +22,7 @@ mod site;
 mod specs;
 
 pub use finding::{Finding, Severity};
+pub use readable::unreadable;
 pub use report::{classic, exit_code, json};
 pub use rules::{RULES, Rule};
 pub use site::{Site, Surroundings};

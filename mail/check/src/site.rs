@@ -11,6 +11,7 @@ use base_conf::{Config, MainCf, MasterCf, Service, ServiceKind, computed::Machin
 use base_tables::Tables;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
@@ -32,6 +33,8 @@ pub struct Surroundings {
     pub user: fn(&str) -> Option<u32>,
     /// Whether a group exists.
     pub group: fn(&str) -> bool,
+    /// Why the server, with this `mail_owner`, cannot read a file ([`crate::unreadable`]).
+    pub unreadable: fn(&str, &Path) -> Option<io::Error>,
     /// Makes the router.
     pub route: MakeRoute,
     /// Opens table types that ask servers; what they say of themselves is all that is asked.

@@ -51,6 +51,7 @@ pub fn site(dir: &Path) -> Site {
         machine: Machine::this(),
         user: |name| User::by_name(name).ok().flatten().map(|u| u.uid),
         group: |name| matches!(Group::by_name(name), Ok(Some(_))),
+        unreadable: mail_check::unreadable,
         route: Arc::new(|cfg: &Config, tables: &Arc<Tables>| {
             let config = RouteConfig::from_config(cfg).ok()?;
             Some(Arc::new(Router::new(Arc::new(config), Arc::clone(tables), tables)))

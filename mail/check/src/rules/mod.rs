@@ -47,6 +47,7 @@ mod unknown_port;
 mod unknown_restriction;
 mod unknown_table_type;
 mod unreachable_restriction;
+mod unreadable_file;
 mod virtual_mailboxes;
 
 /// One kind of mistake.
@@ -124,6 +125,7 @@ pub const RULES: &[Rule] = &[
     unknown_restriction::RULE,
     unknown_table_type::RULE,
     unreachable_restriction::RULE,
+    unreadable_file::RULE,
     virtual_mailboxes::RULE,
 ];
 

@@ -26,6 +26,11 @@ fn surroundings() -> Surroundings {
         machine: Machine::example(),
         user: |name| ["root", "nobody", "postfix", "vmail"].iter().position(|u| *u == name).and_then(|n| n.try_into().ok()),
         group: |name| ["postdrop", "maildrop", "postfix"].contains(&name),
+        // Folders for tests are in the hands of everybody.
+        unreadable: |_, path| {
+            let closed = std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o777 == 0);
+            closed.then(|| std::io::ErrorKind::PermissionDenied.into())
+        },
         route: Arc::new(|cfg: &Config, tables: &Arc<Tables>| {
             let config = RouteConfig::from_config(cfg).ok()?;
             Some(Arc::new(Router::new(Arc::new(config), Arc::clone(tables), tables)))
