@@ -50,7 +50,7 @@ struct Loaded<T> {
 }
 
 impl<T: Send + Sync + 'static> Watched<T> {
-    /// Makes the content with `load` now, and again when one of `paths` changes.
+    /// Makes the content with `load` now, and again when the first of `paths` that exists changes or another becomes the first.
     pub fn new(paths: Vec<PathBuf>, options: &Options, load: Load<T>) -> Result<Watched<T>, OpenError> {
         let watched = Watched::start(paths, options, load);
         match &watched.inner.current.load().value {
@@ -201,7 +201,16 @@ fn stamp(paths: &[PathBuf], opener: &dyn Opener) -> Stamp {
         let (mtime, ctime) = (nanos(meta.mtime(), meta.mtime_nsec()), nanos(meta.ctime(), meta.ctime_nsec()));
         Some([meta.dev().into(), meta.ino().into(), meta.len().into(), mtime, ctime])
     };
-    paths.iter().map(one).collect()
+    // The first file that is there is the one that is read: an index hides its source, which may be in work all the time.
+    let mut stamp = Stamp::new();
+    for path in paths {
+        let state = one(path);
+        stamp.push(state);
+        if state.is_some() {
+            break;
+        }
+    }
+    stamp
 }
 
 #[cfg(test)]
@@ -222,6 +231,24 @@ mod tests {
             assert!(Instant::now() < end, "never happened");
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_source_in_work_does_not_keep_its_index_from_being_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (index, source) = (dir.path().join("t.db"), dir.path().join("t"));
+        fs::write(&index, "old").unwrap();
+        fs::write(&source, "").unwrap();
+        let file = index.clone();
+        let load = move || fs::read_to_string(&file).map_err(|e| OpenError::new(e.to_string()));
+        let options = Options { check_every: Duration::ZERO, ..Options::default() };
+        let w = Watched::new(vec![index.clone(), source.clone()], &options, Box::new(load)).unwrap();
+        fs::write(dir.path().join("new"), "new").unwrap();
+        fs::rename(dir.path().join("new"), &index).unwrap();
+        eventually(|| {
+            fs::write(&source, "again and again").unwrap();
+            w.get().is_ok_and(|text| *text == "new")
+        });
     }
 
     #[test]
