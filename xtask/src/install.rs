@@ -36,13 +36,16 @@ pub fn run(args: &[String]) -> Result<()> {
     lay_out(&built, &std::path::absolute(prefix)?)
 }
 
-/// Builds all executables; the folder that holds them.
+/// Builds all executables; the folder that holds them. The selection of packages decides the features of what they depend
+/// on: without `--release` it is the one of the tests, so that `xtask test` and what follows it compile nothing twice;
+/// with it, only what is installed is built.
 pub fn build(release: bool) -> Result<PathBuf> {
     let mut c = cargo();
-    c.arg("build").args(release.then_some("--release"));
-    for p in PROGRAMS {
-        c.args(["-p", p]);
-    }
+    c.arg("build");
+    match release {
+        true => c.arg("--release").args(PROGRAMS.iter().flat_map(|p| ["-p", p])),
+        false => c.args(["--workspace", "--lib", "--bins"]),
+    };
     check(&mut c)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     Ok(target.join(if release { "release" } else { "debug" }))
