@@ -1,15 +1,10 @@
 //! `postconf -d` against Debian's, name by name: every difference is a row of "Defaults that differ" in docs/parity.md, and
 //! every row there is a difference. A row is a name or a beginning and `*`.
 
-#[allow(dead_code, reason = "every test of the folder uses its part")]
-mod common;
+#[path = "common/machine.rs"]
+mod machine;
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeMap, env, fs, path::Path, process::Command};
 
 /// Every name with its default.
 fn defaults(program: &Path, dir: &Path) -> BTreeMap<String, String> {
@@ -35,18 +30,15 @@ fn covers(row: &str, name: &str) -> bool {
 #[test]
 fn every_difference_has_its_reason() {
     let theirs = Path::new("/usr/sbin/postconf");
-    if common::missing().is_some() {
-        assert!(env::var_os("HIKYAKU_PEERS_REQUIRED").is_none(), "needs the package postfix");
+    if !machine::ready() {
         return;
     }
     let dir = env::temp_dir().join(format!("postconf-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("main.cf"), "").unwrap();
     fs::copy("/usr/share/postfix/master.cf.dist", dir.join("master.cf")).unwrap();
-    let beside = Path::new(env!("CARGO_BIN_EXE_e2e")).parent().map(PathBuf::from);
-    let programs = env::var_os("HIKYAKU_PROGRAMS").map(PathBuf::from).or(beside).unwrap();
     let link = dir.join("postconf");
-    std::os::unix::fs::symlink(programs.join("hikyaku-tools"), &link).unwrap();
+    std::os::unix::fs::symlink(machine::programs().join("hikyaku-tools"), &link).unwrap();
     let (theirs, ours) = (defaults(theirs, &dir), defaults(&link, &dir));
     fs::remove_dir_all(&dir).unwrap();
     assert!(theirs.len() > 800 && ours.len() > theirs.len());

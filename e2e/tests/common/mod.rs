@@ -1,30 +1,10 @@
 //! Running one scenario of e2e/scenarios in namespaces of its own. For the tests beside this folder.
 
+pub mod machine;
+
+pub use machine::{programs, ready};
 use serde_json::Value;
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-};
-
-/// What is not there that scenarios need.
-pub fn missing() -> Option<&'static str> {
-    let root = nix::unistd::geteuid().is_root();
-    let there = |p: &str| Path::new(p).exists();
-    match () {
-        () if !root => Some("root"),
-        () if !there("/usr/sbin/smtp-source") => Some("the package postfix"),
-        () if !there("/usr/sbin/ip") && !there("/sbin/ip") && !there("/bin/ip") => {
-            Some("the package iproute2")
-        }
-        () => None,
-    }
-}
-
-fn programs() -> PathBuf {
-    let beside = Path::new(env!("CARGO_BIN_EXE_e2e")).parent().map(PathBuf::from);
-    env::var_os("HIKYAKU_PROGRAMS").map(PathBuf::from).or(beside).expect("a folder of programs")
-}
+use std::{path::Path, process::Command};
 
 /// What happens in a scenario, as JSON; `side` is `theirs` or `ours`.
 pub fn run(file: &Path, name: &str, side: &str) -> Result<Value, String> {
