@@ -108,6 +108,53 @@ fn u64_at(bytes: &[u8; 152], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn make(path: &Path) {
+        let mut options = EnvOpenOptions::new();
+        // SAFETY (flags): NO_LOCK is safe for a file that nobody else knows.
+        unsafe { options.flags(EnvFlags::NO_SUB_DIR | EnvFlags::NO_LOCK) };
+        // SAFETY: nobody else changes the file while it is mapped.
+        let env = unsafe { options.open(path) }.unwrap();
+        let mut txn = env.write_txn().unwrap();
+        let db: Database<Bytes, Bytes> = env.create_database(&mut txn, None).unwrap();
+        db.put(&mut txn, b"key", b"value").unwrap();
+        txn.commit().unwrap();
+        env.prepare_for_closing().wait();
+    }
+
+    fn entries(file: &File, path: &Path) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut all = Vec::new();
+        read_all(file, path, |key, value| all.push((key.to_vec(), value.to_vec())))?;
+        Ok(all)
+    }
+
+    /// As the worker does with a file that master opened: the thread has the file and may not open it. Needs root.
+    #[test]
+    fn a_file_for_root_only_is_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lmdb");
+        make(&path);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let file = File::open(&path).unwrap();
+        let want = vec![(b"key".to_vec(), b"value".to_vec())];
+        assert_eq!(entries(&file, &path).unwrap(), want);
+        if !crate::privilege::is_root() {
+            return;
+        }
+        // A thread of its own: the identity for files is a thread's.
+        let other = std::thread::spawn(move || {
+            nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
+            let refused = File::open(&path).map_err(|e| e.kind());
+            assert_eq!(refused.err(), Some(io::ErrorKind::PermissionDenied));
+            let all = entries(&file, &path);
+            let left = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
+            let ours = format!("hikyaku-{}-", std::process::id());
+            (all, left.filter(|f| f.file_name().to_string_lossy().starts_with(&ours)).count())
+        });
+        let (all, left) = other.join().unwrap();
+        assert_eq!((all.unwrap(), left), (want, 0));
+    }
 
     #[test]
     fn damaged_files_are_refused() {
