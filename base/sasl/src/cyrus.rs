@@ -11,7 +11,10 @@ use crate::{
 };
 use base_calls::Fut;
 use base_net::{connect_unix, os_text};
-use proto_sasl::server::{MECHANISMS, Secret};
+use proto_sasl::{
+    same,
+    server::{MECHANISMS, Secret},
+};
 use proto_wire::saslauthd;
 use std::{
     io,
@@ -192,7 +195,7 @@ impl Checker {
         let mut trouble = None;
         if self.shared.conf.auxprop {
             match self.shared.password(user) {
-                Ok(Some(known)) if known == password => return Ok(true),
+                Ok(Some(known)) if same(known.as_bytes(), password.as_bytes()) => return Ok(true),
                 Ok(_) => {}
                 Err(t) => trouble = Some(t),
             }

@@ -97,7 +97,8 @@ impl Shared {
         let Endpoint::Inet { host, port } = endpoint else { return Err(io::ErrorKind::InvalidInput.into()) };
         let host = if host.is_empty() { "localhost".to_owned() } else { host };
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for to in tokio::net::lookup_host((host, port)).await?.take(8) {
+        let addresses = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((host, port))).await??;
+        for to in addresses.take(8) {
             match connect(to, &ConnectOptions::within(PATIENCE)).await {
                 Ok(socket) => return Ok(socket.boxed()),
                 Err(e) => last = e,
@@ -108,7 +109,13 @@ impl Shared {
 }
 
 impl Connection {
-    async fn greet(mut stream: LineStream<BoxIo>) -> Result<Self, Unavailable> {
+    async fn greet(stream: LineStream<BoxIo>) -> Result<Self, Unavailable> {
+        let greeted = tokio::time::timeout(PATIENCE, Self::read_greeting(stream)).await;
+        greeted
+            .unwrap_or_else(|_| Err(Unavailable("SASL: Connection to Dovecot auth service lost".to_owned())))
+    }
+
+    async fn read_greeting(mut stream: LineStream<BoxIo>) -> Result<Self, Unavailable> {
         let failed = |_: io::Error| Unavailable("SASL: Connection to Dovecot auth service lost".to_owned());
         let hello = handshake(std::process::id());
         stream.send(hello.as_bytes()).await.map_err(|e| failed(io::Error::other(e)))?;
@@ -139,8 +146,12 @@ impl Connection {
         tokio::time::timeout(Duration::ZERO, self.stream.fill_more()).await.is_err()
     }
 
-    /// The answer to request `id`.
+    /// The answer to request `id`, however many lines about others come before it.
     async fn answer(&mut self, id: u32) -> io::Result<FromServer> {
+        tokio::time::timeout(PATIENCE, self.find(id)).await?
+    }
+
+    async fn find(&mut self, id: u32) -> io::Result<FromServer> {
         loop {
             match read(&mut self.stream).await? {
                 Some(m @ FromServer::Cont { id: n, .. }) if n == id => return Ok(m),

@@ -6,7 +6,7 @@ use base_calls::Fut;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proto_sasl::server::{self, Scene, Secret};
 use std::{
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -51,7 +51,8 @@ pub(crate) struct Local {
 impl Local {
     pub fn new(source: Arc<dyn Source>, mechanism: &str, host: &str, realm: &str) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        let scene = Scene { host: host.to_owned(), realm: realm.to_owned(), nonce: nonce(), now };
+        static KEY: LazyLock<[u8; 32]> = LazyLock::new(rand::random);
+        let scene = Scene { host: host.to_owned(), realm: realm.to_owned(), nonce: nonce(), now, key: *KEY };
         let exchange = server::start(mechanism, scene);
         Self { source, exchange, mechanism: mechanism.to_ascii_uppercase() }
     }

@@ -20,6 +20,7 @@ fn login(mechanism: &str, user: &str, password: &str, secret: &dyn Fn(&str) -> O
         realm: "example.com".into(),
         nonce: "servernonce".into(),
         now: 1,
+        ..Scene::default()
     };
     let mut c = client::start(mechanism, credentials).expect("client");
     let mut s = start(mechanism, scene).expect("server");
@@ -99,6 +100,57 @@ fn servers_that_lie() {
     assert!(c.answer(b"r=other,s=YQ==,i=4096").is_err());
     let mut c = client::start("SCRAM-SHA-256", credentials).expect("client");
     assert!(c.answer(b"r=abcd,s=YQ==,i=100000000").is_err(), "too many rounds");
+}
+
+/// The server's first message of SCRAM to a user, without the nonce.
+fn salt_for(user: &str, known: Option<Secret>, scene: &Scene) -> String {
+    let mut s = start("SCRAM-SHA-256", scene.clone()).expect("server");
+    let asked = s.response(Some(format!("n,,n={user},r=abc").as_bytes()));
+    assert_eq!(asked, Step::Secret { user: user.to_owned() });
+    let Step::Challenge(text) = s.secret(known) else { panic!("no challenge") };
+    let text = String::from_utf8(text).expect("text");
+    text.split_once(',').expect("salt").1.to_owned()
+}
+
+#[test]
+fn salts_do_not_tell_who_exists() {
+    let of = |key: u8, nonce: &str| Scene { key: [key; 32], nonce: nonce.to_owned(), ..Scene::default() };
+    let password = || Some(Secret::Password("pw".into()));
+    let salt = salt_for("alice", None, &of(1, "n1"));
+    assert_eq!(salt_for("alice", password(), &of(1, "n2")), salt, "known or not, one login like the other");
+    assert_ne!(salt_for("alice", None, &of(2, "n1")), salt, "nobody else can compute it");
+    assert_ne!(salt_for("bob", None, &of(1, "n1")), salt);
+}
+
+/// A password of one realm is no login of the user of that name in ours.
+#[test]
+fn a_digest_for_another_realm_names_it() {
+    let asked = |realm: &str| {
+        let scene = Scene { realm: "example.com".into(), nonce: "n".into(), ..Scene::default() };
+        let mut s = start("DIGEST-MD5", scene).expect("server");
+        let r = crate::digest::Response {
+            user: "alice",
+            realm,
+            password: "pw",
+            nonce: "n",
+            cnonce: "c",
+            nc: "00000001",
+            uri: "smtp/x",
+        };
+        let response = format!(
+            "username=\"alice\",realm=\"{realm}\",nonce=\"n\",cnonce=\"c\",nc=00000001,digest-uri=\"smtp/x\",response={}",
+            r.client()
+        );
+        let Step::Secret { user: looked_up } = s.response(Some(response.as_bytes())) else {
+            panic!("no question")
+        };
+        assert!(matches!(s.secret(Some(Secret::Password("pw".into()))), Step::Challenge(_)));
+        let Step::Success { user } = s.response(Some(b"")) else { panic!("no success") };
+        (looked_up, user)
+    };
+    assert_eq!(asked("example.com"), ("alice@example.com".into(), "alice".into()));
+    assert_eq!(asked("example.org"), ("alice@example.org".into(), "alice@example.org".into()));
+    assert_eq!(asked(""), ("alice".into(), "alice".into()));
 }
 
 proptest::proptest! {

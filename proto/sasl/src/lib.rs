@@ -9,5 +9,5 @@ mod hash;
 mod options;
 pub mod server;
 
-pub use hash::Sha;
+pub use hash::{Sha, same};
 pub use options::{BadOption, Mechanism, Properties, Security};

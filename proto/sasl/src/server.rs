@@ -94,6 +94,9 @@ pub struct Scene {
     pub nonce: String,
     /// For CRAM-MD5's challenge: seconds since 1970.
     pub now: u64,
+    /// Random, the same for all exchanges of a process: makes SCRAM's salts for users whose salt is not kept, so that they
+    /// do not tell who exists.
+    pub key: [u8; 32],
 }
 
 /// A mechanism in progress.

@@ -47,6 +47,12 @@ impl DigestMd5 {
         self.claim.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
     }
 
+    /// Whose password it must be.
+    fn with_realm(&self) -> String {
+        let (user, realm) = (self.get("username"), self.get("realm"));
+        if realm.is_empty() || user.contains('@') { user.to_owned() } else { format!("{user}@{realm}") }
+    }
+
     /// The parts that do not depend on the password are right.
     fn is_ours(&self) -> bool {
         let qop = self.get("qop");
@@ -73,9 +79,7 @@ impl Exchange for DigestMd5 {
         if user.is_empty() || !self.is_ours() {
             return Step::Failure { user: Some(user).filter(|u| !u.is_empty()) };
         }
-        let realm = self.get("realm");
-        let full = if realm.is_empty() || user.contains('@') { user } else { format!("{user}@{realm}") };
-        Step::Secret { user: full }
+        Step::Secret { user: self.with_realm() }
     }
 
     fn secret(&mut self, secret: Option<Secret>) -> Step {
@@ -94,7 +98,8 @@ impl Exchange for DigestMd5 {
             return Step::Failure { user: Some(user) };
         }
         let proof = format!("rspauth={}", r.server());
-        self.user = Some(user);
+        // In our own realm a name stands alone, as with the other mechanisms.
+        self.user = Some(if self.get("realm") == self.scene.realm { user } else { self.with_realm() });
         Step::Challenge(proof.into_bytes())
     }
 }

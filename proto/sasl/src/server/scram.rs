@@ -105,17 +105,14 @@ impl Exchange for Scram {
         let State::Asked { user, bare } = std::mem::replace(&mut self.state, State::Over) else {
             return Step::Failure { user: None };
         };
+        let ours =
+            || self.sha.hmac(&self.scene.key, user.as_bytes()).into_iter().take(16).collect::<Vec<u8>>();
         let secret = match secret {
             Some(Secret::Scram(s)) if s.sha == self.sha => Some(s),
-            Some(Secret::Password(p)) => {
-                Some(ScramSecret::new(self.sha, &p, self.scene.nonce.clone().into_bytes(), ITERATIONS))
-            }
+            Some(Secret::Password(p)) => Some(ScramSecret::new(self.sha, &p, ours(), ITERATIONS)),
             _ => None,
         };
-        let salt = secret.as_ref().map_or_else(
-            || self.sha.hmac(b"nobody", user.as_bytes()).into_iter().take(16).collect(),
-            |s| s.salt.clone(),
-        );
+        let salt = secret.as_ref().map_or_else(ours, |s| s.salt.clone());
         let iterations = secret.as_ref().map_or(ITERATIONS, |s| s.iterations);
         let nonce = format!("{}{}", attribute(&bare, 'r').unwrap_or_default(), self.scene.nonce);
         let first = format!("r={nonce},s={},i={iterations}", STANDARD.encode(salt));
