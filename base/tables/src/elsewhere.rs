@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const WRITE_TIME: Duration = Duration::from_secs(10);
 /// The largest frame.
 const MAX_FRAME: usize = 32 << 20;
+/// The longest value of an answer, which has its number and its kind in front.
+const MAX_VALUE: usize = MAX_FRAME - 5;
 /// Lookups that the other process does at the same time.
 const THREADS: usize = 16;
 /// The most tables.
@@ -247,6 +249,8 @@ impl Session {
                 .name("lookups".to_owned())
                 .spawn(move || answer_all(&queue, &tables, &out))?;
         }
+        // Theirs alone: without a thread that answers, sending a job fails, and this process ends.
+        drop(queue);
         while let Some(frame) = read(&mut stream)? {
             if jobs.send(frame).is_err() {
                 break;
@@ -271,6 +275,7 @@ fn answer_all(queue: &Mutex<Receiver<Vec<u8>>>, tables: &[Arc<dyn Table>], out: 
         };
         let (kind, text) = match answer {
             Ok(None) => (b'-', Vec::new()),
+            Ok(Some(value)) if value.len() > MAX_VALUE => (b'!', b"the answer is too large".to_vec()),
             Ok(Some(value)) => (b'=', value),
             Err(error) => (b'!', error.reason.into_bytes()),
         };
@@ -357,6 +362,7 @@ mod tests {
                 b"none" => Ok(None),
                 b"bad" => Err(TableError { table: "far:x".into(), reason: "server says no".into() }),
                 b"usage" => Ok(Some(format!("{:?}", self.0).into_bytes())),
+                b"huge" => Ok(Some(vec![b'x'; MAX_FRAME])),
                 key => Ok(Some(key.to_vec())),
             })
         }
@@ -397,6 +403,7 @@ mod tests {
         assert_eq!(String::from_utf8(usage).unwrap(), format!("{:?}", Usage::ALIASES));
         let long = vec![b'x'; 1 << 20];
         assert_eq!(block_on(table.lookup(&long)), Ok(Some(long.clone())));
+        assert_eq!(block_on(table.lookup(b"huge")).unwrap_err().reason, "the answer is too large");
         assert_eq!(starts.load(Ordering::SeqCst), 1);
         let wrapped = tables.open("unionmap:{static:a,far:y}", Usage::LOOKUP);
         assert_eq!(block_on(wrapped.lookup(b"b")), Ok(Some(b"a,b".to_vec())));

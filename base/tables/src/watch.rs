@@ -20,9 +20,9 @@ const REST: Duration = Duration::from_millis(50);
 /// How long the old content stands in for a changed file that cannot be read.
 const GRACE: Duration = Duration::from_secs(5);
 /// Files up to this size are read by the caller, larger ones in the background.
-const SMALL: u64 = 256 * 1024;
+const SMALL: i128 = 256 * 1024;
 
-/// What tells one state of a file from another; `None` when it is not there.
+/// What tells one state of the files from another: device, inode, size, times of change in nanoseconds; `None` for one that is not there.
 type Stamp = Vec<Option<[i128; 5]>>;
 
 type Load<T> = Box<dyn Fn() -> Result<T, OpenError> + Send + Sync>;
@@ -125,7 +125,7 @@ impl<T: Send + Sync + 'static> Watched<T> {
         if inner.loading.swap(true, Ordering::Acquire) {
             return;
         }
-        if inner.size() <= SMALL {
+        if size(&stamp) <= SMALL {
             inner.reload();
             return;
         }
@@ -141,10 +141,6 @@ impl<T: Send + Sync + 'static> Watched<T> {
 impl<T> Inner<T> {
     fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn size(&self) -> u64 {
-        self.paths.iter().filter_map(|p| self.opener.metadata(p).ok()).map(|m| m.len()).max().unwrap_or(0)
     }
 
     fn stamp(&self) -> Stamp {
@@ -192,6 +188,11 @@ fn is_hot(old: &Stamp, new: &Stamp) -> bool {
         _ => false,
     };
     old.iter().zip(new).any(hot)
+}
+
+/// The size of the file that is read.
+fn size(stamp: &Stamp) -> i128 {
+    stamp.iter().flatten().map(|[_, _, len, ..]| *len).max().unwrap_or(0)
 }
 
 fn stamp(paths: &[PathBuf], opener: &dyn Opener) -> Stamp {
