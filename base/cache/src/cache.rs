@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::Notify;
 
 /// The most entries; some of the others go when one more comes.
-const MAX_ENTRIES: usize = 1_000_000;
+const MAX_ENTRIES: usize = if cfg!(test) { 1000 } else { 1_000_000 };
 /// The longest key and value.
 const MAX_TEXT: usize = 8 * 1024;
 /// The shortest time between two writes.
@@ -67,7 +67,10 @@ impl Cache {
         }
         let mut state = self.state();
         if state.entries.len() >= MAX_ENTRIES && !state.entries.contains_key(key) {
-            state.drop_some();
+            let gone = state.drop_some();
+            if self.file.is_some() {
+                state.unwritten.extend(gone);
+            }
         }
         state.entries.insert(key.to_owned(), value.to_owned());
         self.touch(state, key);
@@ -136,7 +139,7 @@ impl Cache {
                 state.trouble.clear();
             }
             Err(e) => {
-                self.state().unwritten.extend(unwritten);
+                self.state().not_written(unwritten);
                 self.report(e);
             }
         }
@@ -165,17 +168,29 @@ impl State {
         self.stamp = stamp;
     }
 
-    fn drop_some(&mut self) {
+    fn drop_some(&mut self) -> Vec<String> {
         let some: Vec<String> = self.entries.keys().take(MAX_ENTRIES / 100).cloned().collect();
-        for key in some {
-            self.entries.remove(&key);
-            self.unwritten.insert(key);
+        for key in &some {
+            self.entries.remove(key);
+        }
+        some
+    }
+
+    /// What a file that cannot be written does not have: no more keys than the cache has entries.
+    fn not_written(&mut self, keys: HashSet<String>) {
+        self.unwritten.extend(keys);
+        if self.unwritten.len() > MAX_ENTRIES {
+            let entries = &self.entries;
+            self.unwritten.retain(|key| entries.contains_key(key));
         }
     }
 }
 
-/// Writes changes while somebody holds the cache.
+/// Writes changes while somebody holds the cache; one in memory only has nothing to write.
 pub(crate) fn keep_written(cache: &Arc<Cache>) {
+    if cache.file.is_none() {
+        return;
+    }
     let (weak, changed) = (Arc::downgrade(cache), Arc::clone(&cache.changed));
     tokio::spawn(async move {
         loop {
@@ -191,5 +206,29 @@ pub(crate) fn keep_written(cache: &Arc<Cache>) {
 impl Drop for Cache {
     fn drop(&mut self) {
         self.synchronize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounded_with_and_without_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let nowhere = format!("hash:{}", dir.path().join("none/file").display());
+        for cache in [Cache::volatile(), Cache::load(&nowhere, Arc::new(|_| ()))] {
+            for i in 0..5 * MAX_ENTRIES {
+                cache.put(&i.to_string(), "x");
+                if i % MAX_ENTRIES == 0 {
+                    cache.synchronize();
+                }
+            }
+            cache.synchronize();
+            let state = cache.state();
+            assert!(state.entries.len() <= MAX_ENTRIES);
+            let most = if cache.file.is_some() { MAX_ENTRIES } else { 0 };
+            assert!(state.unwritten.len() <= most, "{} of {most}", state.unwritten.len());
+        }
     }
 }

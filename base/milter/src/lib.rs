@@ -2,8 +2,8 @@
 //!
 //! mail/receive makes a [`Chain`] for a connection and tells it of commands; mail/cleanup runs it over the whole message, and
 //! makes one of its own for mail that did not come by SMTP. Every wait has a time limit; a filter that fails in any way is not asked
-//! again in this session, and its default action stands in for it. Memory per message is bounded by a piece of body, one header, and
-//! the changes asked for ([`MAX_EDITS`]).
+//! again in this session, and its default action stands in for it. Memory per message is bounded by a piece of body, the header
+//! section, and the changes asked for ([`MAX_EDITS`]).
 
 mod chain;
 mod link;
