@@ -186,7 +186,8 @@ impl Client {
             }
         };
         let purpose = Purpose { hop, demands: &demands, login: login.as_ref() };
-        while let Some(mut session) = self.pool.take(&peer.key, &purpose.variant()) {
+        let key = (peer.key.clone(), purpose.variant(&peer.name));
+        while let Some(mut session) = self.pool.take(&key) {
             session.peer.name.clone_from(&peer.name);
             session.peer.relay.clone_from(&peer.relay);
             if self.transfer(work, session, is_final).await {

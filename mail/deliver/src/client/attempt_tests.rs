@@ -296,7 +296,8 @@ async fn success_notices() {
 #[tokio::test]
 async fn sessions_are_reused() {
     let peer = Peer::start(&[]).await;
-    let bench = Bench::new(&format!("{SHORT}\nsmtp_connection_cache_destinations = static:all"));
+    let cached = format!("{SHORT}\nsmtp_connection_cache_destinations = static:all");
+    let bench = Bench::new(&cached);
     let agent = bench.agent(SMTP);
     for _ in 0..3 {
         agent.deliver(delivery(&peer.hop(), &["a@x"])).await;
@@ -308,6 +309,17 @@ async fn sessions_are_reused() {
     );
     let log = bench.log();
     assert!(log[2].contains(", conn_use=3, "), "{log:?}");
+
+    // Of two destinations with the same server too, unless the server has to prove something about one of them.
+    for level in ["none", "may"] {
+        let peer = Peer::start(&[]).await;
+        let agent = Bench::new(&format!("{cached}\nsmtp_tls_security_level = {level}")).agent(SMTP);
+        for hop in [peer.hop(), peer.hop().replace(['[', ']'], "")] {
+            agent.deliver(delivery(&hop, &["a@x"])).await;
+        }
+        let text = peer.transcript();
+        assert_eq!((text.matches("--").count(), text.matches("MAIL").count()), (1, 2), "{level}");
+    }
 
     // A session that the server has closed is no reason to defer.
     let peer = Peer::start(&[("MAIL FROM:<second", "!close")]).await;

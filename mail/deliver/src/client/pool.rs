@@ -1,7 +1,7 @@
 //! Open sessions between two deliveries (CONNECTION_CACHE_README): kept while there is demand, closed with QUIT when
 //! nobody wants them in time. Within one process, so that a session is never handed around.
 
-use super::session::{PeerKey, Session};
+use super::session::{PeerKey, Session, Variant};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -20,7 +20,7 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct State {
-    idle: HashMap<(PeerKey, String), Vec<Idle>>,
+    idle: HashMap<(PeerKey, Variant), Vec<Idle>>,
     count: usize,
     /// Somebody closes what nobody wants.
     sweeping: bool,
@@ -68,10 +68,8 @@ impl Pool {
     }
 
     /// An idle session with a host; the one used last, since it is the least likely to be closed.
-    /// `variant`: see [`Session::variant`].
-    pub fn take(&self, key: &PeerKey, variant: &str) -> Option<Session> {
+    pub fn take(&self, key: &(PeerKey, Variant)) -> Option<Session> {
         let mut state = self.lock();
-        let key = &(key.clone(), variant.to_owned());
         let list = state.idle.get_mut(key)?;
         let idle = list.pop()?;
         if list.is_empty() {

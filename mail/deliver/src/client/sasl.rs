@@ -77,10 +77,17 @@ impl Cache {
 }
 
 /// A name and password for a server.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Login {
     pub user: String,
     pub password: String,
+}
+
+/// Without the password: whatever is printed may end in a log.
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:…", self.user)
+    }
 }
 
 /// Why there is no session: what to say, and whether the connection still stands.
@@ -272,4 +279,15 @@ fn cannot(peer: &Peer, why: &str) -> Diagnosis {
 
 fn lost(peer: &Peer, how: Broken) -> Failed {
     (texts::broken(peer, Stage::Ehlo, how), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let login = Login { user: "me".into(), password: "secret".into() };
+        assert_eq!(format!("{login:?}"), "me:…");
+    }
 }

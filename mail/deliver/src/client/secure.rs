@@ -27,6 +27,15 @@ pub(crate) struct Demands {
     pub tlsa: Vec<Tlsa>,
 }
 
+/// What tells sessions with one address apart that may not be used for each other's mail.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Scope {
+    policy: Policy,
+    tlsa: Vec<Tlsa>,
+    /// Next hop and host, where they matter.
+    names: Option<(String, String)>,
+}
+
 /// Why there is no encrypted session.
 pub(crate) enum NoTls {
     /// The mail waits; whether the connection still stands.
@@ -81,11 +90,17 @@ impl Demands {
         };
         let Some(port) = port else { return Ok(()) };
         let dnssec = resolver.dnssec();
-        let host = dnssec.addresses(&peer.name, true, true).await;
-        let vouched =
-            host.as_ref().is_ok_and(|a| a.authentic) && self.exchangers_are_vouched_for(&dnssec).await;
-        if !vouched {
-            return if only { Err(refuse("non DNSSEC destination")) } else { Ok(()) };
+        // An answer that cannot be had is no answer: who suppresses it must not get plain text for it (RFC 7672 2.1).
+        let vouched = match dnssec.addresses(&peer.name, true, true).await {
+            Ok(host) if host.authentic => self.exchangers_are_vouched_for(&dnssec).await,
+            Ok(_) => Ok(false),
+            Err(e) => no_word(e),
+        };
+        match vouched {
+            Err(_) => return Err(refuse("TLSA lookup error")),
+            Ok(false) if only => return Err(refuse("non DNSSEC destination")),
+            Ok(false) => return Ok(()),
+            Ok(true) => {}
         }
         match dnssec.tlsa(&format!("_{port}._tcp.{}", peer.name)).await {
             Ok(found) if found.authentic => {
@@ -100,15 +115,15 @@ impl Demands {
         }
     }
 
-    async fn exchangers_are_vouched_for(&self, dnssec: &Resolver) -> bool {
+    async fn exchangers_are_vouched_for(&self, dnssec: &Resolver) -> Result<bool, DnsError> {
         if self.hop.starts_with('[') {
-            return true;
+            return Ok(true);
         }
         let domain = split_host_port(&self.hop).map_or(self.hop.as_str(), |(h, _)| h);
         match dnssec.mx(domain).await {
-            Ok(mx) => mx.authentic,
-            Err(DnsError::NotFound | DnsError::NoData) => true,
-            Err(_) => false,
+            Ok(mx) => Ok(mx.authentic),
+            Err(DnsError::NotFound | DnsError::NoData) => Ok(true),
+            Err(e) => no_word(e),
         }
     }
 
@@ -122,9 +137,15 @@ impl Demands {
         self.policy.level.is_mandatory() || self.is_dane()
     }
 
-    /// Tells sessions apart that may not be used for each other's mail.
-    pub fn key(&self) -> String {
-        format!("{:?}", self)
+    /// What a session made for these rules with `host` may be used for; `None`: it is as good as any in plain text.
+    pub fn scope(&self, host: &str) -> Option<Scope> {
+        if self.policy.level == Level::None {
+            return None;
+        }
+        // Below these nobody looks at names, and the server hears none.
+        let named = self.policy.level > Level::Encrypt || !self.policy.servername.is_empty();
+        let names = named.then(|| (self.hop.clone(), host.to_owned()));
+        Some(Scope { policy: self.policy.clone(), tlsa: self.tlsa.clone(), names })
     }
 }
 
@@ -270,11 +291,44 @@ impl Session {
     }
 }
 
+/// Nothing is vouched for without an answer; an error when there may be one later.
+fn no_word(error: DnsError) -> Result<bool, DnsError> {
+    if matches!(error, DnsError::TempFail(_)) { Err(error) } else { Ok(false) }
+}
+
 fn refused(peer: &Peer, reply: &ServerReply) -> Diagnosis {
     let text = format!("TLS is required, but host {} refused to start TLS: {}", peer.namaddr(), reply.text);
     Diagnosis {
         remote_mta: Some(peer.name.clone()),
         diagnostic: Some(("smtp".into(), reply.text.clone())),
         ..Diagnosis::new(reply.failure_status(), text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_for_others() {
+        let demands = |level, servername: &str, hop: &str| Demands {
+            policy: Policy { level, servername: servername.into(), ..Policy::default() },
+            hop: hop.into(),
+            tlsa: Vec::new(),
+        };
+        for (level, servername, shared) in [
+            (Level::None, "", true),
+            (Level::May, "", true),
+            (Level::Encrypt, "", true),
+            (Level::May, "nexthop", false),
+            (Level::Dane, "", false),
+            (Level::Secure, "", false),
+        ] {
+            let scope = |hop, host| demands(level, servername, hop).scope(host);
+            assert_eq!(scope("a.test", "mx.test") == scope("b.test", "mx.test"), shared, "{level:?}");
+            assert_eq!(scope("a.test", "mx1.test") == scope("a.test", "mx2.test"), shared, "{level:?}");
+        }
+        let plain = demands(Level::None, "", "a.test").scope("mx.test");
+        assert_ne!(plain, demands(Level::May, "", "a.test").scope("mx.test"));
     }
 }

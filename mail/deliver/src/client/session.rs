@@ -4,7 +4,7 @@ use super::{
     config::ClientConfig,
     hosts::Candidate,
     sasl::Login,
-    secure::{Demands, NoTls},
+    secure::{Demands, NoTls, Scope},
     texts,
     tls::Level,
 };
@@ -137,13 +137,17 @@ pub(crate) struct Purpose<'a> {
 }
 
 impl Purpose<'_> {
-    /// What tells its sessions from others with the same server.
-    pub fn variant(&self) -> String {
-        match self.login {
-            Some(login) => format!("{} {login:?}", self.demands.key()),
-            None => self.demands.key(),
-        }
+    /// What tells its sessions from others with the same server, which is called `host`.
+    pub fn variant(&self, host: &str) -> Variant {
+        Variant { scope: self.demands.scope(host), login: self.login.cloned() }
     }
+}
+
+/// Sessions of the same variant with an address may be used for each other's mail.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Variant {
+    scope: Option<Scope>,
+    login: Option<Login>,
 }
 
 /// A session after its handshake.
@@ -156,8 +160,7 @@ pub(crate) struct Session {
     pub tls: Option<Box<base_tls::Session>>,
     /// The server has proved what the policy demands.
     pub verified: bool,
-    /// Policy and login: sessions with others are not for our mail.
-    pub variant: String,
+    pub variant: Variant,
     reusable: bool,
     /// Without TLS rather than not at all.
     pub(super) may_be_plain: bool,
@@ -191,6 +194,7 @@ impl Session {
                 return Err(NoSession::Unreachable(d));
             }
         };
+        let variant = purpose.variant(&peer.name);
         let mut session = Self {
             peer,
             features: Features::default(),
@@ -198,7 +202,7 @@ impl Session {
             reader: ReplyReader::default(),
             tls: None,
             verified: false,
-            variant: purpose.variant(),
+            variant,
             reusable: purpose.demands.policy.reuse,
             may_be_plain: purpose.login.is_none() && log.waited() >= cfg.min_backoff,
             uses: 0,

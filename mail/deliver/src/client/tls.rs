@@ -20,8 +20,9 @@ use std::{
 const MAX_CONNECTORS: usize = 100;
 
 /// What a destination demands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) enum Level {
+    #[default]
     None,
     May,
     Encrypt,
@@ -57,8 +58,8 @@ impl Level {
     }
 }
 
-/// The rules for one destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The rules for one destination. Of those without encryption only the level counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Policy {
     pub level: Level,
     pub protocols: String,
@@ -110,7 +111,7 @@ impl Tls {
     pub fn open(dialect: Dialect, cfg: &Config, deps: &Deps) -> Result<Self, Error> {
         let name = |suffix: &str| format!("{}_{suffix}", dialect.prefix());
         let str = |suffix: &str| cfg.str(&name(suffix));
-        let list = |suffix: &str| cfg.str(&name(suffix)).map(|t| words(&t));
+        let list = |suffix: &str| cfg.list(&name(suffix));
         let maps = |suffix: &str| Ok::<_, Error>(Maps::open(&deps.tables, &name(suffix), &str(suffix)?));
         let exclude = str("tls_exclude_ciphers")?;
         let path =
@@ -165,6 +166,9 @@ impl Tls {
 
     /// The parameters at a level.
     fn at(&self, level: Level) -> Policy {
+        if level == Level::None {
+            return Policy::default();
+        }
         let (protocols, exclude) =
             if level > Level::May { self.mandatory.clone() } else { self.opportunistic.clone() };
         let matches = match level {
@@ -295,10 +299,6 @@ impl Tls {
     }
 }
 
-fn words(text: &str) -> Vec<String> {
-    text.split([',', ' ', '\t', '\n']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
-}
-
 fn level(cfg: &Config, name: &dyn Fn(&str) -> String) -> Result<Level, Error> {
     let parameter = name("tls_security_level");
     let text = cfg.str(&parameter)?;
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn levels_and_their_settings() {
-        check("smtp_tls_security_level =", "a.test", "None >=TLSv1");
+        check("smtp_tls_security_level =", "a.test", "None");
         check("smtp_tls_security_level =\nsmtp_use_tls = yes", "a.test", "May >=TLSv1");
         check("smtp_tls_security_level =\nsmtp_enforce_tls = yes", "a.test", "Verify >=TLSv1 hostname");
         check(
@@ -363,7 +363,7 @@ mod tests {
                        {.b.test=verify match=x.test:.y.test}, {[h.test]:587=none}, {c.test=foo}, {d.test=may x=y}}";
         check(main_cf, "a.test", "Encrypt TLSv1.3");
         check(main_cf, "sub.b.test", "Verify >=TLSv1 x.test .y.test");
-        check(main_cf, "[h.test]:587", "None >=TLSv1");
+        check(main_cf, "[h.test]:587", "None");
         check(main_cf, "other.test", "May >=TLSv1");
         check(
             main_cf,
@@ -383,6 +383,6 @@ mod tests {
     fn sites() {
         let main_cf = "smtp_tls_security_level =\nsmtp_tls_per_site = inline:{{a.test=MUST}, {mx.test=NONE}}";
         check(main_cf, "[a.test]:25", "Verify >=TLSv1 hostname");
-        check(main_cf, "b.test", "None >=TLSv1");
+        check(main_cf, "b.test", "None");
     }
 }
