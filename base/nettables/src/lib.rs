@@ -15,6 +15,8 @@ mod hosts;
 #[cfg(feature = "ldap")]
 mod ldap;
 mod link;
+#[cfg(any(feature = "mongodb", test))]
+mod mongo_filter;
 #[cfg(feature = "mysql")]
 mod my_cnf;
 #[cfg(feature = "pgsql")]

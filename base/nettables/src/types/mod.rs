@@ -7,6 +7,8 @@ use std::sync::Arc;
 #[cfg(feature = "ldap")]
 mod ldap;
 mod memcache;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "pgsql")]
@@ -30,6 +32,8 @@ pub static TYPES: &[&NetType] = &[
     &memcache::TYPE,
     #[cfg(feature = "ldap")]
     &ldap::TYPE,
+    #[cfg(feature = "mongodb")]
+    &mongodb::TYPE,
     #[cfg(feature = "mysql")]
     &mysql::TYPE,
     #[cfg(feature = "pgsql")]
