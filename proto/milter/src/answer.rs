@@ -164,6 +164,33 @@ pub(crate) fn number(data: &[u8]) -> Result<(u32, &[u8]), BadPacket> {
     Ok((u32::from_be_bytes(*bytes), rest))
 }
 
+/// Check function for arbitrary input, a letter and its data: nothing panics, an answer holds no more than the packet did, and
+/// what follows the last string is not read.
+pub fn check(packet: &[u8]) {
+    let Some((letter, data)) = packet.split_first() else { return };
+    let Ok(answer) = parse(*letter, data) else { return };
+    match &answer {
+        Answer::Options(options) => {
+            for offer in ["2", "4", "6", "6, no_header_reply"].into_iter().filter_map(crate::Offer::parse) {
+                let _ = offer.agree(options);
+            }
+        }
+        Answer::Edit(
+            Edit::AddHeader { name, value }
+            | Edit::InsertHeader { name, value, .. }
+            | Edit::ChangeHeader { name, value, .. },
+        ) => {
+            assert!(name.len() + value.len() + 2 <= data.len());
+            assert!(!name.contains(&0) && !value.contains(&0));
+        }
+        _ => {}
+    }
+    // Options and pieces of a body are all that there is, and parameters may be missing.
+    if !matches!(letter, b'O' | b'b' | b'2' | b'e') {
+        assert_eq!(parse(*letter, &[data, b"more\0"].concat()), Ok(answer));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

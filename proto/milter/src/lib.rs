@@ -12,7 +12,7 @@ mod event;
 mod negotiate;
 mod session;
 
-pub use answer::{Answer, Edit, parse};
+pub use answer::{Answer, Edit, check, parse};
 pub use event::{Event, Family, MacroStage, packet};
 pub use negotiate::{Agreed, Offer, steps};
 pub use session::{Next, Session, Verdict};

@@ -136,6 +136,23 @@ fn addresses<const N: usize>(body: &[u8]) -> Option<Header> {
     Some(Header::Proxied { client, server })
 }
 
+/// Check function for arbitrary input: nothing panics, no more is taken than there is or may be, and what a part says the
+/// whole says, too.
+pub fn check(input: &[u8]) {
+    let families = Families { v4: true, v6: true };
+    let whole = parse(input, families);
+    match whole {
+        Progress::Done(_, len) => assert!(len <= input.len() && len <= MAX_HEADER),
+        Progress::More => assert!(input.len() < MAX_HEADER),
+        Progress::Bad(_) => {}
+    }
+    for cut in 0..input.len().min(300) {
+        if let Some(part) = input.get(..cut).map(|p| parse(p, families)).filter(|p| *p != Progress::More) {
+            assert_eq!(part, whole, "cut at {cut}");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
