@@ -1,7 +1,7 @@
 //! Every scenario of e2e/scenarios against Debian's Postfix and against Hikyaku: replies, delivered bytes, log lines and command output
 //! must be the same.
 //!
-//! `MTA_UNDER_TEST=theirs|ours` runs one side alone and prints what it does; `SCENARIO=name` or `SCENARIO=begin*` picks. Needs root and the packages that
+//! `MTA_UNDER_TEST=theirs|ours` runs one side alone and prints what it does; `SCENARIO=name,begin*` picks. Needs root and the packages that
 //! `cargo xtask test --install-peers` installs; without them the run says so and passes, with `HIKYAKU_PEERS_REQUIRED` it fails.
 
 mod common;
@@ -119,11 +119,12 @@ fn lacks(s: &scenario::Scenario) -> Vec<&str> {
     needs.filter(|what| !there(what)).collect()
 }
 
-/// Whether `SCENARIO` (a name, or a beginning and `*`) asks for this one.
+/// Whether `SCENARIO` (names, or beginnings and `*`, with commas) asks for this one.
 fn asked_for(name: &str) -> bool {
-    env::var("SCENARIO").map_or(true, |wanted| match wanted.strip_suffix('*') {
-        Some(beginning) => name.starts_with(beginning),
-        None => wanted == name,
+    env::var("SCENARIO").map_or(true, |wanted| {
+        wanted
+            .split(',')
+            .any(|w| w.strip_suffix('*').map_or(w == name, |beginning| name.starts_with(beginning)))
     })
 }
 

@@ -3,7 +3,7 @@
 //! Options: `ehlo=PIPELINING,DSN` what it offers; `tls=server` STARTTLS with that certificate (see testkit/src/tls.rs), `smtps=server` TLS
 //! from the start; `auth=PLAIN+LOGIN` AUTH, that any name and password satisfy.
 //!
-//! A rule is `REGEX => reply`; the reply `drop` closes the connection. `CONNECT` stands for the greeting and `.` for the end of data.
+//! A rule is `REGEX => reply`; the reply `drop` closes the connection, `hang` never answers. `CONNECT` stands for the greeting and `.` for the end of data.
 
 use super::{Kind, Service};
 use crate::tls::{self, Connection};
@@ -112,6 +112,10 @@ impl Session<'_> {
     /// What the script says, or the usual; false: the connection is to be closed.
     fn answer(&mut self, rule: Option<&str>, usual: &str) -> std::io::Result<bool> {
         let text = rule.unwrap_or(usual);
+        if text == "hang" {
+            while self.line()?.is_some() {}
+            return Ok(false);
+        }
         if text == "drop" {
             return Ok(false);
         }

@@ -344,8 +344,7 @@ fn walk(dir: &Path, ids: &[String], out: &mut Vec<(String, String)>) {
         if meta.is_dir() {
             walk(&path, ids, out);
         } else if meta.is_file() {
-            let in_maildir = dir.file_name().is_some_and(|n| n == "new" || n == "tmp" || n == "cur");
-            let name = if in_maildir { format!("{}/*", dir.display()) } else { path.display().to_string() };
+            let name = path.display();
             let title = format!("== {name} [{}:{} {:o}]", meta.uid(), meta.gid(), meta.mode() & 0o7777);
             let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
             let text = normalised(&normal::reports_in_order(&text), ids);
