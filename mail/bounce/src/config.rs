@@ -1,9 +1,12 @@
 //! The snapshot of main.cf for notices.
 
-use base_conf::expand;
-use base_conf::{Config, Error};
+use base_conf::{Config, Error, expand};
+use base_sys::opener::Opener;
 use proto_dsn::{Template, Templates};
-use std::time::Duration;
+use std::{path::Path, time::Duration};
+
+/// The largest `bounce_template_file`, in bytes.
+const MAX_TEMPLATES: u64 = 1 << 20;
 
 /// The parameters of bounce(8).
 #[derive(Debug, Clone)]
@@ -27,8 +30,8 @@ pub struct BounceConfig {
 }
 
 impl BounceConfig {
-    /// Reads the parameters.
-    pub fn from_config(cfg: &Config) -> Result<Self, Error> {
+    /// Reads the parameters, and the templates with `opener`.
+    pub fn from_config(cfg: &Config, opener: &dyn Opener) -> Result<Self, Error> {
         let classes = cfg.list("notify_classes")?;
         let has = |class: &str| classes.iter().any(|c| c.eq_ignore_ascii_case(class));
         Ok(Self {
@@ -44,7 +47,7 @@ impl BounceConfig {
             double_sender: format!("{}@{}", cfg.str("double_bounce_sender")?, cfg.str("myhostname")?),
             size_limit: u64::try_from(cfg.int("bounce_size_limit")?).unwrap_or(0),
             lifetime: cfg.time("maximal_queue_lifetime")?,
-            templates: templates(&cfg.str("bounce_template_file")?),
+            templates: templates(&cfg.str("bounce_template_file")?, opener),
             filter: cfg
                 .list("internal_mail_filter_classes")?
                 .iter()
@@ -80,15 +83,47 @@ impl BounceConfig {
 
 /// The templates of a file; the built-in ones, with a warning, when it cannot be read: a notice in plain words is better
 /// than none.
-fn templates(file: &str) -> Templates {
+fn templates(file: &str, opener: &dyn Opener) -> Templates {
     if file.is_empty() {
         return Templates::default();
     }
     let failed = |why: String| Templates { warnings: vec![why], ..Templates::default() };
-    match std::fs::read(file) {
+    match opener.read(Path::new(file), MAX_TEMPLATES) {
         Ok(bytes) => {
             Templates::parse(&String::from_utf8_lossy(&bytes), file).unwrap_or_else(|e| failed(e.to_string()))
         }
-        Err(e) => failed(format!("open {file}: {e}")),
+        Err(e) => failed(format!("open {file}: {}", base_sys::system_text(&e))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        fs::File,
+        io::{self, Seek},
+    };
+
+    /// What this process may not read itself.
+    struct Other;
+
+    impl Opener for Other {
+        fn open(&self, path: &Path) -> io::Result<File> {
+            if path != Path::new("/secret/bounce.cf") {
+                return Err(io::Error::from_raw_os_error(13));
+            }
+            let text = "failure_template = <<EOF\nFrom: MAILER-DAEMON\nSubject: Our own\n\nSorry.\nEOF\n";
+            let mut file = base_sys::fds::memory_file(text.as_bytes())?;
+            file.rewind()?;
+            Ok(file)
+        }
+    }
+
+    #[test]
+    fn templates_come_from_the_opener() {
+        let read = |file: &str| templates(file, &Other);
+        assert_eq!(read("/secret/bounce.cf").warnings, Vec::<String>::new());
+        assert_eq!(read("/secret/bounce.cf").failure.subject, "Our own");
+        assert_eq!(read("/dev/null").warnings, ["open /dev/null: Permission denied"]);
     }
 }

@@ -173,7 +173,7 @@ mod tests {
 
     fn check(classes: &str, n: &Notice) -> Vec<(bool, String, Returned, usize)> {
         let cfg = Config::from_text(&format!("myhostname = m.example\nnotify_classes = {classes}\n"));
-        let config = BounceConfig::from_config(&cfg).unwrap();
+        let config = BounceConfig::from_config(&cfg, &base_sys::opener::Plain).unwrap();
         let plan = decide(&config, n);
         plan.letters.into_iter().map(|l| (l.postmaster, l.to, l.returned, l.about.len())).collect()
     }

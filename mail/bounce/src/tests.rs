@@ -92,7 +92,7 @@ fn send(
     about: Vec<(u32, Diagnosis)>,
 ) -> (Vec<(String, String, String)>, Vec<String>) {
     let cfg = Config::from_text(&format!("myhostname = mail.example.com\nmydomain = example.com\n{cf}"));
-    let config = Arc::new(BounceConfig::from_config(&cfg).unwrap());
+    let config = Arc::new(BounceConfig::from_config(&cfg, &base_sys::opener::Plain).unwrap());
     let kept = Kept::default();
     let (log, captured) = Log::test();
     let bounce = Bounce::new(config, Arc::new(kept.clone()), log);

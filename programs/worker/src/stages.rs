@@ -252,7 +252,7 @@ impl Builder<'_> {
 
     fn finish(self) -> Result<Stages> {
         let bounce_view = view(&self.cfg, &self.master, &self.cfg.str("bounce_service_name")?, "bounce");
-        let bounce = BounceConfig::from_config(&bounce_view)?;
+        let bounce = BounceConfig::from_config(&bounce_view, self.tables.opener().as_ref())?;
         let submit = self.cleanup(&bounce_view)?;
         let notifier: Arc<dyn Notifier> =
             Arc::new(Bounce::new(Arc::new(bounce), submit, self.fixed.log.clone()));
