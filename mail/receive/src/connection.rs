@@ -281,7 +281,7 @@ impl Connection {
         let word = text.split_ascii_whitespace().next()?;
         let is = |w: &String| w.eq_ignore_ascii_case(word);
         if !self.shared.config.noop_commands.is_empty() && self.shared.config.noop_commands.iter().any(is) {
-            return Some(self.session.command(b"NOOP"));
+            return Some(self.session.ignored());
         }
         if !matches!(Verb::of(text), Some((Verb::Unknown, _))) {
             return None;

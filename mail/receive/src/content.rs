@@ -218,14 +218,11 @@ impl Connection {
         }
         self.message = Some(message);
         result?;
-        if bare_lf {
-            return Ok(Err(self.bare_lf_refused("BDAT content")));
-        }
         if !chunk.last {
-            return Ok(Ok(None));
+            return Ok(if bare_lf { Err(self.bare_lf_refused("BDAT content")) } else { Ok(None) });
         }
         self.content_bytes = None;
-        Ok(self.complete(false, true).await.map(Some))
+        Ok(self.complete(bare_lf, true).await.map(Some))
     }
 }
 

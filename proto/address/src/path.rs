@@ -42,6 +42,7 @@ pub fn parse_path(text: &str, rules: PathRules) -> Result<String, BadPath> {
     for node in &tree.nodes {
         match node {
             Node::Address(_) if address.is_some() => return Err(BadPath::Syntax),
+            Node::Address(tokens) if rules.strict && side_by_side(tokens) => return Err(BadPath::Syntax),
             Node::Address(tokens) => address = Some(Tree { nodes: tokens.clone() }.internal()),
             Node::Special('<' | '>') => {}
             Node::Special(',' | ';') | Node::GroupStart => return Err(BadPath::Syntax),
@@ -58,6 +59,12 @@ pub fn parse_path(text: &str, rules: PathRules) -> Result<String, BadPath> {
         _ if rules.allow_empty => Ok(String::new()),
         _ => Err(BadPath::Empty),
     }
+}
+
+/// Whether there are words with nothing but a blank between them: `<a b@example.com>`.
+fn side_by_side(tokens: &[Node]) -> bool {
+    let word = |n: &Node| matches!(n, Node::Atom(_) | Node::Quoted(_) | Node::Literal(_));
+    tokens.windows(2).any(|pair| pair.iter().all(word))
 }
 
 /// The usual case without allocation: `<dot-string@domain>`.
@@ -88,6 +95,7 @@ mod tests {
             check("<>", strict, Err(BadPath::Empty));
             check("<a> <b>", strict, Err(BadPath::Syntax));
             check("<a>,<b>", strict, Err(BadPath::Syntax));
+            check("<a b@c>", strict, if strict { Err(BadPath::Syntax) } else { Ok("a b@c") });
             check("<a@b", strict, if strict { Err(BadPath::Syntax) } else { Ok("<a@b") });
         }
         check("user@example.com", false, Ok("user@example.com"));

@@ -131,7 +131,11 @@ impl Session {
             return Ok(());
         }
         let domain_is_ascii = address.rsplit_once('@').is_none_or(|(_, d)| d.is_ascii());
-        if domain_is_ascii && !self.settings.strict_smtputf8 {
+        if domain_is_ascii && self.settings.strict_smtputf8 {
+            let text = "Must declare SMTPUTF8 to send unicode address";
+            return Err(Reply::new(553, Status::new(5, 6, 7), text));
+        }
+        if domain_is_ascii {
             return Ok(());
         }
         self.notes.push(Note::BadAddress(verb, path.to_owned()));

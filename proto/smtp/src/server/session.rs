@@ -144,6 +144,14 @@ impl Session {
         self.start(verb);
     }
 
+    /// A word of `smtpd_noop_commands`: answered, not counted.
+    pub fn ignored(&mut self) -> Next {
+        self.pending = Pending::Nothing;
+        self.verb = None;
+        self.counters.junk(&self.settings.limits);
+        self.said(Reply::new(250, OK, "Ok"))
+    }
+
     pub(super) fn start(&mut self, verb: Verb) {
         self.verb = Some(verb);
         self.counters.began(verb);
