@@ -73,7 +73,7 @@ pub struct Peer {
     pub reverse_status: HostStatus,
     /// Address as text.
     pub addr: String,
-    /// Address; `None` for a local submission.
+    /// Address; `None` for a local submission, 0.0.0.0 when a trusted client does not know it.
     pub ip: Option<IpAddr>,
     /// Our own address.
     pub server_ip: Option<IpAddr>,

@@ -82,7 +82,7 @@ fn facts<'a>(s: &'a Imagined, source: &'a Source, answers: &'a Answers) -> Facts
         sasl_sender: None,
         sasl_offered: s.login.is_some(),
         tls: s.tls.as_ref(),
-        ccert_asked: false,
+        ccert_asked: s.tls.as_ref().is_some_and(|t| t.client.is_some()),
         client_port: 0,
         server_port: 0,
         instance: 0,

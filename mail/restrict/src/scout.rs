@@ -94,11 +94,24 @@ impl Scout<'_> {
             }
             Ahead::Asks => {
                 let context = Context { restrict: self.restrict, facts: f, list: name, subject, arg, rule };
-                self.ask(&context);
                 // A welcome list may permit.
-                if rule.name.starts_with("permit_") { Walk::Over } else { Walk::On }
+                let welcomes = rule.name.starts_with("permit_");
+                if !(welcomes && self.may_relay()) {
+                    self.ask(&context);
+                }
+                if welcomes { Walk::Over } else { Walk::On }
             }
         }
+    }
+
+    /// Welcome lists are asked for mail to us only, and this client may want to send elsewhere: it is near, has logged in,
+    /// or may log in yet.
+    fn may_relay(&self) -> bool {
+        let f = self.facts;
+        let near = |ip| self.restrict.matches.mynetworks.matches_client_now(&f.client.name, ip);
+        f.login.is_some()
+            || f.sasl_offered && f.stage == Stage::Connect
+            || f.client.ip.is_none_or(|ip| !matches!(near(ip), Some(Ok(false))))
     }
 
     fn ask(&self, c: &Context<'_>) {

@@ -9,8 +9,11 @@ mod talk;
 
 use base_conf::{Config, Error, list};
 use base_net::Endpoint;
-use std::{sync::Mutex, time::Duration};
-use talk::Idle;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use talk::Pool;
 
 /// How a server is talked to (`smtpd_policy_service_*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +71,7 @@ pub(crate) struct Server {
     name: String,
     endpoint: Endpoint,
     manner: Manner,
-    idle: Mutex<Vec<Idle>>,
+    pool: Arc<Mutex<Pool>>,
 }
 
 impl Server {
@@ -90,7 +93,7 @@ impl Server {
         }
         let endpoint = Endpoint::parse(&format!("{transport}:{name}"), None).map_err(|e| e.to_string())?;
         let (spec, name) = ((*spec).to_owned(), name.to_owned());
-        Ok(Self { spec, name, endpoint, manner, idle: Mutex::default() })
+        Ok(Self { spec, name, endpoint, manner, pool: Arc::default() })
     }
 
     /// What is done when there is no answer.

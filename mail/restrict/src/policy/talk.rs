@@ -10,7 +10,7 @@ use proto_wire::policy::Attributes;
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::PoisonError,
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
@@ -21,11 +21,19 @@ const MAX_LINE: usize = 10_000;
 const MAX_IDLE: usize = 50;
 
 /// A connection that waits.
-pub(super) struct Idle {
+struct Idle {
     stream: LineStream,
     born: Instant,
     since: Instant,
     requests: u32,
+}
+
+/// The connections that wait.
+#[derive(Default)]
+pub(super) struct Pool {
+    idle: Vec<Idle>,
+    /// A task closes them in time.
+    watched: bool,
 }
 
 /// Why a try failed.
@@ -38,6 +46,11 @@ enum Failure {
 }
 
 impl Failure {
+    /// The other side has gone.
+    fn is_closed(&self) -> bool {
+        matches!(self, Self::Net(NetError::Closed | NetError::Io(_)))
+    }
+
     fn text(&self) -> String {
         match self {
             Self::Connect(text) => text.clone(),
@@ -57,14 +70,18 @@ impl Restrict {
             mail_version: &self.config.mail_version,
         };
         let bytes = request(facts, &of);
-        let mut tries = 1;
+        let (mut tries, mut kept) = (1, server.take());
         loop {
-            let (failure, reused) = match self.one_try(server, &bytes, facts).await {
+            let (failure, reused) = match self.one_try(server, &bytes, facts, kept.take()).await {
                 Ok(action) => return action,
                 Err(failure) => failure,
             };
+            // A server may close a connection that it has not heard of for long, or all when it starts anew: that is no
+            // news, and no try. What follows is a connection of its own.
+            if reused && failure.is_closed() {
+                continue;
+            }
             let last = tries >= server.manner.try_limit;
-            // A server may close a connection that it has not heard of for long: that is no news.
             if last || !reused {
                 let text = format!("problem talking to server {}: {}", server.name, failure.text());
                 self.log.warning(facts.source, text);
@@ -85,8 +102,9 @@ impl Restrict {
         server: &Server,
         request: &[u8],
         facts: &Facts<'_>,
+        kept: Option<Idle>,
     ) -> Result<String, (Failure, bool)> {
-        let (mut connection, reused) = match server.take() {
+        let (mut connection, reused) = match kept {
             Some(idle) => (idle, true),
             None => match self.connect_policy(server).await {
                 Ok(new) => (new, false),
@@ -169,9 +187,10 @@ impl Server {
     /// A connection that still lives.
     fn take(&self) -> Option<Idle> {
         let now = Instant::now();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|i| now.duration_since(i.since) < self.manner.max_idle && self.is_young(i.born, now));
-        idle.pop()
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.idle
+            .retain(|i| now.duration_since(i.since) < self.manner.max_idle && self.is_young(i.born, now));
+        pool.idle.pop()
     }
 
     fn is_young(&self, born: Instant, now: Instant) -> bool {
@@ -185,9 +204,56 @@ impl Server {
             return;
         }
         connection.since = Instant::now();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_IDLE {
-            idle.push(connection);
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.idle.len() < MAX_IDLE {
+            pool.idle.push(connection);
         }
+        if !std::mem::replace(&mut pool.watched, true) {
+            tokio::spawn(close_idle(Arc::downgrade(&self.pool), self.manner.max_idle));
+        }
+    }
+}
+
+/// Closes what nobody has wanted for so long, while there is something to close.
+async fn close_idle(pool: Weak<Mutex<Pool>>, max_idle: Duration) {
+    loop {
+        tokio::time::sleep(max_idle.max(Duration::from_secs(1))).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.idle.retain(|i| i.since.elapsed() < max_idle);
+        if pool.idle.is_empty() {
+            pool.watched = false;
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Manner;
+    use super::*;
+    use tokio::io::{AsyncReadExt, DuplexStream};
+
+    fn server(text: &str) -> Server {
+        let defaults = Manner::from_config(&base_conf::Config::from_text("")).expect("defaults");
+        Server::parse(text, &defaults).expect("server")
+    }
+
+    fn connection() -> (Idle, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(100);
+        let now = Instant::now();
+        let stream = LineStream::new(Box::new(ours) as _, Duration::from_secs(5));
+        (Idle { stream, born: now, since: now, requests: 0 }, theirs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_are_closed_without_a_next_request() {
+        let server = server("{ inet:127.0.0.1:1, max_idle=10s }");
+        let (kept, mut theirs) = connection();
+        server.give_back(kept);
+        let start = Instant::now();
+        assert_eq!(theirs.read(&mut [0; 10]).await.expect("end"), 0);
+        assert!(start.elapsed() <= Duration::from_secs(21), "{:?}", start.elapsed());
+        assert!(server.take().is_none());
     }
 }

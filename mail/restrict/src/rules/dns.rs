@@ -41,7 +41,7 @@ impl Context<'_> {
     pub(crate) fn dns_key(&self, names_known: bool) -> Option<Who> {
         let client = self.facts.client;
         let name = match self.rule.about {
-            About::Address => return client.ip.map(Who::Address),
+            About::Address => return client.ip.filter(|ip| !ip.is_unspecified()).map(Who::Address),
             About::Client if names_known => known(&client.name)?,
             About::ReverseClient if names_known => known(&client.reverse_name)?,
             About::Client | About::ReverseClient => return None,
