@@ -39,7 +39,7 @@ pub(crate) struct Connection {
     /// The client is not in `smtpd_client_event_limit_exceptions`.
     pub(crate) limited: bool,
     pub(crate) message: Option<Box<Message>>,
-    /// The command in progress, and the MAIL command, as they came; only kept for `smtpd_proxy_filter`.
+    /// The command in progress, and the MAIL command, as they came; only kept for `smtpd_proxy_filter` and milters.
     pub(crate) command: String,
     pub(crate) mail_command: String,
     /// Filters that are told of everything.
@@ -205,7 +205,7 @@ impl Connection {
         }
         let next = match self.special(&line).await {
             Some(next) => next,
-            None if is_unknown(&line) => {
+            None if self.milters.is_some() && is_unknown(&line) => {
                 let next = self.session.command(&line);
                 Box::pin(self.milter_unknown(&line, next)).await
             }

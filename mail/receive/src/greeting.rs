@@ -28,7 +28,9 @@ impl Connection {
             None => Ok(()),
         };
         // DNS lists are asked at the same time as the client's names.
-        shared.restrict.scout(&self.facts(Stage::Connect), false);
+        if proxied.is_ok() {
+            shared.restrict.scout(&self.facts(Stage::Connect), false);
+        }
         if shared.config.peername_lookup {
             client::find_names(&mut self.peer, &shared.deps.resolver, &shared.deps.log, &self.source).await;
         }
@@ -197,7 +199,11 @@ impl Connection {
 impl Connection {
     /// The banner; milters may have another opinion.
     async fn welcome(&mut self) -> (Reply, Flow) {
-        match Box::pin(self.milter_connect()).await {
+        let word = match self.shared.config.milters {
+            Some(_) => Box::pin(self.milter_connect()).await,
+            None => Word::Nothing,
+        };
+        match word {
             Word::Refused(text) if text.starts_with("421") => {
                 let text = format!("{} Service unavailable - try again later", self.hostname());
                 (Reply::plain(421, text), Flow::Close)

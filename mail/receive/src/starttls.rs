@@ -4,7 +4,7 @@
 //! agree on where they are. Certificates that are not as demanded are told in words, and then the connection ends.
 
 use crate::{anvil::Event, connection::Connection};
-use base_net::{LineStream, NetError};
+use base_net::{BoxIo, LineStream, NetError};
 use base_tls::{Failure, Ready, Session};
 use mail_restrict::{ClientCert, Tls};
 use proto_dsn::Status;
@@ -12,7 +12,14 @@ use proto_smtp::{
     Reply,
     server::{Next, Verdict},
 };
-use std::{sync::Arc, time::Instant};
+use std::{io::Cursor, sync::Arc, time::Instant};
+use tokio::io::AsyncReadExt;
+
+/// A stream that begins with bytes that were read from it already.
+fn behind(head: Vec<u8>, io: BoxIo) -> BoxIo {
+    let (read, write) = tokio::io::split(io);
+    Box::new(tokio::io::join(Cursor::new(head).chain(read), write))
+}
 
 const OFF: Status = Status::new(4, 7, 0);
 
@@ -32,6 +39,8 @@ impl Connection {
         };
         self.send(Reply::new(220, Status::new(2, 0, 0), "Ready to start TLS")).await?;
         self.stream.flush().await?;
+        // Nothing that was read before the handshake is believed (RFC 3207 4.2).
+        self.stream.consume(usize::MAX);
         self.handshake(&ready).await?;
         if let Some(reply) = self.too_many_new_tls() {
             return Ok(Next::Close { reply, too_many_errors: None });
@@ -77,13 +86,15 @@ impl Connection {
     async fn handshake(&mut self, ready: &Ready) -> Result<(), NetError> {
         let shared = Arc::clone(&self.shared);
         let (Some(tls), config) = (&shared.tls, &shared.config.tls) else { return Err(NetError::Closed) };
-        // Nothing that was read before the handshake is believed (RFC 3207 4.2).
+        // In wrapper mode the first bytes of the handshake may have come with the header of a proxy.
+        let head = self.stream.buffered().to_vec();
         self.stream.consume(usize::MAX);
         let limit = self.pressure().timeout;
         let nothing = LineStream::new(Box::new(tokio::io::empty()) as _, limit);
         let Ok(io) = std::mem::replace(&mut self.stream, nothing).into_inner() else {
             return Err(NetError::Closed);
         };
+        let io = if head.is_empty() { io } else { behind(head, io) };
         match tls.server.accept(ready, io, config.time_limit).await {
             Ok((io, session)) => {
                 self.stream = LineStream::new(io, limit);
@@ -188,5 +199,26 @@ impl Connection {
         self.info(format_args!("NOQUEUE: abort: TLS from {from}: {what}"));
         let text = format!("{} Error: {what}", self.hostname());
         Some(Reply::new(421, Status::new(4, 7, 1), text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn what_was_read_comes_first() {
+        let (ours, mut theirs) = tokio::io::duplex(100);
+        let mut io = behind(b"Client".to_vec(), Box::new(ours));
+        theirs.write_all(b"Hello").await.expect("room");
+        let mut got = [0; 11];
+        io.read_exact(&mut got).await.expect("all of it");
+        assert_eq!(&got, b"ClientHello");
+        io.write_all(b"back").await.expect("room");
+        io.flush().await.expect("sent");
+        let mut got = [0; 4];
+        theirs.read_exact(&mut got).await.expect("answer");
+        assert_eq!(&got, b"back");
     }
 }

@@ -11,7 +11,7 @@ use proto_smtp::{
     server::{Next, Settings, Verdict},
     xattr::Attribute,
 };
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Where the next message came from, for logs and for XFORWARD to the next server.
 #[derive(Debug, Clone, Default)]
@@ -156,6 +156,8 @@ fn host(a: &Attribute) -> Result<(String, HostStatus), Reply> {
 fn set_addr(peer: &mut mail_restrict::Peer, a: &Attribute, protocols: Protocols) -> Set {
     if a.is_unavailable() {
         peer.addr = "unknown".into();
+        // Not that of the trusted client, which may be in mynetworks.
+        peer.ip = Some(Ipv4Addr::UNSPECIFIED.into());
         return Ok(());
     }
     let ip = address(&a.value).filter(|ip| protocols.allows(*ip)).ok_or_else(|| bad_value(a))?;

@@ -66,8 +66,13 @@ impl Visit<'_> {
         let config = self.screen.config.clone();
         self.stream.set_time_limit(config.command_time_limit.max(Duration::from_secs(1)));
         loop {
-            let (line, ending) = match self.stream.read_line(config.line_limit, Excess::Skip).await {
-                Ok(line) => (line.bytes.to_vec(), line.ending),
+            // For the whole command: a client that sends a byte now and then does not stay.
+            self.stream.begin_request(None);
+            let read = self.stream.read_line(config.line_limit, Excess::Skip).await;
+            let read = read.map(|line| (line.bytes.to_vec(), line.ending));
+            self.stream.end_request();
+            let (line, ending) = match read {
+                Ok(line) => line,
                 Err(NetError::TimedOut) => {
                     let (from, last) = (self.from.clone(), talk.last.clone());
                     self.log(format!("COMMAND TIME LIMIT from {from} after {last}"));

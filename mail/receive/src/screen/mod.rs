@@ -29,7 +29,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 /// One element of `postscreen_access_list`.
 enum Access {
@@ -69,8 +72,10 @@ pub struct Screen {
     deps: Deps,
     cache: OnceLock<Arc<Cache>>,
     cleaned: AtomicU64,
-    /// Connections that are screened, by client.
+    /// Connections, by client.
     open: Mutex<HashMap<IpAddr, u32>>,
+    /// A place for each connection that is tested; `None`: for any number.
+    tests: Option<Semaphore>,
     name: Arc<str>,
     lists_name: Arc<str>,
 }
@@ -85,6 +90,8 @@ impl Screen {
             w if w.contains(':') => Some(Access::Table(t.open(w, Usage::LOOKUP))),
             w => Listed::parse(w).map(Access::Word),
         });
+        let places = usize::try_from(config.pre_queue_limit).unwrap_or(Semaphore::MAX_PERMITS);
+        let tests = (places > 0).then(|| Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
         Self {
             access: access.collect(),
             mynetworks: host("mynetworks", &config.mynetworks, config.parent_mynetworks),
@@ -103,6 +110,7 @@ impl Screen {
             cache: OnceLock::new(),
             cleaned: AtomicU64::new(now()),
             open: Mutex::default(),
+            tests,
             deps,
         }
     }
@@ -118,7 +126,7 @@ impl Screen {
         let from = format!("[{}]:{}", client.ip(), client.port());
         let mut visit = Visit { screen: self, stream, client, server, from, source, began: Instant::now() };
         let Some(_place) = self.enter(client.ip()) else {
-            visit.no_room().await;
+            visit.too_many().await;
             return false;
         };
         visit.admitted().await
@@ -141,13 +149,9 @@ impl Screen {
         });
     }
 
-    /// Counts the client in; `None` when there is no room.
+    /// Counts the client in; `None` when it has too many connections already.
     fn enter(&self, ip: IpAddr) -> Option<Place<'_>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = usize::try_from(self.config.pre_queue_limit).unwrap_or(usize::MAX);
-        if limit > 0 && open.len() >= limit && !open.contains_key(&ip) {
-            return None;
-        }
         let count = open.entry(ip).or_default();
         if self.config.connection_limit > 0 && *count >= self.config.connection_limit {
             return None;
@@ -264,11 +268,17 @@ impl Visit<'_> {
         self.stream.send(format!("{text}\r\n").as_bytes()).await
     }
 
-    async fn no_room(&mut self) {
+    async fn too_many(&mut self) {
         self.log(format!("CONNECT from {} to [{}]:{}", self.from, self.server.ip(), self.server.port()));
         self.log(format!("NOQUEUE: reject: CONNECT from {}: too many connections", self.from));
         let _ = self.say("421 4.7.0 Error: too many connections").await;
         self.log(format!("DISCONNECT {}", self.from));
+    }
+
+    /// `postscreen_pre_queue_limit`.
+    async fn busy(&mut self) {
+        self.log(format!("reject: connect from {}: all screening ports busy", self.from));
+        let _ = self.say("421 4.3.2 All screening ports are busy").await;
     }
 
     async fn admitted(&mut self) -> bool {
@@ -333,6 +343,11 @@ impl Visit<'_> {
             self.log(format!("PASS OLD {}", self.from));
             return true;
         }
+        let screen = self.screen;
+        let Ok(_place) = screen.tests.as_ref().map(Semaphore::try_acquire).transpose() else {
+            self.busy().await;
+            return false;
+        };
         let Some(early) = self.early(greets, asks, &mut passed, &mut refused).await else { return false };
         if early.allowed && !veto {
             let until = passed.dnsbl;

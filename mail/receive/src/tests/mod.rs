@@ -3,4 +3,5 @@
 mod content;
 mod dialogue;
 mod restrictions;
+mod screen;
 mod world;

@@ -188,3 +188,21 @@ async fn greylisted_once() {
     .await;
     assert!(world.logged.texts().iter().any(|t| t.contains("450 4.2.0 <alice@example.com>")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_nobody_knows_is_not_the_one_that_speaks_for_it() {
+    check(
+        "smtpd_authorized_xclient_hosts = 127.0.0.1",
+        "S: 220 mail.example.com ESMTP Postfix
+        C: XCLIENT ADDR=[UNAVAILABLE]
+        S: 220 mail.example.com ESMTP Postfix
+        C: HELO c
+        S: 250 mail.example.com
+        C: MAIL FROM:<a@example.net>
+        S: 250 2.1.0 Ok
+        C: RCPT TO:<b@elsewhere.example>
+        S: 554 5.7.1 <b@elsewhere.example>: Relay access denied",
+        &[],
+    )
+    .await;
+}

@@ -1,6 +1,6 @@
 //! The fakes, and [`check`].
 
-use crate::{Anvil, Deps, SmtpConfig, SmtpServer};
+use crate::{Anvil, Deps, Screen, SmtpConfig, SmtpServer};
 use base_calls::{
     AddressClass, Envelope, Fut, MessageAction, QueueId, Recipient, Resolution, RewriteContext, Route,
     RouteError, Submission, Submit, SubmitError, SubmitOptions, Submitted, Timestamp,
@@ -120,6 +120,7 @@ pub struct World {
     pub queue: Queue,
     pub logged: Captured,
     server: SmtpServer,
+    deps: Deps,
 }
 
 impl World {
@@ -140,8 +141,14 @@ impl World {
             verify: None,
             flush: None,
         };
-        let server = SmtpServer::new(Arc::new(config), deps).expect("no open relay");
-        Self { queue, logged, server }
+        let server = SmtpServer::new(Arc::new(config), deps.clone()).expect("no open relay");
+        Self { queue, logged, server, deps }
+    }
+
+    /// With postscreen(8) in front.
+    pub fn behind(self, screen: impl FnOnce(Deps) -> Arc<Screen>) -> Self {
+        let server = self.server.behind(screen(self.deps.clone()));
+        Self { server, ..self }
     }
 
     /// A connection from this address.

@@ -1,0 +1,68 @@
+//! postscreen(8) and its limits: on all together, on each, and on the time of a command.
+
+use super::world::World;
+use crate::{Screen, ScreenConfig};
+use base_conf::Config;
+use std::{sync::Arc, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+fn world(main_cf: &str) -> World {
+    let text = format!(
+        "myhostname = mail.example.com\nmynetworks = 127.0.0.0/8\npostscreen_greet_wait = 6s\npostscreen_cache_map =\n{main_cf}\n"
+    );
+    let config = ScreenConfig::from_config(&Config::from_text(&text)).expect("configuration");
+    World::new("").behind(|deps| Arc::new(Screen::new(config, deps)))
+}
+
+/// All that comes until there is nothing more for so many seconds.
+async fn heard(stream: &mut DuplexStream, seconds: u64) -> String {
+    let mut out = Vec::new();
+    let mut buf = [0; 4096];
+    while let Ok(Ok(n)) = tokio::time::timeout(Duration::from_secs(seconds), stream.read(&mut buf)).await {
+        if n == 0 {
+            out.extend(b"EOF");
+            break;
+        }
+        out.extend_from_slice(&buf[..n]);
+    }
+    String::from_utf8_lossy(&out).replace("\r\n", " ")
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits() {
+    let w = world("postscreen_pre_queue_limit = 2\npostscreen_client_connection_count_limit = 2");
+    let mut first = [w.connect("192.0.2.1"), w.connect("192.0.2.1")];
+    for stream in &mut first {
+        assert_eq!(heard(stream, 1).await, "220-mail.example.com ESMTP Postfix ");
+    }
+    let mut third = w.connect("192.0.2.1");
+    assert_eq!(heard(&mut third, 1).await, "421 4.7.0 Error: too many connections EOF");
+    let mut other = w.connect("192.0.2.2");
+    assert_eq!(heard(&mut other, 1).await, "421 4.3.2 All screening ports are busy EOF");
+    // Who need not be tested does not wait for those who are.
+    let mut near = w.connect("127.0.0.1");
+    assert_eq!(heard(&mut near, 1).await, "220 mail.example.com ESMTP Postfix ");
+    drop(first);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut other = w.connect("192.0.2.2");
+    assert_eq!(heard(&mut other, 1).await, "220-mail.example.com ESMTP Postfix ");
+    let texts = w.logged.texts();
+    for line in [
+        "NOQUEUE: reject: CONNECT from [192.0.2.1]:40000: too many connections",
+        "reject: connect from [192.0.2.2]:40000: all screening ports busy",
+    ] {
+        assert!(texts.iter().any(|t| t == line), "no {line:?} in {texts:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_has_one_time_limit() {
+    let w = world("postscreen_pipelining_enable = yes\npostscreen_command_time_limit = 10s");
+    let mut slow = w.connect("192.0.2.1");
+    assert!(heard(&mut slow, 7).await.ends_with("220 mail.example.com ESMTP Postfix "));
+    for _ in 0..4 {
+        let _ = slow.write_all(b"N").await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    assert_eq!(heard(&mut slow, 1).await, "421 4.4.2 Error: command time limit exceeded EOF");
+}
