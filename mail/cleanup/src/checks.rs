@@ -196,21 +196,38 @@ impl Message {
 
     /// Writes what was done about a header or line. `client`: with protocol and name of the client.
     pub(crate) fn log_content(&self, action: &str, what: &str, content: &[u8], text: &str, client: bool) {
+        let origin = self.client_or("local");
+        self.with_context(true, client, |context| {
+            let line = ContentAction { id: self.id, action, what, content, origin: &origin, context, text };
+            self.core.log.line(&self.source, &line);
+        });
+    }
+
+    /// `name[address]` of the client; `local` for mail that came from none.
+    pub(crate) fn client_or(&self, local: &str) -> String {
         let info = &self.envelope.client;
-        let local = info.addr.is_empty();
-        let origin = if local { "local".to_owned() } else { format!("{}[{}]", info.name, info.addr) };
+        if info.addr.is_empty() { local.to_owned() } else { format!("{}[{}]", info.name, info.addr) }
+    }
+
+    /// What a line of the log about this message ends with: sender, the last recipient (`to`), protocol and name of the
+    /// client (`client`).
+    pub(crate) fn with_context(
+        &self,
+        to: bool,
+        client: bool,
+        log: impl FnOnce(&[(&'static str, Option<&str>)]),
+    ) {
+        let info = &self.envelope.client;
         let sender = proto_address::external(&self.envelope.sender);
-        let to = self.last_recipient.as_ref().map(|to| self.core.route.rewrite(RewriteContext::Local, to));
-        let to = to.as_deref().map(proto_address::external);
-        let known = |value: &str| !value.is_empty() && client && !local;
-        let context = [
+        let last = self.last_recipient.as_ref().filter(|_| to);
+        let last = last.map(|to| self.core.route.rewrite(RewriteContext::Local, to));
+        let last = last.as_deref().map(proto_address::external);
+        let known = |value: &str| client && !value.is_empty() && !info.addr.is_empty();
+        log(&[
             ("from", Some(sender.as_ref())),
-            ("to", to.as_deref()),
+            ("to", last.as_deref()),
             ("proto", known(&info.protocol).then_some(info.protocol.as_str())),
             ("helo", known(&info.helo).then_some(info.helo.as_str())),
-        ];
-        let line =
-            ContentAction { id: self.id, action, what, content, origin: &origin, context: &context, text };
-        self.core.log.line(&self.source, &line);
+        ]);
     }
 }

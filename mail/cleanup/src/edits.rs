@@ -1,7 +1,8 @@
 //! Changes to a finished message, as milters ask for them: header fields at exact positions, another body.
 //!
 //! The content stays where it is, in the draft; this keeps a list of where each header field is, and pieces of a new body are stored
-//! behind the content. [`Edited::write`] puts the message together anew. Positions are counted as Postfix counts them: for insertions
+//! behind the content. Of a header section with more fields than milters are told of, the rest hangs on the last of them.
+//! [`Edited::write`] puts the message together anew. Positions are counted as Postfix counts them: for insertions
 //! over all header fields from 0; for changes over those of the name from 1, without the Received: of this server.
 
 use crate::output::Output;
@@ -11,6 +12,8 @@ use std::io;
 
 /// Bytes copied at a time.
 const CHUNK: usize = 64 << 10;
+/// The most fields that are told apart: as many as milters hear of.
+const MAX_FIELDS: usize = 100_000;
 
 /// A header field.
 #[derive(Debug)]
@@ -49,6 +52,13 @@ struct Scan {
 impl Sink for Scan {
     fn header(&mut self, header: Header<'_>) {
         let len = header.raw().len() as u64;
+        if self.fields.len() >= MAX_FIELDS
+            && let Some(Field { text: Text::Kept(_, last), .. }) = self.fields.last_mut()
+        {
+            *last += len;
+            self.at += len;
+            return;
+        }
         let received = header.name().eq_ignore_ascii_case(b"received");
         let own = received && !self.received;
         self.received |= received;
@@ -87,10 +97,9 @@ impl Edited {
     }
 
     fn find(&self, name: &[u8], index: u32) -> Option<usize> {
-        let same = |f: &&(usize, &Field)| !f.1.own && f.1.name.eq_ignore_ascii_case(name);
+        let same = |f: &(usize, &Field)| !f.1.own && f.1.name.eq_ignore_ascii_case(name);
         let nth = usize::try_from(index.saturating_sub(1)).ok()?;
-        let all: Vec<_> = self.fields.iter().enumerate().collect();
-        all.iter().filter(same).nth(nth).map(|(i, _)| *i)
+        self.fields.iter().enumerate().filter(same).nth(nth).map(|(i, _)| i)
     }
 
     /// A field behind all others; `None`: nothing.
@@ -238,5 +247,12 @@ mod tests {
         assert_eq!(names, ["Top", "Received", "B", "A", "End", "New"]);
         let e = Edited::scan(&Content::Memory("A: 1\r\n".into())).unwrap();
         assert_eq!((e.separator, e.body.len()), (false, 0));
+        let many = format!("{}\r\nbody\r\n", "A: 1\r\n".repeat(MAX_FIELDS + 10));
+        let e = Edited::scan(&Content::Memory(many.clone().into())).unwrap();
+        assert_eq!((e.fields.len(), e.separator), (MAX_FIELDS, true));
+        let kept = |f: &Field| if let Text::Kept(at, len) = f.text { (at, len) } else { (0, 0) };
+        let ends: Vec<u64> = e.fields.iter().map(kept).map(|(at, len)| at + len).collect();
+        assert_eq!(ends.last().map(|end| end + 2), e.body.first().map(|range| range.0));
+        assert_eq!(e.body.first().map(|range| range.1), Some(many.len() as u64));
     }
 }

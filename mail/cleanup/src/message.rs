@@ -204,7 +204,7 @@ impl Message {
         }
     }
 
-    /// Whether [`Message::fail`] will turn a permanent error into a notice.
+    /// Whether the message is refused.
     pub(crate) fn failed(&self) -> bool {
         self.error.is_some()
     }
@@ -359,7 +359,11 @@ impl Message {
                         self.refuse(error);
                     }
                 }
-                Piece::Body(offset) => self.body(offset, text, &mut out).await,
+                Piece::Body(offset) => {
+                    if let Some(left) = self.inspected(Inspected::Body(offset), text, &mut out).await {
+                        out.extend_from_slice(&left);
+                    }
+                }
                 Piece::Error(error) => self.mime_error(error, text),
             }
         }
@@ -367,8 +371,13 @@ impl Message {
     }
 
     /// What is left of a header or line after all steps that look at it; what stands in front of it is put into `out`.
-    async fn inspected(&mut self, what: Inspected, text: &[u8], out: &mut Vec<u8>) -> Option<Vec<u8>> {
-        let mut text = text.to_vec();
+    async fn inspected<'t>(
+        &mut self,
+        what: Inspected,
+        text: &'t [u8],
+        out: &mut Vec<u8>,
+    ) -> Option<Cow<'t, [u8]>> {
+        let mut text = Cow::Borrowed(text);
         for step in steps::STEPS {
             let Phase::Inspect { wanted, run } = step.phase else { continue };
             if !self.checking || !wanted(self, what) {
@@ -377,30 +386,11 @@ impl Message {
             match run(self, what, &text).await {
                 Fate::Keep => {}
                 Fate::Drop => return None,
-                Fate::Replace(new) => text = new,
+                Fate::Replace(new) => text = new.into(),
                 Fate::Prepend(line) => out.extend_from_slice(&line),
             }
         }
         Some(text)
-    }
-
-    /// Whether a step looks at this.
-    fn is_inspected(&self, what: Inspected) -> bool {
-        let looks = |step: &steps::Step| match step.phase {
-            Phase::Inspect { wanted, .. } => wanted(self, what),
-            _ => false,
-        };
-        self.checking && steps::STEPS.iter().any(looks)
-    }
-
-    async fn body(&mut self, offset: u64, text: &[u8], out: &mut Vec<u8>) {
-        let what = Inspected::Body(offset);
-        if !self.is_inspected(what) {
-            return out.extend_from_slice(text);
-        }
-        if let Some(left) = self.inspected(what, text, out).await {
-            out.extend_from_slice(&left);
-        }
     }
 
     fn mime_error(&mut self, error: MimeError, text: &[u8]) {
@@ -418,18 +408,13 @@ impl Message {
     /// A header, in the form that checks see: without blanks before the colon.
     async fn header(&mut self, section: Section, raw: &[u8], out: &mut Vec<u8>) {
         let Some(header) = Header::parse(raw) else { return };
-        let mut text = match header.has_blank_before_colon() {
-            true => [header.name(), header.from_colon()].concat(),
-            false => Vec::new(),
+        let raw = match header.has_blank_before_colon() {
+            true => Cow::Owned([header.name(), header.from_colon()].concat()),
+            false => Cow::Borrowed(raw),
         };
-        let raw = if text.is_empty() { raw } else { &text };
         let what = Inspected::Header(section.class(header.known().map(|known| known.id)));
-        if self.is_inspected(what) {
-            let Some(left) = self.inspected(what, raw, out).await else { return };
-            text = left;
-        }
-        let raw = if text.is_empty() { header.raw() } else { text.as_slice() };
-        let raw = truncated(raw, self.config().header_size_limit);
+        let Some(left) = self.inspected(what, &raw, out).await else { return };
+        let raw = truncated(&left, self.config().header_size_limit);
         for step in steps::STEPS {
             if let Phase::AnyHeader(run) = step.phase {
                 run(self, &raw);

@@ -392,32 +392,12 @@ impl Message {
 
     /// `milter-reject: STAGE from client: text; …`. `to`: with the recipient.
     fn log_milter(&self, action: &str, stage: &str, text: &str, to: bool) {
-        let info = &self.envelope.client;
-        let local = info.addr.is_empty();
-        let client = match local {
-            true => "localhost[127.0.0.1]".to_owned(),
-            false => format!("{}[{}]", info.name, info.addr),
-        };
-        let sender = proto_address::external(&self.envelope.sender);
-        let last = self.last_recipient.as_ref().filter(|_| to);
-        let last = last.map(|r| self.core.route.rewrite(RewriteContext::Local, r));
-        let last = last.as_deref().map(proto_address::external);
-        let known = |value: &str| !value.is_empty() && !local;
+        let (id, client) = (self.id.to_string(), self.client_or("localhost[127.0.0.1]"));
         let text = text.replace("\r\n", "??");
-        let line = Reject {
-            id: &self.id.to_string(),
-            action,
-            stage,
-            client: &client,
-            text: &text,
-            context: &[
-                ("from", Some(sender.as_ref())),
-                ("to", last.as_deref()),
-                ("proto", known(&info.protocol).then_some(info.protocol.as_str())),
-                ("helo", known(&info.helo).then_some(info.helo.as_str())),
-            ],
-        };
-        self.core.log.line(&self.source, &line);
+        self.with_context(to, true, |context| {
+            let line = Reject { id: &id, action, stage, client: &client, text: &text, context };
+            self.core.log.line(&self.source, &line);
+        });
     }
 }
 
