@@ -1,6 +1,6 @@
 //! Which addresses can be delivered to: verify(8), ADDRESS_VERIFICATION_README.
 //!
-//! [`Verifier`] answers `reject_unverified_sender` and `reject_unverified_recipient` from a cache  and sends
+//! [`Verifier`] answers `reject_unverified_sender` and `reject_unverified_recipient` from a cache and sends
 //! probes: messages that go through rewriting, routing and the next server's RCPT, and are never delivered. What became of a
 //! probe comes back as the notice about it: [`ProbeResults`] stands before the notifier and takes those. Nothing here
 //! fails: an address that cannot be probed is unknown for now.
@@ -21,7 +21,7 @@ use base_log::{Log, Source};
 use record::{Record, key};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, SystemTime},
 };
 use tokio::{sync::Notify, time::Instant};
@@ -51,6 +51,15 @@ pub(crate) struct Shared {
     news: Notify,
     /// Probes under way, and when they were sent.
     pending: Mutex<HashMap<String, u64>>,
+}
+
+/// Who sends the probe that is due.
+enum Claim {
+    Ours,
+    /// Somebody who asked at the same moment.
+    Other,
+    /// Nobody: `address_verify_pending_request_limit`.
+    Full,
 }
 
 /// Seconds since 1970.
@@ -133,29 +142,41 @@ impl Shared {
         if !known.is_due(&self.config, now) {
             return known.answer();
         }
-        if !self.may_probe(&key, now) {
-            let text = "Too many address verification requests".to_owned();
-            return Verified { status: Deliverable::Deferred, text };
+        match self.claim(&key, now) {
+            Claim::Other => return known.answer(),
+            Claim::Full => {
+                let text = "Too many address verification requests".to_owned();
+                return Verified { status: Deliverable::Deferred, text };
+            }
+            Claim::Ours => {}
         }
         self.cache().put(&key, &Record { probed: now, ..known.clone() }.text());
-        if let Err(e) = probe::send(&self.config, &*self.submit, address).await {
+        if let Err(e) = probe::send(&self.config, &*self.submit, address, now).await {
             self.log.warning(&self.source, format_args!("no probe for <{address}>: {e}"));
-            return known.answer();
+            self.pending().remove(&key);
         }
         known.answer()
     }
 
-    /// Counts a probe, if there is room for one more.
-    fn may_probe(&self, key: &str, now: u64) -> bool {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+    fn pending(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a probe, if there is room for one more and nobody else sends one.
+    fn claim(&self, key: &str, now: u64) -> Claim {
+        let mut pending = self.pending();
+        let is_over = |sent: &u64| sent.saturating_add(PROBE_TIME) < now;
+        if pending.get(key).is_some_and(|sent| !is_over(sent)) {
+            return Claim::Other;
+        }
         if pending.len() >= self.config.pending_limit {
-            pending.retain(|_, sent| sent.saturating_add(PROBE_TIME) >= now);
+            pending.retain(|_, sent| !is_over(sent));
         }
-        let room = pending.len() < self.config.pending_limit;
-        if room {
-            pending.insert(key.to_owned(), now);
+        if pending.len() >= self.config.pending_limit {
+            return Claim::Full;
         }
-        room
+        pending.insert(key.to_owned(), now);
+        Claim::Ours
     }
 
     fn known(self: &Arc<Self>, key: &str, now: u64) -> Record {
@@ -166,7 +187,7 @@ impl Shared {
     /// A probe came to this.
     fn update(self: &Arc<Self>, address: &str, status: Deliverable, text: &str) {
         let (key, now) = (key(address), now());
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.pending().remove(&key);
         if status != Deliverable::Yes && !self.config.negative_cache {
             // Not kept, but for those who wait for it now.
             self.cache().put(&key, &Record { status, probed: now, updated: 0, text: text.to_owned() }.text());

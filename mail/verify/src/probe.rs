@@ -2,23 +2,23 @@
 
 use crate::VerifyConfig;
 use base_calls::{Envelope, Origin, QueueId, Recipient, Submit, SubmitError, SubmitOptions, Timestamp};
-use std::time::SystemTime;
 
 /// See `Envelope::is_probe`.
 const ATTRIBUTE: &str = "verify_probe";
 /// Characters of the part of the sender that changes with time.
 const DIGITS: &[u8] = b"0123456789bcdfghjklmnpqrstvwxz";
 
-/// Queues a probe.
+/// Queues a probe; `now` in seconds since 1970.
 pub(crate) async fn send(
     config: &VerifyConfig,
     submit: &dyn Submit,
     address: &str,
+    now: u64,
 ) -> Result<QueueId, SubmitError> {
-    let now = Timestamp::now();
+    let arrival = Timestamp::now();
     let envelope = Envelope {
-        arrival: now,
-        sender: sender(config, seconds()),
+        arrival,
+        sender: sender(config, now),
         origin: Origin::Internal,
         smtputf8: config.detects_utf8 && !address.is_ascii(),
         rewrite_local: true,
@@ -36,14 +36,10 @@ pub(crate) async fn send(
         "Received: by {} ({})\r\n\tid {id}; {}\r\n",
         config.myhostname,
         config.mail_name,
-        now.mail_date()
+        arrival.mail_date()
     );
     submission.content(received.as_bytes()).await?;
     Ok(submission.finish().await?.id)
-}
-
-fn seconds() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 /// `address_verify_sender`, with a part that changes every `address_verify_sender_ttl` behind its local part.

@@ -57,6 +57,15 @@ impl Notifier for Nobody {
     }
 }
 
+/// Takes nothing.
+struct Full;
+
+impl Submit for Full {
+    fn open(&self, _: Envelope, _: SubmitOptions) -> Result<Box<dyn Submission>, SubmitError> {
+        Err(SubmitError::new(452, Status::new(4, 3, 1), "Insufficient system storage"))
+    }
+}
+
 struct Bench {
     verifier: Verifier,
     queue: Queue,
@@ -64,12 +73,8 @@ struct Bench {
 
 impl Bench {
     fn new(main: &str) -> Self {
-        let main = format!("myhostname = mail.example.com\naddress_verify_map =\n{main}\n");
-        let config = VerifyConfig::from_config(&Config::from_text(&main)).expect("config");
         let queue = Queue::default();
-        let caches = Arc::new(Caches::new(Arc::new(|_| ())));
-        let verifier = Verifier::new(config, caches, Arc::new(queue.clone()), Log::test().0);
-        Self { verifier, queue }
+        Self { verifier: verifier(main, Arc::new(queue.clone())), queue }
     }
 
     fn probes(&self) -> Vec<String> {
@@ -91,6 +96,12 @@ impl Bench {
         let results = ProbeResults::new(self.verifier.clone(), Arc::new(Nobody));
         results.notify(notice).await.expect("taken");
     }
+}
+
+fn verifier(main: &str, submit: Arc<dyn Submit>) -> Verifier {
+    let main = format!("myhostname = mail.example.com\naddress_verify_map =\n{main}\n");
+    let config = VerifyConfig::from_config(&Config::from_text(&main)).expect("config");
+    Verifier::new(config, Arc::new(Caches::new(Arc::new(|_| ()))), submit, Log::test().0)
 }
 
 #[tokio::test]
@@ -137,4 +148,20 @@ async fn no_flood_of_probes() {
     b.result("deliverable", Status::new(2, 1, 5)).await;
     assert_eq!(b.ask("c@x.test").await, Deliverable::Unknown);
     assert_eq!(b.probes(), ["a@x.test", "b@x.test", "c@x.test"]);
+}
+
+#[tokio::test]
+async fn a_probe_that_was_not_queued_holds_no_place() {
+    let v = verifier("address_verify_pending_request_limit = 1", Arc::new(Full));
+    for address in ["a@x.test", "b@x.test"] {
+        assert_eq!(v.verify(address, Duration::ZERO).await.status, Deliverable::Unknown, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_at_the_same_moment_sends_no_second_probe() {
+    let b = Bench::new("");
+    let claim = |key: &str, now| matches!(b.verifier.shared.claim(key, now), crate::Claim::Ours);
+    assert_eq!((claim("a@x.test", 10), claim("a@x.test", 11), claim("b@x.test", 11)), (true, false, true));
+    assert!(claim("a@x.test", 2000), "the first one is lost");
 }
