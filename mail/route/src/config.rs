@@ -70,7 +70,7 @@ impl RouteConfig {
             null_relayhost_key: cfg.str("empty_address_relayhost_maps_lookup_key")?,
             null_transport_key: cfg.str("empty_address_default_transport_maps_lookup_key")?,
             mail: WayConfig::new(cfg, "")?,
-            probes: WayConfig::new(cfg, "address_verify_")?,
+            probes: WayConfig::new(cfg, crate::PROBES)?,
             local_recipient_maps: cfg.str("local_recipient_maps")?,
             relay_recipient_maps: cfg.str("relay_recipient_maps")?,
             virtual_alias_maps: cfg.str("virtual_alias_maps")?,

@@ -30,6 +30,9 @@ use classes::Classes;
 use std::sync::Arc;
 use way::Way;
 
+/// What the names of the parameters for probes start with.
+pub(crate) const PROBES: &str = "address_verify_";
+
 /// Rewriting and routing by one configuration.
 pub struct Router {
     config: Arc<RouteConfig>,
@@ -49,8 +52,8 @@ impl Router {
         let c = &config;
         Self {
             classes: Classes::new(c, &tables),
-            mail: Way::open(&c.mail, &tables),
-            probes: (!c.probes.is_same(&c.mail)).then(|| Way::open(&c.probes, &tables)),
+            mail: Way::open("", &c.mail, &tables),
+            probes: (c.probes != c.mail).then(|| Way::open(PROBES, &c.probes, &tables)),
             relocated: Maps::open(&tables, "relocated_maps", &c.relocated_maps),
             lists: unlisted::Lists::new(c, asked),
             tables,

@@ -6,9 +6,8 @@ use base_conf::{Config, Error};
 use base_tables::{Maps, Tables, Usage};
 
 /// The parameters.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WayConfig {
-    prefix: &'static str,
     transport_maps: String,
     sender_relayhost_maps: String,
     sender_default_transport_maps: String,
@@ -20,18 +19,11 @@ pub(crate) struct WayConfig {
 }
 
 impl WayConfig {
-    /// Whether both lead to the same places.
-    pub fn is_same(&self, other: &Self) -> bool {
-        let key = |c: &Self| format!("{:?}", Self { prefix: "", ..c.clone() });
-        key(self) == key(other)
-    }
-
     /// Reads the parameters whose names start with `prefix`.
-    pub fn new(cfg: &Config, prefix: &'static str) -> Result<Self, Error> {
+    pub fn new(cfg: &Config, prefix: &str) -> Result<Self, Error> {
         let str = |name: &str| cfg.str(&format!("{prefix}{name}"));
         let spec = |name: &str| spec(cfg, &format!("{prefix}{name}"));
         Ok(Self {
-            prefix,
             transport_maps: str("transport_maps")?,
             sender_relayhost_maps: str("sender_dependent_relayhost_maps")?,
             sender_default_transport_maps: str("sender_dependent_default_transport_maps")?,
@@ -65,12 +57,11 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Opens the tables.
-    pub fn open(config: &WayConfig, tables: &Tables) -> Self {
+    /// Opens the tables of the parameters whose names start with `prefix`.
+    pub fn open(prefix: &str, config: &WayConfig, tables: &Tables) -> Self {
         // What a client wrote must not choose the transport: no parts of the address in results of patterns.
         let usage = Usage { substitution: false, ..Usage::LOOKUP };
-        let open =
-            |name: &str, text: &str| Maps::open_for(tables, &format!("{}{name}", config.prefix), text, usage);
+        let open = |name: &str, text: &str| Maps::open_for(tables, &format!("{prefix}{name}"), text, usage);
         Self {
             transport_maps: open("transport_maps", &config.transport_maps),
             sender_relayhost: open("sender_dependent_relayhost_maps", &config.sender_relayhost_maps),

@@ -37,7 +37,7 @@ use std::sync::Arc;
 pub const KIND: AgentKind = AgentKind { command: "local", make };
 
 struct Local {
-    /// One for each table of alias_maps, with its name.
+    /// The tables of alias_maps, in order.
     aliases: Vec<Arc<dyn Table>>,
     destinations: MatchList,
     origin: String,
