@@ -53,6 +53,28 @@ fn builds_and_reads_back() {
     }
 }
 
+/// Files of that name made by others are not read, and that is said each time.
+#[test]
+fn dbm_and_sdbm_are_indexed_files() {
+    let dir = tempfile::tempdir().unwrap();
+    for kind in ["dbm", "sdbm"] {
+        let name = dir.path().join(kind);
+        let spec = format!("{kind}:{}", name.display());
+        build(&spec, "key one\n", OPTIONS);
+        assert!(name.with_extension("pag").exists());
+        let said = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let kept = Arc::clone(&said);
+        let warn = Arc::new(move |text: &str| kept.lock().unwrap().push(text.to_owned()));
+        let table = Tables::new(Options { warn, ..Options::default() }).open(&spec, Usage::LOOKUP);
+        assert_eq!(ask(table.as_ref(), "key").as_deref(), Some("one"), "{spec}");
+        let said = said.lock().unwrap();
+        assert!(said.iter().any(|w| w.contains(&format!("{spec}: {kind} files are not read"))), "{said:?}");
+        std::fs::write(name.with_extension("pag"), "made by somebody else").unwrap();
+        let foreign = tables().open(&spec, Usage::LOOKUP);
+        assert!(foreign.lookup_now(b"key").unwrap().is_err(), "{spec}");
+    }
+}
+
 #[test]
 fn edits_existing_files() {
     let dir = tempfile::tempdir().unwrap();
