@@ -3,7 +3,8 @@
 //! `sslmode` means what it means to libpq: `disable`, `allow`, `prefer` and `require` do not check the certificate
 //! (`require` does when `sslrootcert` is given), `verify-ca` and `verify-full` do.
 
-use crate::tls::{self, Files, Verify};
+use crate::tls::{self, Check, Files};
+use base_sys::opener::Opener;
 use rustls::ClientConfig;
 use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use std::io;
@@ -27,14 +28,14 @@ pub struct Connecting {
 pub struct Stream<S>(tokio_rustls::client::TlsStream<S>);
 
 /// Takes any certificate.
-pub fn unverified() -> Result<Connector, String> {
-    Ok(Connector(Arc::new(tls::config(&Files::default(), Verify::Nothing)?)))
+pub fn unverified(opener: &Arc<dyn Opener>) -> Result<Connector, String> {
+    tls::config(&Files::default(), Check::Nothing, opener).map(Connector)
 }
 
 /// Takes the `ssl…` settings out of a URI that tokio-postgres would refuse.
-pub fn from_uri(uri: &str) -> Result<(String, Connector), String> {
+pub fn from_uri(uri: &str, opener: &Arc<dyn Opener>) -> Result<(String, Connector), String> {
     let (start, query) = uri.split_once('?').unwrap_or((uri, ""));
-    let (mut files, mut verify, mut kept) = (Files::default(), Verify::Nothing, Vec::new());
+    let (mut files, mut verify, mut kept) = (Files::default(), Check::Nothing, Vec::new());
     for setting in query.split('&').filter(|s| !s.is_empty()) {
         let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
         match (name, value) {
@@ -42,19 +43,19 @@ pub fn from_uri(uri: &str) -> Result<(String, Connector), String> {
             ("sslrootcert", file) => files.ca_file = decoded(file),
             ("sslcert", file) => files.cert = decoded(file),
             ("sslkey", file) => files.key = decoded(file),
-            ("sslmode", "verify-ca") => verify = Verify::Authority,
-            ("sslmode", "verify-full") => verify = Verify::Name,
+            ("sslmode", "verify-ca") => verify = Check::Authority,
+            ("sslmode", "verify-full") => verify = Check::Name,
             ("sslmode", "allow") => kept.push("sslmode=prefer"),
             _ => kept.push(setting),
         }
     }
-    if verify != Verify::Nothing {
+    if verify != Check::Nothing {
         kept.push("sslmode=require");
     } else if !files.ca_file.is_empty() && kept.contains(&"sslmode=require") {
-        verify = Verify::Authority;
+        verify = Check::Authority;
     }
     let separator = if kept.is_empty() { "" } else { "?" };
-    Ok((format!("{start}{separator}{}", kept.join("&")), Connector(Arc::new(tls::config(&files, verify)?))))
+    Ok((format!("{start}{separator}{}", kept.join("&")), Connector(tls::config(&files, verify, opener)?)))
 }
 
 /// Percent encoding undone.
@@ -141,6 +142,8 @@ mod tests {
             ),
             ("postgresql://h/d?sslmode=allow", "postgresql://h/d?sslmode=prefer"),
         ];
+        let opener: Arc<dyn Opener> = Arc::new(base_sys::opener::Plain);
+        let from_uri = |uri| from_uri(uri, &opener);
         for (uri, want) in cases {
             assert_eq!(from_uri(uri).map(|(uri, _)| uri).as_deref(), Ok(want), "{uri}");
         }

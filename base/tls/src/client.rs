@@ -8,7 +8,7 @@ use crate::{
     signing::{Signed, noting},
     stamp::Fresh,
     trust::{Usage, judge},
-    verifier::Anyone,
+    verifier::Verifier,
 };
 use base_net::BoxIo;
 use rustls::{
@@ -117,10 +117,11 @@ impl Connector {
 
 impl ClientReady {
     fn config(&self, server: &Signed, client: &Arc<Own>) -> Result<ClientConfig, rustls::Error> {
-        let verifier = Anyone {
+        let verifier = Verifier {
             algorithms: self.provider.signature_verification_algorithms,
             hints: Vec::new(),
             signed: server.clone(),
+            demand: None,
         };
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&self.versions)?
@@ -134,9 +135,9 @@ impl ClientReady {
 
 /// Our certificates for servers that ask.
 #[derive(Debug)]
-struct Own {
-    keys: Vec<Arc<CertifiedKey>>,
-    signed: Signed,
+pub(crate) struct Own {
+    pub(crate) keys: Vec<Arc<CertifiedKey>>,
+    pub(crate) signed: Signed,
 }
 
 impl ResolvesClientCert for Own {

@@ -1,9 +1,10 @@
-//! TLS for servers and clients behind one small interface (TLS_README). The only crate that knows rustls.
+//! TLS for servers and clients behind one small interface (TLS_README). Nobody else reads certificates and keys.
 //!
 //! [`Server`] and [`Connector`] hold what main.cf says, read certificates when they are needed and again when their files
 //! have changed, and turn a connection into an encrypted one with a [`Session`] that tells what was agreed. A handshake never
 //! judges the peer: its certificate is accepted as it is, and the caller asks [`Session::peer`] whether it is
 //! trusted, and decides. That is how opportunistic TLS works, and what Postfix logs.
+//! Libraries that shake hands themselves get their configuration from [`library_config`].
 //! Errors are in OpenSSL's words, since log filters know them. Limits: TLS 1.2 and 1.3 only, no DHE, no static RSA, no DSA.
 
 mod ca;
@@ -11,6 +12,7 @@ mod certs;
 mod client;
 mod digest;
 mod keys;
+mod library;
 mod names;
 mod options;
 mod problem;
@@ -26,6 +28,7 @@ pub use certs::Certificate;
 pub use client::{ClientReady, Connector, ConnectorOptions, Target};
 pub use digest::{Digest, UnknownDigest};
 pub use keys::{Files, KeyFiles};
+pub use library::{Check, library_config};
 pub use options::{Handshakes, protocols};
 pub use problem::{Failure, Problem};
 pub use server::{Ready, Server, ServerOptions, Sni, SniMaps};

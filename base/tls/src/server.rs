@@ -8,7 +8,7 @@ use crate::{
     signing::{Choice, Signed},
     stamp::Fresh,
     trust::{Usage, judge},
-    verifier::Anyone,
+    verifier::Verifier,
 };
 use base_net::BoxIo;
 use rustls::{
@@ -169,10 +169,11 @@ impl Server {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&ready.provider))
             .with_protocol_versions(&ready.versions)?;
         let builder = if self.options.ask {
-            builder.with_client_cert_verifier(Arc::new(Anyone {
+            builder.with_client_cert_verifier(Arc::new(Verifier {
                 algorithms: ready.provider.signature_verification_algorithms,
                 hints: ready.anchors.subjects(),
                 signed: signed.clone(),
+                demand: None,
             }))
         } else {
             builder.with_no_client_auth()

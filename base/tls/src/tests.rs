@@ -259,3 +259,39 @@ fn renewed_certificates() {
     assert!(complaints.iter().any(|l| l.contains("cannot get RSA private key")), "{complaints:?}");
     assert!(s.ready().1.is_empty(), "said once");
 }
+
+/// A handshake of a library with `server`, as far as the library is concerned.
+async fn library(server: &Server, config: rustls::ClientConfig, name: &'static str) -> Result<(), String> {
+    let (a, b) = tokio::io::duplex(64 * 1024);
+    let ready = server.ready().0.expect("server");
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let name = rustls::pki_types::ServerName::try_from(name).expect("name");
+    let serve = async { server.accept(&ready, Box::new(a), LIMIT).await.map(drop) };
+    let connect = async { connector.connect(name, b).await.map(drop).map_err(|e| e.to_string()) };
+    tokio::join!(serve, connect).1
+}
+
+#[tokio::test]
+async fn what_libraries_demand() {
+    let f = Files::new();
+    let keys = vec![f.signed("mail.example.com")];
+    let server = server(ServerOptions { keys: keys.clone(), ..ServerOptions::default() });
+    let (ca, nobody) =
+        (f.authorities(), Authorities { file: None, path: Some(f.path("none")), system: false });
+    for (authorities, check, name, works) in [
+        (&nobody, Check::Nothing, "other.example.com", true),
+        (&ca, Check::Authority, "other.example.com", true),
+        (&ca, Check::Name, "mail.example.com", true),
+        (&ca, Check::Name, "other.example.com", false),
+        (&nobody, Check::Authority, "mail.example.com", false),
+        (&nobody, Check::Name, "mail.example.com", false),
+    ] {
+        let config = library_config(&keys, authorities, check, &plain()).expect("configuration");
+        let end = library(&server, config, name).await;
+        assert_eq!(end.is_ok(), works, "{check:?} {name} {end:?}");
+    }
+    let missing = Authorities { file: Some(f.path("none")), ..Authorities::default() };
+    let e = library_config(&[], &missing, Check::Name, &plain()).map(drop).expect_err("no file");
+    assert!(e.contains("none") && !e.contains("disabling TLS"), "{e}");
+    assert!(library_config(&[], &missing, Check::Nothing, &plain()).is_ok(), "not needed, not read");
+}

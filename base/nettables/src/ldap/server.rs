@@ -6,7 +6,7 @@ use super::words;
 use crate::NetOpen;
 use crate::hosts::{Hosts, Trouble};
 use crate::settings::Settings;
-use crate::tls::{self, Files, Verify};
+use crate::tls::{self, Check, Files};
 use base_tables::{OpenError, Warn};
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError};
 use rustls::ClientConfig;
@@ -53,8 +53,9 @@ impl Servers {
             cert: settings.or("tls_cert", ""),
             key: settings.or("tls_key", ""),
         };
-        let check = if verify { Verify::Name } else { Verify::Nothing };
-        let config = tls::config(&files, check).map_err(OpenError::new)?;
+        let check = if verify { Check::Name } else { Check::Nothing };
+        let opener = &net.open.tables.options().opener;
+        let config = tls::config(&files, check, opener).map_err(OpenError::new)?;
         Ok(Servers {
             hosts: Hosts::in_order(hosts, RETRY),
             list,
@@ -62,7 +63,7 @@ impl Servers {
             dn: settings.or("bind_dn", ""),
             password: settings.or("bind_pw", ""),
             start_tls: settings.flag("start_tls", false)?,
-            config: Arc::new(config),
+            config,
             verify,
             timeout: settings.time("timeout", 10)?.max(Duration::from_secs(1)),
             warn: net.open.tables.options().warn.clone(),

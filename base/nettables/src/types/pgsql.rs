@@ -11,6 +11,7 @@ use crate::hosts::{Address, Hosts};
 use crate::pg_tls::{self, Connector};
 use crate::settings::Settings;
 use crate::sql::{Dialect, Query};
+use base_sys::opener::Opener;
 use base_tables::remote::{Client, Remote, Settings as Bounds};
 use base_tables::{OpenError, Table};
 use std::sync::Arc;
@@ -43,7 +44,7 @@ fn open(net: &NetOpen<'_>) -> Result<Arc<dyn Table>, OpenError> {
     let settings = Settings::read(net)?;
     let retry = settings.time("retry_interval", 60)?;
     let idle = settings.time("idle_interval", 60)?.max(Duration::from_secs(1));
-    let base = Login::read(&settings)?;
+    let base = Login::read(net, &settings)?;
     let words = settings.or("hosts", "localhost");
     let words = base_conf::list::split(&words).into_iter();
     let hosts: Result<Vec<_>, OpenError> = words.map(|word| base.host(&settings.name, word)).collect();
@@ -63,14 +64,16 @@ struct Login {
     user: String,
     password: String,
     dbname: String,
+    opener: Arc<dyn Opener>,
 }
 
 impl Login {
-    fn read(settings: &Settings) -> Result<Login, OpenError> {
+    fn read(net: &NetOpen<'_>, settings: &Settings) -> Result<Login, OpenError> {
         Ok(Login {
             user: settings.or("user", ""),
             password: settings.or("password", ""),
             dbname: settings.required("dbname")?,
+            opener: net.open.tables.options().opener.clone(),
         })
     }
 
@@ -93,13 +96,13 @@ impl Login {
         }
         self.fill(&mut config);
         let name = word.strip_prefix("inet:").unwrap_or(word).to_owned();
-        let tls = pg_tls::unverified().map_err(OpenError::new)?;
+        let tls = pg_tls::unverified(&self.opener).map_err(OpenError::new)?;
         Ok((Host { name, config, tls }, matches!(address, Address::Unix(_))))
     }
 
     fn host_of_uri(&self, table: &str, word: &str) -> Result<(Host, bool), OpenError> {
         let bad = |why: String| OpenError::new(format!("{table}: bad URI in hosts: {why}"));
-        let (uri, tls) = pg_tls::from_uri(word).map_err(&bad)?;
+        let (uri, tls) = pg_tls::from_uri(word, &self.opener).map_err(&bad)?;
         let mut config: Config = uri.parse().map_err(|e: Error| bad(e.to_string()))?;
         self.fill(&mut config);
         let local = matches!(config.get_hosts().first(), Some(tokio_postgres::config::Host::Unix(_)));
