@@ -76,7 +76,8 @@ impl MySql {
         let options = if file.is_empty() && group.is_empty() {
             Group::default()
         } else {
-            my_cnf::read(&file, &group).map_err(OpenError::new)?
+            let opener = net.open.tables.options().opener.as_ref();
+            my_cnf::read(opener, &file, &group).map_err(OpenError::new)?
         };
         let charset = settings.or("charset", options.get("default-character-set").unwrap_or("utf8mb4"));
         let harmless = charset.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
