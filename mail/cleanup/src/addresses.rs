@@ -5,7 +5,7 @@ use crate::CleanupConfig;
 use base_calls::{QueueId, RewriteContext, Route};
 use base_log::{Log, Source};
 use base_tables::{AddressForms, Maps, MatchKind, MatchList, TableError, Tables};
-use proto_address::{Tree, external, join, split_domain, split_extension};
+use proto_address::{Tree, external, join, split_domain, split_extension, with_extension};
 
 /// How often an address may be mapped by canonical tables in a row.
 const CANONICAL_STEPS: usize = 10;
@@ -189,12 +189,6 @@ impl Mapper<'_> {
         let name = split_extension(local, &self.config.recipient_delimiter, true).0;
         self.mappings.masquerade_exceptions.matches(name).await
     }
-}
-
-/// `user+extension@domain`; the extension has its delimiter.
-fn with_extension(address: &str, extension: &str) -> String {
-    let (local, domain) = split_domain(address);
-    join(&format!("{local}{extension}"), domain)
 }
 
 impl Place {

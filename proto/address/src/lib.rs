@@ -24,6 +24,6 @@ pub use idna::{to_ascii, to_unicode};
 pub use mailaddr::{BadMailbox, literal_address, valid_mailbox};
 pub use path::{BadPath, PathRules, parse_path};
 pub use quote::{external, external_local, internal, is_dot_string};
-pub use split::{join, split_domain, split_extension};
+pub use split::{join, split_domain, split_extension, with_extension};
 pub use token::{AddressMut, Node, Tree};
 pub use xtext::{BadXtext, xtext_decode, xtext_encode};

@@ -16,6 +16,12 @@ pub fn join(local: &str, domain: Option<&str>) -> String {
     }
 }
 
+/// `user+extension@domain`; the extension has its delimiter in front.
+pub fn with_extension(address: &str, extension: &str) -> String {
+    let (local, domain) = split_domain(address);
+    join(&format!("{local}{extension}"), domain)
+}
+
 /// Names that are never split, and with `-` as the delimiter `owner-LIST` and `LIST-request` neither
 /// (postconf(5) `recipient_delimiter`, `owner_request_special`).
 const NEVER_SPLIT: [&str; 3] = ["mailer-daemon", "double-bounce", "postmaster"];
@@ -56,6 +62,13 @@ fn is_list_address(local: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn extensions_put_back() {
+        for (address, want) in [("a@b.test", "a+x@b.test"), ("a", "a+x"), ("a@c@b.test", "a@c+x@b.test")] {
+            assert_eq!(with_extension(address, "+x"), want);
+        }
+    }
 
     #[test]
     fn extensions() {

@@ -8,7 +8,7 @@ use base_calls::{Content, Delivery, Target};
 use base_conf::{Config, Error};
 use base_tables::{AddressForms, Maps, MatchKind, MatchList, TableError};
 use bytes::Bytes;
-use proto_address::{Tree, external, join, split_domain};
+use proto_address::{Tree, external, join, split_domain, with_extension};
 use proto_message::{AddressHeader, Header};
 
 /// Header bytes that are looked at; what follows goes out as it is.
@@ -38,12 +38,6 @@ pub(crate) struct Public<'a> {
     /// One for each target.
     pub recipients: Vec<String>,
     pub body: Body<'a>,
-}
-
-/// `user+extension@domain`; the extension has its delimiter.
-fn with_extension(address: &str, extension: &str) -> String {
-    let (local, domain) = split_domain(address);
-    join(&format!("{local}{extension}"), domain)
 }
 
 /// Why there is none.
