@@ -13,9 +13,9 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// A restriction and what follows it.
-    Known(&'static Restriction, Word, Option<Word>),
+    Known(Restriction, Word, Option<Word>),
     /// A restriction that lacks what must follow it, or has something else behind it.
-    Incomplete(&'static Restriction, Word, Option<Word>),
+    Incomplete(Restriction, Word, Option<Word>),
     /// A bare `type:table`.
     Table(Word),
     /// A class.
@@ -85,9 +85,9 @@ fn items(setting: &Setting<'_>, classes: &[String]) -> Vec<Item> {
 fn suits(argument: Argument, word: &str) -> bool {
     match argument {
         Argument::None => true,
-        Argument::Table => specs::is_spec(word) || word.starts_with('{'),
-        Argument::Domain => word.contains('.') && restrictions::find(word).is_none(),
-        Argument::Server => {
+        Argument::Table | Argument::CertTable => specs::is_spec(word) || word.starts_with('{'),
+        Argument::DnsList => word.contains('.') && restrictions::find(word).is_none(),
+        Argument::Policy => {
             ["inet:", "unix:", "{"].iter().any(|p| word.starts_with(p))
                 || (word.contains(':') && !specs::is_spec(word))
         }

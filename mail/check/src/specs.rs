@@ -69,7 +69,7 @@ pub fn of(setting: &Setting<'_>, classes: &[String]) -> Vec<Spec> {
             let mut words = words.iter();
             while let Some(w) = words.next() {
                 let table = match restrictions::find(&w.text) {
-                    Some(r) if r.argument == restrictions::Argument::Table => words.next(),
+                    Some(r) if r.takes_table() => words.next(),
                     Some(r) => {
                         if r.argument != restrictions::Argument::None {
                             words.next();

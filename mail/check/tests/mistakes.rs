@@ -92,10 +92,37 @@ fn values() {
     );
     main_cf("mynetworks = 10.0.0.0/8, 172.16.0.0/12, [::1], [fe80::]/64, host.example, !10.1.0.0/16", "");
     main_cf("myorigin = /etc/mailname", "");
+    main_cf(
+        "mynetworks = 172.16.0.0/4",
+        "mynetworks: \"172.16.0.0/4\" has address bits behind the length of the network; did you mean \"160.0.0.0/4\"?",
+    );
+    main_cf(
+        "mynetworks = 160.0.0.0/4",
+        "mynetworks: \"160.0.0.0/4\" trusts half the world: strangers may relay; list your own networks only",
+    );
+    main_cf("relayhost = mail1.example, [mail2.example]:587 example.com:25", "");
+    main_cf(
+        "relayhost = [mail1.example]:587, mail2.example:587",
+        "relayhost: the MX hosts of \"mail2.example\" are asked, not mail2.example itself; did you mean \"[mail2.example]:587\"?",
+    );
+    main_cf(
+        "relayhost = [mail1.example:587",
+        "relayhost: \"[mail1.example:587\" has no closing bracket; did you mean \"[mail1.example:587]\"?",
+    );
 }
 
 #[test]
 fn restrictions() {
+    main_cf(
+        "smtpd_recipient_restrictions = reject_multi_recipient_bounce, reject_unauth_destination",
+        "smtpd_recipient_restrictions: reject_multi_recipient_bounce sees only the recipients so far: it belongs into \
+         smtpd_data_restrictions",
+    );
+    main_cf("smtpd_data_restrictions = reject_multi_recipient_bounce", "");
+    main_cf(
+        "smtpd_client_restrictions = check_ccert_access { texthash:/etc/postfix/t, search_order = cert_fingerprint }",
+        "",
+    );
     main_cf("smtpd_helo_restrictions = REJECT_INVALID_HELO_HOSTNAME, Permit", "");
     main_cf(
         "smtpd_sender_restrictions = check_sender_access hash:/etc/postfix/t, reject_rbl_client zen.spamhaus.org",
@@ -204,6 +231,8 @@ fn services() {
         "2525 inet n - n - - smtpd\n -o smtpd_relay_restrictions=permit,reject",
         "service 2525: open relay: the client 203.0.113.77 may send mail to somebody@elsewhere.invalid; put reject_unauth_destination in front of what permits it|smtpd_relay_restrictions: \"reject\" is behind \"permit\" and is never asked",
     );
+    master_cf("inet n - n - - smtpd", "?");
+    master_cf("submisson inet n - n - - smtpd", "?");
     master_cf("99999 inet n - n - - smtpd", "\"99999\" is no port number");
     master_cf("mine unix - n n - - pipe\n flags=R user=vmail argv=/bin/x ${recipient} y=z", "");
     master_cf("smtps inet n - n - - smtpd\n -o smtpd_tls_wrappermode=yes", "");
@@ -221,6 +250,43 @@ fn passwords() {
     );
     assert!(support::check(&[main, ("my.cf mode=600", "user = mail\npassword = secret\n")]).is_empty());
     assert!(support::check(&[main, ("my.cf mode=644", "user = mail\n")]).is_empty());
+}
+
+/// What a certificate has left; one that lives for days is not complained about while it is fresh.
+#[test]
+fn certificates() {
+    let main = (
+        "main.cf",
+        "compatibility_level = 3.11\nsmtpd_tls_security_level = may\nsmtpd_tls_chain_files = /etc/postfix/k.pem\n",
+    );
+    let found = |key| support::check(&[main, ("k.pem mode=600", key)]);
+    assert_eq!(
+        found("@a key with ten days left"),
+        [
+            "warning: /etc/postfix/main.cf, line 3: smtpd_tls_chain_files: /etc/postfix/k.pem expires in 10 days"
+        ]
+    );
+    assert_eq!(found("@a key for six days"), Vec::<String>::new());
+}
+
+/// Files of the configuration that belong to somebody else. Needs root.
+#[test]
+fn owners() {
+    let files = [
+        ("main.cf", "compatibility_level = 3.11\ntransport_maps = texthash:/etc/postfix/t\n"),
+        ("t", "a x\n"),
+    ];
+    support::with_site(&files, |site, dir| {
+        let wrong = ["main.cf", "t"].map(|name| std::path::Path::new(dir).join(name));
+        if wrong.iter().any(|file| std::os::unix::fs::chown(file, Some(4711), None).is_err()) {
+            return;
+        }
+        let found = support::lines(&mail_check::check(site), dir, false);
+        for name in ["main.cf", "t"] {
+            let want = format!("/etc/postfix/{name}: the owner of this file is not root");
+            assert!(found.iter().any(|l| l.contains(&want)), "{found:?}");
+        }
+    });
 }
 
 /// A file that cannot be read at all.

@@ -1,22 +1,9 @@
-//! The restrictions: what follows each name, what it needs to know, and the name that replaced it. postconf(5),
-//! SMTPD_ACCESS_README, DEPRECATION_README.
+//! What restrictions need to know, and the names that replaced those of the past. Names and arguments are those of the server's own registry.
+//! postconf(5), SMTPD_ACCESS_README, DEPRECATION_README.
 
 use crate::Site;
-
-/// What follows the name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Argument {
-    /// Nothing.
-    None,
-    /// `type:table`.
-    Table,
-    /// A domain of a blocklist.
-    Domain,
-    /// A policy server.
-    Server,
-    /// A number of seconds.
-    Seconds,
-}
+pub use mail_restrict::rules::Argument;
+use mail_restrict::rules::{RULES, Rule};
 
 /// What must be known for a restriction to have an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,111 +29,87 @@ pub struct Restriction {
     pub name: &'static str,
     /// What follows it.
     pub argument: Argument,
-    /// What it needs.
-    pub needs: Needs,
-    /// The name to use today; an advice when it holds a space. Empty: this one.
-    pub today: &'static str,
 }
 
-const fn r(name: &'static str, argument: Argument, needs: Needs) -> Restriction {
-    Restriction { name, argument, needs, today: "" }
-}
+/// In front of a restriction: stands in lists as one, but is none of the registry.
+const WARN_IF_REJECT: Restriction = Restriction { name: "warn_if_reject", argument: Argument::None };
 
-const fn old(name: &'static str, argument: Argument, needs: Needs, today: &'static str) -> Restriction {
-    Restriction { name, argument, needs, today }
-}
-
-use Argument::{Domain, None as Nothing, Seconds, Server, Table};
-use Needs::{Client, Data, Etrn, Helo, Recipient, Sender};
-
-/// Every restriction, sorted by name.
+/// Which restrictions need more than the client.
 #[rustfmt::skip]
-pub const ALL: &[Restriction] = &[
-    r("check_ccert_access", Table, Client),
-    r("check_client_a_access", Table, Client),
-    r("check_client_access", Table, Client),
-    r("check_client_mx_access", Table, Client),
-    r("check_client_ns_access", Table, Client),
-    r("check_etrn_access", Table, Etrn),
-    r("check_greylist", Nothing, Recipient),
-    r("check_helo_a_access", Table, Helo),
-    r("check_helo_access", Table, Helo),
-    r("check_helo_mx_access", Table, Helo),
-    r("check_helo_ns_access", Table, Helo),
-    r("check_policy_service", Server, Client),
-    r("check_recipient_a_access", Table, Recipient),
-    r("check_recipient_access", Table, Recipient),
-    old("check_recipient_maps", Nothing, Recipient, "reject_unlisted_recipient"),
-    r("check_recipient_mx_access", Table, Recipient),
-    r("check_recipient_ns_access", Table, Recipient),
-    old("check_relay_domains", Nothing, Recipient, "reject_unauth_destination"),
-    r("check_reverse_client_hostname_a_access", Table, Client),
-    r("check_reverse_client_hostname_access", Table, Client),
-    r("check_reverse_client_hostname_mx_access", Table, Client),
-    r("check_reverse_client_hostname_ns_access", Table, Client),
-    r("check_sasl_access", Table, Client),
-    r("check_sender_a_access", Table, Sender),
-    r("check_sender_access", Table, Sender),
-    r("check_sender_mx_access", Table, Sender),
-    r("check_sender_ns_access", Table, Sender),
-    r("defer", Nothing, Client),
-    r("defer_if_permit", Nothing, Client),
-    r("defer_if_reject", Nothing, Client),
-    r("defer_unauth_destination", Nothing, Recipient),
-    r("permit", Nothing, Client),
-    r("permit_auth_destination", Nothing, Recipient),
-    r("permit_dnswl_client", Domain, Client),
-    r("permit_inet_interfaces", Nothing, Client),
-    old("permit_mx_backup", Nothing, Recipient, "relay_domains with the domains that are to be relayed"),
-    r("permit_mynetworks", Nothing, Client),
-    old("permit_naked_ip_address", Nothing, Helo, "permit_mynetworks or permit_sasl_authenticated"),
-    r("permit_rhswl_client", Domain, Client),
-    r("permit_sasl_authenticated", Nothing, Client),
-    r("permit_tls_all_clientcerts", Nothing, Client),
-    r("permit_tls_clientcerts", Nothing, Client),
-    r("reject", Nothing, Client),
-    r("reject_authenticated_sender_login_mismatch", Nothing, Sender),
-    old("reject_invalid_hostname", Nothing, Helo, "reject_invalid_helo_hostname"),
-    r("reject_invalid_helo_hostname", Nothing, Helo),
-    r("reject_known_sender_login_mismatch", Nothing, Sender),
-    old("reject_maps_rbl", Nothing, Client, "reject_rbl_client followed by the domain of the list"),
-    r("reject_multi_recipient_bounce", Nothing, Data),
-    old("reject_non_fqdn_hostname", Nothing, Helo, "reject_non_fqdn_helo_hostname"),
-    r("reject_non_fqdn_helo_hostname", Nothing, Helo),
-    r("reject_non_fqdn_recipient", Nothing, Recipient),
-    r("reject_non_fqdn_sender", Nothing, Sender),
-    r("reject_plaintext_session", Nothing, Client),
-    old("reject_rbl", Domain, Client, "reject_rbl_client"),
-    r("reject_rbl_client", Domain, Client),
-    r("reject_rhsbl_client", Domain, Client),
-    r("reject_rhsbl_helo", Domain, Helo),
-    r("reject_rhsbl_recipient", Domain, Recipient),
-    r("reject_rhsbl_reverse_client", Domain, Client),
-    r("reject_rhsbl_sender", Domain, Sender),
-    r("reject_sender_login_mismatch", Nothing, Sender),
-    r("reject_unauth_destination", Nothing, Recipient),
-    r("reject_unauth_pipelining", Nothing, Client),
-    r("reject_unauthenticated_sender_login_mismatch", Nothing, Sender),
-    old("reject_unknown_address", Nothing, Sender, "reject_unknown_sender_domain"),
-    old("reject_unknown_client", Nothing, Client, "reject_unknown_client_hostname"),
-    r("reject_unknown_client_hostname", Nothing, Client),
-    r("reject_unknown_forward_client_hostname", Nothing, Client),
-    r("reject_unknown_helo_hostname", Nothing, Helo),
-    old("reject_unknown_hostname", Nothing, Helo, "reject_unknown_helo_hostname"),
-    r("reject_unknown_recipient_domain", Nothing, Recipient),
-    r("reject_unknown_reverse_client_hostname", Nothing, Client),
-    r("reject_unknown_sender_domain", Nothing, Sender),
-    r("reject_unlisted_recipient", Nothing, Recipient),
-    r("reject_unlisted_sender", Nothing, Sender),
-    r("reject_unverified_recipient", Nothing, Recipient),
-    r("reject_unverified_sender", Nothing, Sender),
-    r("sleep", Seconds, Client),
-    r("warn_if_reject", Nothing, Client),
+const NEEDS: &[(Needs, &[&str])] = &[
+    (Needs::Helo, &[
+        "check_helo_a_access", "check_helo_access", "check_helo_mx_access", "check_helo_ns_access",
+        "permit_naked_ip_address", "reject_invalid_hostname", "reject_invalid_helo_hostname",
+        "reject_non_fqdn_hostname", "reject_non_fqdn_helo_hostname", "reject_rhsbl_helo",
+        "reject_unknown_helo_hostname", "reject_unknown_hostname",
+    ]),
+    (Needs::Sender, &[
+        "check_sender_a_access", "check_sender_access", "check_sender_mx_access", "check_sender_ns_access",
+        "reject_authenticated_sender_login_mismatch", "reject_known_sender_login_mismatch", "reject_non_fqdn_sender",
+        "reject_rhsbl_sender", "reject_sender_login_mismatch", "reject_unauthenticated_sender_login_mismatch",
+        "reject_unknown_address", "reject_unknown_sender_domain", "reject_unlisted_sender",
+        "reject_unverified_sender",
+    ]),
+    (Needs::Recipient, &[
+        "check_greylist", "check_recipient_a_access", "check_recipient_access", "check_recipient_maps",
+        "check_recipient_mx_access", "check_recipient_ns_access", "check_relay_domains", "defer_unauth_destination",
+        "permit_auth_destination", "permit_mx_backup", "reject_non_fqdn_recipient", "reject_rhsbl_recipient",
+        "reject_unauth_destination", "reject_unknown_recipient_domain", "reject_unlisted_recipient",
+        "reject_unverified_recipient",
+    ]),
+    (Needs::Data, &[
+        "reject_multi_recipient_bounce",
+    ]),
+    (Needs::Etrn, &[
+        "check_etrn_access",
+    ]),
 ];
 
+/// The name to use today; an advice when it holds a space.
+const TODAY: &[(&str, &str)] = &[
+    ("check_recipient_maps", "reject_unlisted_recipient"),
+    ("check_relay_domains", "reject_unauth_destination"),
+    ("permit_mx_backup", "relay_domains with the domains that are to be relayed"),
+    ("permit_naked_ip_address", "permit_mynetworks or permit_sasl_authenticated"),
+    ("reject_invalid_hostname", "reject_invalid_helo_hostname"),
+    ("reject_maps_rbl", "reject_rbl_client followed by the domain of the list"),
+    ("reject_non_fqdn_hostname", "reject_non_fqdn_helo_hostname"),
+    ("reject_rbl", "reject_rbl_client"),
+    ("reject_unknown_address", "reject_unknown_sender_domain"),
+    ("reject_unknown_client", "reject_unknown_client_hostname"),
+    ("reject_unknown_hostname", "reject_unknown_helo_hostname"),
+];
+
+impl Restriction {
+    fn of(rule: &Rule) -> Self {
+        Self { name: rule.name, argument: rule.argument }
+    }
+
+    /// What it needs.
+    pub fn needs(&self) -> Needs {
+        NEEDS.iter().find(|(_, names)| names.contains(&self.name)).map_or(Needs::Client, |(needs, _)| *needs)
+    }
+
+    /// The name to use today, or an advice; `None`: this one.
+    pub fn today(&self) -> Option<&'static str> {
+        TODAY.iter().find(|(old, _)| *old == self.name).map(|(_, today)| *today)
+    }
+
+    /// Whether a table follows it.
+    pub fn takes_table(&self) -> bool {
+        matches!(self.argument, Argument::Table | Argument::CertTable)
+    }
+}
+
+/// The names of all restrictions.
+pub fn names<'a>() -> impl Iterator<Item = &'a str> {
+    RULES.iter().map(|r| r.name).chain([WARN_IF_REJECT.name])
+}
+
 /// The restriction of this name, in any case.
-pub fn find(name: &str) -> Option<&'static Restriction> {
-    ALL.iter().find(|r| r.name.eq_ignore_ascii_case(name))
+pub fn find(name: &str) -> Option<Restriction> {
+    let mut all = RULES.iter().map(|r| Restriction::of(r)).chain([WARN_IF_REJECT]);
+    all.find(|r| r.name.eq_ignore_ascii_case(name))
 }
 
 /// The restriction classes of a configuration, of all its services.
@@ -160,21 +123,30 @@ pub fn classes(site: &Site) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// Everything that the server knows stands here, and takes the same argument.
+    /// Whatever is said here is said of restrictions that the server has.
+    #[test]
+    fn known() {
+        let told = NEEDS.iter().flat_map(|(_, names)| names.iter()).chain(TODAY.iter().map(|(old, _)| old));
+        let today = TODAY.iter().map(|(_, today)| today).filter(|t| !t.contains(' '));
+        for name in told.chain(today) {
+            assert!(find(name).is_some(), "{name}");
+        }
+    }
+
+    /// A name that tells whom a restriction is about tells what it needs.
     #[test]
     fn complete() {
-        for rule in mail_restrict::rules::RULES {
-            let found = find(rule.name).unwrap_or_else(|| panic!("{}", rule.name));
-            let takes = rule.argument != mail_restrict::rules::Argument::None;
-            assert_eq!(takes, found.argument != Argument::None, "{}", rule.name);
-        }
-        assert!(
-            ALL.iter()
-                .filter(|r| !r.today.contains([' ', ',']))
-                .all(|r| r.today.is_empty() || find(r.today).is_some())
-        );
-        for (i, r) in ALL.iter().enumerate() {
-            assert!(ALL.iter().skip(i + 1).all(|o| o.name != r.name), "{}", r.name);
+        for name in names() {
+            let word = |w: &str| name.contains(&format!("_{w}"));
+            let expect = match () {
+                () if word("multi_recipient") => Needs::Data,
+                () if word("helo") => Needs::Helo,
+                () if word("sender") => Needs::Sender,
+                () if word("recipient") => Needs::Recipient,
+                () if word("etrn") => Needs::Etrn,
+                () => continue,
+            };
+            assert_eq!(find(name).unwrap().needs(), expect, "{name}");
         }
     }
 }

@@ -195,7 +195,7 @@ fn unknown_action(
     }
     let found = place(path, line, format!("\"{word}\" is no action"));
     let near = edit::nearest(word, known.iter().copied())
-        .or_else(|| restrictions::ALL.iter().map(|r| r.name).find(|n| edit::nearest(word, [*n]).is_some()));
+        .or_else(|| restrictions::names().find(|n| edit::nearest(word, [*n]).is_some()));
     Some(found.maybe(near))
 }
 

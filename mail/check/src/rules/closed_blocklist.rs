@@ -41,7 +41,7 @@ fn run(site: &Site) -> Vec<Finding> {
     for list in lists::all(site) {
         for item in &list.items {
             let Item::Known(r, _, Some(next)) = item else { continue };
-            if r.argument != Argument::Domain {
+            if r.argument != Argument::DnsList {
                 continue;
             }
             let domain =

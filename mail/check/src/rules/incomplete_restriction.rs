@@ -27,9 +27,9 @@ fn run(site: &Site) -> Vec<Finding> {
         for item in &list.items {
             if let Item::Incomplete(r, word, next) = item {
                 let need = match r.argument {
-                    Argument::Table => "type:table",
-                    Argument::Domain => "the domain of a list",
-                    Argument::Server => "inet:host:port or unix:path",
+                    Argument::Table | Argument::CertTable => "type:table",
+                    Argument::DnsList => "the domain of a list",
+                    Argument::Policy => "inet:host:port or unix:path",
                     _ => "a number of seconds",
                 };
                 let line = next.as_ref().map_or(word.line, |n| n.line);
@@ -38,7 +38,7 @@ fn run(site: &Site) -> Vec<Finding> {
                     None => format!("{}: {} needs {need} behind it", list.name, r.name),
                 };
                 let found = place(&list.file, line, what);
-                let path = next.as_ref().filter(|n| r.argument == Argument::Table && n.text.starts_with('/'));
+                let path = next.as_ref().filter(|n| r.takes_table() && n.text.starts_with('/'));
                 out.push(match path {
                     Some(n) => found.meant(&format!("hash:{}", n.text)),
                     None => found,

@@ -43,12 +43,14 @@ fn run(site: &Site) -> Vec<Finding> {
 fn reason(list: &str, r: &Restriction, delayed: bool) -> Option<&'static str> {
     let data = matches!(list, "smtpd_data_restrictions" | "smtpd_end_of_data_restrictions");
     let etrn = list == "smtpd_etrn_restrictions";
-    match r.needs {
+    match r.needs() {
         Needs::Etrn => (!etrn).then_some("works in smtpd_etrn_restrictions only"),
         Needs::Sender | Needs::Recipient | Needs::Data if etrn => {
             Some("has no effect here: ETRN has neither sender nor recipient")
         }
-        Needs::Data => (!data).then_some("has no effect here: it works in smtpd_data_restrictions"),
+        Needs::Data => {
+            (!data).then_some("sees only the recipients so far: it belongs into smtpd_data_restrictions")
+        }
         Needs::Recipient if data => Some(
             "has no effect on mail with several recipients: it belongs into smtpd_recipient_restrictions",
         ),

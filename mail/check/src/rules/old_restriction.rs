@@ -28,15 +28,12 @@ fn run(site: &Site) -> Vec<Finding> {
     for list in lists::all(site) {
         for item in &list.items {
             let (Item::Known(r, word, _) | Item::Incomplete(r, word, _)) = item else { continue };
-            if r.today.is_empty() {
-                continue;
-            }
-            let plain = !r.today.contains([' ', ',']);
+            let Some(today) = r.today() else { continue };
+            let plain = !today.contains(' ');
             // Names that were only renamed still do what they did.
             let renamed = plain && !REMOVED.contains(&r.name);
             let what = format!("{}: {} is a name of the past", list.name, r.name);
-            let hint =
-                if plain { format!("today's name is {}", r.today) } else { format!("use {}", r.today) };
+            let hint = if plain { format!("today's name is {today}") } else { format!("use {today}") };
             let found = place(&list.file, word.line, what).hint(hint);
             out.push(if renamed { found.severity(Severity::Note) } else { found });
         }

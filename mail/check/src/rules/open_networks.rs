@@ -14,9 +14,6 @@ pub const RULE: Rule = Rule {
     run,
 };
 
-/// Private and special networks: however large, no stranger is in them.
-const PRIVATE: &[&str] = &["10.", "127.", "172.16.", "192.168.", "100.64.", "169.254."];
-
 fn run(site: &Site) -> Vec<Finding> {
     let mut out = Vec::new();
     if let Some(s) = site.setting("mynetworks") {
@@ -38,13 +35,15 @@ fn run(site: &Site) -> Vec<Finding> {
     out
 }
 
+/// Whether strangers can have this address: not in the networks of RFC 1918, 3927 and 6598, and of IPv6 in 2000::/3 only.
 fn is_public(address: IpAddr) -> bool {
-    !address.is_loopback() && !PRIVATE.iter().any(|p| address.to_string().starts_with(p))
-}
-
-/// 2000::/3.
-fn is_global_v6(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V6(a) if a.to_bits() >> 125 == 1)
+    match address {
+        IpAddr::V4(a) => {
+            let shared = a.to_bits() >> 22 == 0x6440_0000 >> 22;
+            !(a.is_private() || a.is_loopback() || a.is_link_local() || shared)
+        }
+        IpAddr::V6(a) => a.to_bits() >> 125 == 1,
+    }
 }
 
 fn word_fault(site: &Site, w: &Word) -> Option<Finding> {
@@ -83,7 +82,7 @@ fn word_fault(site: &Site, w: &Word) -> Option<Finding> {
             }
         },
     };
-    if length == 0 || (ip.is_ipv4() && length < 8 && is_public(ip)) || (length < 16 && is_global_v6(ip)) {
+    if length == 0 || (is_public(ip) && length < if ip.is_ipv4() { 8 } else { 16 }) {
         let what = format!(
             "mynetworks: \"{text}\" trusts {}: strangers may relay",
             if length == 0 { "everybody" } else { "half the world" }

@@ -34,7 +34,7 @@ fn run(site: &Site) -> Vec<Finding> {
 }
 
 fn meant(found: Finding, word: &str, classes: &[String]) -> Finding {
-    let known = restrictions::ALL.iter().map(|r| r.name).chain(classes.iter().map(String::as_str));
+    let known = restrictions::names().chain(classes.iter().map(String::as_str));
     if let Some(near) = edit::nearest(word, known) {
         return found.meant(near);
     }
