@@ -236,7 +236,8 @@ fn services(text: &mut Text, faults: &mut Vec<Finding>) -> MasterCf {
         }
     }
     for (line, reason) in bad {
-        let hint = service_hint(&reason);
+        let first = text.logical(line).next().map_or("", |(_, l)| l);
+        let hint = service_hint(&reason, first);
         let fault = place(&text.file, line, reason).hint(hint);
         faults.push(Finding { rule: BAD_SERVICE, severity: Severity::Error, ..fault });
         let span: Vec<u32> = text.logical(line).map(|(n, _)| n).collect();
@@ -250,8 +251,14 @@ fn services(text: &mut Text, faults: &mut Vec<Finding>) -> MasterCf {
     MasterCf::read(&text.join(), &text.file).unwrap_or_default()
 }
 
-fn service_hint(reason: &str) -> String {
-    let hint = if reason.contains("field count") {
+fn service_hint(reason: &str, line: &str) -> String {
+    let mut words = line.split_ascii_whitespace();
+    let is_type = |w: &str| ["inet", "unix", "unix-dgram", "fifo", "pass"].contains(&w);
+    let nameless =
+        words.next().is_some_and(is_type) && words.next().is_some_and(|w| ["y", "n", "-"].contains(&w));
+    let hint = if nameless {
+        "the name of the service is missing: for inet its port, as in \"smtp inet n - y - - smtpd\""
+    } else if reason.contains("field count") {
         "a service has eight fields: name, type, private, unprivileged, chroot, wakeup, maxproc, command; the options of the service \
          above must be indented"
     } else if reason.contains("missing '='") || reason.contains("parameter override") {

@@ -231,8 +231,14 @@ fn services() {
         "2525 inet n - n - - smtpd\n -o smtpd_relay_restrictions=permit,reject",
         "service 2525: open relay: the client 203.0.113.77 may send mail to somebody@elsewhere.invalid; put reject_unauth_destination in front of what permits it|smtpd_relay_restrictions: \"reject\" is behind \"permit\" and is never asked",
     );
-    master_cf("inet n - n - - smtpd", "?");
-    master_cf("submisson inet n - n - - smtpd", "?");
+    master_cf(
+        "inet n - n - - smtpd",
+        "bad field count; the name of the service is missing: for inet its port, as in \"smtp inet n - y - - smtpd\"",
+    );
+    master_cf(
+        "submisson inet n - n - - smtpd",
+        "there is no service \"submisson\" in /etc/services; did you mean \"submission\"?",
+    );
     master_cf("99999 inet n - n - - smtpd", "\"99999\" is no port number");
     master_cf("mine unix - n n - - pipe\n flags=R user=vmail argv=/bin/x ${recipient} y=z", "");
     master_cf("smtps inet n - n - - smtpd\n -o smtpd_tls_wrappermode=yes", "");

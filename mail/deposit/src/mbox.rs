@@ -25,6 +25,8 @@ use std::{
 /// O_NOFOLLOW and O_NONBLOCK (a named pipe must not stop us) on Linux.
 const NO_FOLLOW: i32 = 0o400_000;
 const NON_BLOCK: i32 = 0o4_000;
+/// ELOOP on Linux: a link, where none is followed.
+const LOOP: i32 = 40;
 
 /// Appends.
 pub fn append(job: &MboxJob, how: &Copying, content: &Content) -> Verdict {
@@ -41,7 +43,11 @@ fn patience(job: &MboxJob) -> Patience {
 fn try_append(job: &MboxJob, how: &Copying, content: &Content) -> Result<(), Verdict> {
     let complain = |what: &str, e: &io::Error| format!("{}{}", job.complaint, with_reason(what, e));
     let _dot = dot_lock(job)?;
-    let (file, made) = open(job).map_err(|(what, e)| mailbox_error(&e, complain(what, &e)))?;
+    let opened = |(what, e): (&str, io::Error)| match e.raw_os_error() {
+        Some(LOOP) => mailbox_error(&e, format!("{}file is a symbolic link", job.complaint)),
+        _ => mailbox_error(&e, complain(what, &e)),
+    };
+    let (file, made) = open(job).map_err(opened)?;
     inspect(job, &file)?;
     lock(job, &file)?;
     let before = file.metadata().map_err(|e| mailbox_error(&e, complain("cannot open file", &e)))?.len();

@@ -27,17 +27,18 @@ type Cell = Arc<OnceCell<Listing>>;
 pub struct Answers(Arc<Mutex<HashMap<String, Cell>>>);
 
 impl Answers {
-    /// The cell of a name, and whether it is new.
+    /// The cell of a name, and whether it is new and will be found again.
     fn cell(&self, name: &str) -> (Cell, bool) {
         let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cell) = cells.get(name) {
             return (Arc::clone(cell), false);
         }
         let cell = Cell::default();
-        if cells.len() < MAX_NAMES {
+        let room = cells.len() < MAX_NAMES;
+        if room {
             cells.insert(name.to_owned(), Arc::clone(&cell));
         }
-        (cell, true)
+        (cell, room)
     }
 
     /// The IPv4 addresses of `name`.
@@ -61,5 +62,18 @@ async fn ask(resolver: &Resolver, name: &str) -> Listing {
         Ok(Ok(answer)) => Ok(answer.records.into()),
         Ok(Err(e)) => Err(e),
         Err(_) => Err(DnsError::TempFail("timed out".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_remembered_is_not_asked_early() {
+        let answers = Answers::default();
+        assert!((0..MAX_NAMES).all(|i| answers.cell(&i.to_string()).1));
+        assert!(!answers.cell("0").1);
+        assert!(!answers.cell("one more").1);
     }
 }

@@ -3,7 +3,7 @@
 //! Options: `mechs=PLAIN,LOGIN`. PLAIN and LOGIN work, other mechanisms fail. The requests are part of the result. A real
 //! Dovecot is tested too; this one says the same words in every run.
 
-use super::{Kind, Service};
+use super::{Kind, Service, Start};
 use std::{
     collections::HashMap,
     io::{self, BufRead, BufReader, Write},
@@ -15,7 +15,7 @@ use std::{
 /// The record.
 pub const KIND: Kind = Kind {
     name: "dovecot-auth",
-    start: |address, options, body| {
+    start: Start::Own(|address, options, body| {
         let mechs = options.iter().find(|(k, _)| *k == "mechs").map_or("PLAIN,LOGIN", |(_, v)| v);
         let users =
             body.iter().filter_map(|l| l.split_once(' ')).map(|(u, p)| (u.into(), p.into())).collect();
@@ -29,7 +29,7 @@ pub const KIND: Kind = Kind {
             }
         });
         Ok(Box::new(Auth { address: address.to_owned(), shared }))
-    },
+    }),
 };
 
 struct Auth {

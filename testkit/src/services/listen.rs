@@ -20,8 +20,6 @@ use std::{
 /// How a protocol frames its requests and replies.
 #[derive(Clone, Copy)]
 pub struct Protocol {
-    /// The name in the report.
-    pub name: &'static str,
     /// How many words of a script line are the request.
     pub words: usize,
     /// The reply to what the script does not know.
@@ -46,6 +44,7 @@ struct Shared {
 
 /// Starts a peer; with `record=yes` its requests are part of the result.
 pub fn start(
+    name: &str,
     protocol: Protocol,
     address: &str,
     options: &[(&str, &str)],
@@ -64,27 +63,33 @@ pub fn start(
         true => {
             let listener = UnixListener::bind(address)?;
             std::fs::set_permissions(address, std::fs::Permissions::from_mode(0o666))?;
-            thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    let Ok(input) = stream.try_clone() else { continue };
-                    let shared = Arc::clone(&shared);
-                    thread::spawn(move || serve(&shared, input, stream));
-                }
+            accept(shared, move || {
+                listener.accept().and_then(|(stream, _)| Ok((stream.try_clone()?, stream)))
             });
         }
         false => {
             let listener = TcpListener::bind(address)?;
-            thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    let Ok(input) = stream.try_clone() else { continue };
-                    let shared = Arc::clone(&shared);
-                    thread::spawn(move || serve(&shared, input, stream));
-                }
+            accept(shared, move || {
+                listener.accept().and_then(|(stream, _)| Ok((stream.try_clone()?, stream)))
             });
         }
     }
     let record = options.contains(&("record", "yes"));
-    Ok(Box::new(Peer { title: format!("{} {address}", protocol.name), record, requests }))
+    Ok(Box::new(Peer { title: format!("{name} {address}"), record, requests }))
+}
+
+/// Serves what `next` accepts, a stream to read from and one to write to, each connection on a thread of its own.
+fn accept<S>(shared: Arc<Shared>, next: impl Fn() -> io::Result<(S, S)> + Send + 'static)
+where
+    S: Read + Write + Send + 'static,
+{
+    thread::spawn(move || {
+        loop {
+            let Ok((input, out)) = next() else { continue };
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || serve(&shared, input, out));
+        }
+    });
 }
 
 impl Service for Peer {

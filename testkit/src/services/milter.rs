@@ -8,7 +8,7 @@
 //! `add NAME: VALUE`, `insert N NAME: VALUE`, `change N NAME: VALUE`, `body TEXT`, `rcpt ADDRESS [PARAMETERS]`, `norcpt ADDRESS`,
 //! `from ADDRESS [PARAMETERS]`, `quarantine TEXT`. Not answers: `!close`, `!silent`, `!raw TEXT` (bytes with escapes).
 
-use super::{Kind, Service};
+use super::{Kind, Service, Start};
 use crate::client::unescape;
 use anyhow::{Context, Result};
 use regex::Regex;
@@ -23,7 +23,7 @@ use std::{
 /// The record.
 pub const KIND: Kind = Kind {
     name: "milter",
-    start: |address, options, body| Ok(Box::new(Milter::start(address, options, body)?)),
+    start: Start::Own(|address, options, body| Ok(Box::new(Milter::start(address, options, body)?))),
 };
 
 /// Macros that differ from run to run.

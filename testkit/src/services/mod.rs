@@ -23,13 +23,21 @@ pub trait Service: Send {
 }
 
 /// Starts a peer on an address with its options and its script.
-pub type Start = fn(&str, &[(&str, &str)], &[String]) -> Result<Box<dyn Service>>;
+pub type StartFn = fn(&str, &[(&str, &str)], &[String]) -> Result<Box<dyn Service>>;
+
+/// How a peer is started.
+pub enum Start {
+    /// By itself.
+    Own(StartFn),
+    /// As one that answers each request with a line of the script.
+    Scripted(listen::Protocol),
+}
 
 /// A kind of peer.
 pub struct Kind {
     /// The word after `@serve`.
     pub name: &'static str,
-    /// Starts one.
+    /// How one is started.
     pub start: Start,
 }
 
@@ -43,5 +51,9 @@ pub fn start(arg: &str, body: &[String]) -> Result<Box<dyn Service>> {
     let (name, address) =
         (plain.first().copied().unwrap_or_default(), plain.get(1).copied().unwrap_or_default());
     let kind = ALL.iter().find(|k| k.name == name).with_context(|| format!("no service {name:?}"))?;
-    (kind.start)(address, &named, body).with_context(|| arg.to_owned())
+    let started = match kind.start {
+        Start::Own(start) => start(address, &named, body),
+        Start::Scripted(protocol) => listen::start(kind.name, protocol, address, &named, body),
+    };
+    started.with_context(|| arg.to_owned())
 }

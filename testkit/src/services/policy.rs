@@ -4,7 +4,7 @@
 //! `!silent` never answers, `!raw TEXT` sends TEXT with its escapes, `!pieces ACTION` sends the answer byte by byte. With `record=yes` the
 //! requests are part of the result, without what differs from run to run.
 
-use super::{Kind, Service};
+use super::{Kind, Service, Start};
 use regex::Regex;
 use std::{
     io::{BufRead, BufReader, Write},
@@ -17,10 +17,10 @@ use std::{
 /// The record.
 pub const KIND: Kind = Kind {
     name: "policy",
-    start: |address, options, body| {
+    start: Start::Own(|address, options, body| {
         let record = options.contains(&("record", "yes"));
         Ok(Box::new(Policy::start(address, record, body)?))
-    },
+    }),
 };
 
 /// Attributes that differ from run to run, and from version to version.

@@ -5,7 +5,7 @@
 //!
 //! A rule is `REGEX => reply`; the reply `drop` closes the connection, `hang` never answers. `CONNECT` stands for the greeting and `.` for the end of data.
 
-use super::{Kind, Service};
+use super::{Kind, Service, Start};
 use crate::tls::{self, Connection};
 use regex::Regex;
 use std::{
@@ -17,8 +17,10 @@ use std::{
 };
 
 /// The record.
-pub const KIND: Kind =
-    Kind { name: "sink", start: |address, options, body| Ok(Box::new(Sink::start(address, options, body)?)) };
+pub const KIND: Kind = Kind {
+    name: "sink",
+    start: Start::Own(|address, options, body| Ok(Box::new(Sink::start(address, options, body)?))),
+};
 
 struct Sink {
     address: String,

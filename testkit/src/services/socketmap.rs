@@ -1,19 +1,12 @@
 //! A server of socketmap_table(5). Script lines are `MAP KEY REPLY`: `m alice OK value`, `m bob TEMP later`.
 
-use super::{
-    Kind,
-    listen::{self, Protocol},
-};
+use super::{Kind, Start, listen::Protocol};
 use std::io::{self, Read};
 
 /// The record.
-pub const KIND: Kind = Kind {
-    name: "socketmap",
-    start: |address, options, body| listen::start(PROTOCOL, address, options, body),
-};
+pub const KIND: Kind = Kind { name: "socketmap", start: Start::Scripted(PROTOCOL) };
 
 const PROTOCOL: Protocol = Protocol {
-    name: "socketmap",
     words: 2,
     unknown: "NOTFOUND ",
     read,

@@ -1,24 +1,13 @@
 //! A server of tcp_table(5). Script lines are `KEY REPLY`, both as on the wire: `a%20b 200 value`, `x 400 later`.
 
-use super::{
-    Kind,
-    listen::{self, Protocol},
-};
+use super::{Kind, Start, listen::Protocol};
 use std::io::{self, Read};
 
 /// The record.
-pub const KIND: Kind = Kind {
-    name: "tcptable",
-    start: |address, options, body| listen::start(PROTOCOL, address, options, body),
-};
+pub const KIND: Kind = Kind { name: "tcptable", start: Start::Scripted(PROTOCOL) };
 
-const PROTOCOL: Protocol = Protocol {
-    name: "tcptable",
-    words: 1,
-    unknown: "500 not%20found",
-    read,
-    frame: |reply| format!("{reply}\n").into_bytes(),
-};
+const PROTOCOL: Protocol =
+    Protocol { words: 1, unknown: "500 not%20found", read, frame: |reply| format!("{reply}\n").into_bytes() };
 
 fn read(input: &mut dyn Read) -> io::Result<Option<String>> {
     let (mut line, mut byte) = (Vec::new(), [0]);

@@ -82,7 +82,7 @@ fn warn_about(settings: &Settings, directory: &Directory, filter: &str) {
     if directory.filter.texts_before_places().is_empty() {
         warn(&format!(": Fixed query_filter {filter} is probably useless"));
     }
-    for name in ["cache", "cache_expiry", "cache_size"] {
+    for name in ["cache", "cache_expiry", "cache_size", "chase_referrals"] {
         if settings.get(name).is_some_and(|v| !v.is_empty() && !v.eq_ignore_ascii_case("no") && v != "0") {
             warn(&format!(" ignoring {name}"));
         }

@@ -17,7 +17,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 pub const RULE: Rule = Rule {
     name: "certificate",
     finds: "certificates and keys that are missing, do not belong together, have expired or will within three weeks",
-    severity: Severity::Error,
+    severity: Severity::Warning,
     example: &[
         (
             "main.cf",
@@ -35,7 +35,7 @@ smtpd_tls_key_file = /etc/postfix/mail.key
     run,
 };
 
-/// From when on an end is near.
+/// From when on an end is near; whoever renews by machine has done it by then.
 const SOON: Duration = Duration::from_secs(21 * 86_400);
 /// Longest file.
 const MAX_FILE: u64 = 1 << 20;
@@ -66,7 +66,9 @@ fn run(site: &Site) -> Vec<Finding> {
 
 /// Certificates and keys may be spread over several files.
 fn check(site: &Site, s: &Setting<'_>, files: &[&str], key_files: &[&str]) -> Vec<Finding> {
-    let at = |what: String| crate::site::place(&s.text.file, s.line, format!("{}: {what}", s.name));
+    let at = |what: String| {
+        crate::site::place(&s.text.file, s.line, format!("{}: {what}", s.name)).severity(Severity::Error)
+    };
     let (text, missing) = contents(files);
     if let Some(file) = missing {
         return vec![at(format!("{file} cannot be read"))];
@@ -129,8 +131,10 @@ fn dates(site: &Site, der: &CertificateDer<'_>) -> Option<(String, Severity)> {
     if left < 0 {
         return Some((format!("expired {} ago", days(left.unsigned_abs())), Severity::Error));
     }
-    let soon = Duration::from_secs(left.unsigned_abs()) < SOON;
-    soon.then(|| (format!("expires in {}", days(left.unsigned_abs())), Severity::Note))
+    // One that lives for days only is renewed late.
+    let quarter = Duration::from_secs(to.saturating_sub(from).unsigned_abs() / 4);
+    let soon = Duration::from_secs(left.unsigned_abs()) < SOON.min(quarter);
+    soon.then(|| (format!("expires in {}", days(left.unsigned_abs())), Severity::Warning))
 }
 
 fn days(seconds: u64) -> String {

@@ -45,12 +45,12 @@ fn certificate() -> (String, String) {
     (made.cert.pem(), made.signing_key.serialize_pem())
 }
 
-/// A key with a certificate that has ended.
-fn expired() -> String {
+/// A key with a certificate for this time: years, months and days.
+fn dated(from: (i32, u8, u8), to: (i32, u8, u8)) -> String {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new(vec!["mail.example.com".to_owned()]).unwrap();
-    params.not_before = rcgen::date_time_ymd(2019, 1, 1);
-    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_before = rcgen::date_time_ymd(from.0, from.1, from.2);
+    params.not_after = rcgen::date_time_ymd(to.0, to.1, to.2);
     format!("{}{}", key.serialize_pem(), params.self_signed(&key).unwrap().pem())
 }
 
@@ -65,7 +65,9 @@ pub fn write(dir: &Path, files: &[(&str, &str)]) {
         let mut text = match *text {
             "@a certificate" => certificate().0,
             "@the key of another" => certificate().1,
-            "@an old key with its certificate" => expired(),
+            "@an old key with its certificate" => dated((2019, 1, 1), (2020, 1, 1)),
+            "@a key with ten days left" => dated((2025, 10, 13), (2026, 1, 11)),
+            "@a key for six days" => dated((2025, 12, 30), (2026, 1, 5)),
             text => text.replace(PLACE, &shown),
         };
         for certs in CERTS {

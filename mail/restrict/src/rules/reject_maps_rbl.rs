@@ -3,7 +3,7 @@
 use super::{About, Context, Rule, deprecated};
 use crate::{
     Verdict,
-    dnslist::{Key, Listed, refusal},
+    dnslist::{Listed, refusal},
     verdict::{Answer, Kind},
 };
 
@@ -11,9 +11,9 @@ pub(crate) static RULE: Rule = Rule { about: About::Address, ..Rule::new("reject
 
 fn check(c: Context<'_>) -> Answer<'_> {
     c.warning(deprecated("reject_maps_rbl", "reject_rbl_client domain-name"));
-    let Some(ip) = c.facts.client.ip else { return Verdict::Dunno.into() };
-    let key = Key::Address(ip);
+    let Some(who) = c.dns_key(true) else { return Verdict::Dunno.into() };
     Answer::later(async move {
+        let key = who.key();
         for list in &c.restrict.config.dns.old_lists {
             if c.restrict.listed(list, key, c.facts).await.unwrap_or(false) {
                 let (what, class) = (c.facts.client.addr.clone(), Kind::Client.class());
