@@ -239,6 +239,39 @@ fn memcached_comes_and_goes() {
 }
 
 #[test]
+fn digests_of_keys() {
+    let port = free_port();
+    let number = port.to_string();
+    let Some(_server) = real("memcached", &["-u", "nobody", "-l", "127.0.0.1", "-p", &number], port) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("m.cf");
+    let settings = |rest: &str| {
+        let start = format!("memcache = inet:127.0.0.1:{port}\ntimeout = 5\nkey_digest = ");
+        std::fs::write(&file, format!("{start}{rest}\n")).unwrap();
+        format!("memcache:{}", file.display())
+    };
+    // Of "abc", and of "p:a b".
+    let keys = [
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "786c2e66d91cfd5be9b95a8334f6c08a",
+    ];
+    let commands = keys.map(|key| format!("set {key} 0 0 3\r\nyes\r\n")).concat();
+    assert_eq!(send(port, &commands, 2), ["STORED", "STORED"]);
+    let (table, _) = open(&settings("sha256"));
+    assert_eq!(ask(&table, "abc"), Ok(Some("yes".into())));
+    assert_eq!(ask(&table, keys[0]), Ok(None));
+    assert_eq!(ask(&table, &"long".repeat(100)), Ok(None));
+    let (table, _) = open(&settings("md5\nkey_format = p:%s"));
+    assert_eq!(ask(&table, "a b"), Ok(Some("yes".into())));
+    let spec = settings("md9");
+    let tables =
+        Tables::new(Options { more: Some(NetTables::new(Config::from_text(""))), ..Options::default() });
+    assert!(tables.try_open(&spec, Usage::LOOKUP).is_err());
+}
+
+#[test]
 fn a_cache_that_hangs_leaves_the_backup() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,8 @@
 //! `memcache:file`: values from memcached, and from a backup table that fills it (memcache_table(5)).
 //!
 //! Without a backup a server that fails makes the lookup fail; with one, the backup answers, and what it has is stored in
-//! the cache. `backup`, `memcache`, `flags`, `ttl`, `key_format`, `domain`, `data_size_limit`, `line_size_limit`,
+//! the cache. With `key_digest` the server gets the digest of each key, in hexadecimal, so that long keys and any bytes
+//! fit. `backup`, `memcache`, `flags`, `ttl`, `key_format`, `key_digest`, `domain`, `data_size_limit`, `line_size_limit`,
 //! `max_try`, `retry_pause`, `timeout`.
 
 use super::NetType;
@@ -14,6 +15,7 @@ use crate::talk::{Failure, Fault, Manner, Talk};
 use crate::template::Template;
 use base_tables::remote::{self, Client, Remote};
 use base_tables::{Answer, Entries, Fut, MatchKind, MatchList, OpenError, Table, Warn, block_on};
+use base_tls::Digest;
 use proto_wire::memcache::{self, Head};
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ struct Server {
     manner: Manner,
     backup: Option<Arc<dyn Table>>,
     key: Template,
+    digest: Option<Digest>,
     domain: Option<MatchList>,
     flags: u32,
     ttl: u64,
@@ -58,6 +61,10 @@ impl Server {
         let tables = net.open.tables;
         let warn = tables.options().warn.clone();
         let key = template(settings, "query", &settings.or("key_format", "%s"))?;
+        let digest =
+            settings.get("key_digest").filter(|name| !name.is_empty()).map(|name| Digest::named(&name));
+        let digest =
+            digest.transpose().map_err(|e| OpenError::new(format!("{}: key_digest: {e}", settings.name)))?;
         let place = Place::parse(&settings.or("memcache", "inet:localhost:11211"), net)?;
         let size = |name: &str, default: i64| {
             Ok::<_, OpenError>(
@@ -77,6 +84,7 @@ impl Server {
                 .map(|text| MatchList::open(tables, &settings.name, &text, MatchKind::String, false)),
             backup: backup.map(|spec| tables.try_open(&spec, net.open.usage)).transpose()?,
             key,
+            digest,
             warn,
         })
     }
@@ -90,7 +98,11 @@ impl Server {
                 return Ok(None);
             }
         }
-        Ok(self.key.query(key, |_, part| Some(part.to_vec())))
+        let cache_key = self.key.query(key, |_, part| Some(part.to_vec()));
+        Ok(match self.digest {
+            Some(digest) => cache_key.map(|key| hex(digest, &key)),
+            None => cache_key,
+        })
     }
 
     fn value(&self, link: &mut Link) -> Result<Option<Vec<u8>>, Fault> {
@@ -123,6 +135,11 @@ impl Server {
         }
         Ok(line)
     }
+}
+
+/// As `md5sum` and its like print it.
+fn hex(digest: Digest, key: &[u8]) -> Vec<u8> {
+    digest.fingerprint(key).replace(':', "").to_ascii_lowercase().into_bytes()
 }
 
 fn unexpected(line: &[u8]) -> Fault {
