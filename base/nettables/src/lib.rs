@@ -64,4 +64,8 @@ impl MoreTypes for NetTables {
             false => (found.open)(&NetOpen { open, config: &self.config }),
         })
     }
+
+    fn with_settings(&self, settings: &str) -> Option<Arc<dyn MoreTypes>> {
+        Some(NetTables::new(Config::from_text(settings)))
+    }
 }

@@ -1,13 +1,15 @@
 //! `smtpd_sasl_type = cyrus`: what the Cyrus SASL library does for Postfix (SASL_README): `smtpd.conf` with `pwcheck_method` saslauthd or
-//! auxprop (the database of saslpasswd2(8)).
+//! auxprop (the database of saslpasswd2(8), or an SQL database).
 //!
 //! The file is `smtpd_sasl_path`.conf in the folders of `cyrus_sasl_config_path`, else in those of Debian. A change of it
 //! counts after a reload; the password database is read for each login. Names without a realm get `smtpd_sasl_local_domain`.
 
 use crate::{
     Backend, Exchange, Failure, Mechanism, Places, Properties, Request, Unavailable,
+    auxprop::{Auxprop, GENERIC, Plugin},
     local::{Local, Source, Trouble},
-    passwords::{DEFAULT_PATH, Passwords},
+    passwords::DEFAULT_PATH,
+    sql::SqlConf,
 };
 use base_calls::Fut;
 use base_net::{connect_unix, os_text};
@@ -26,7 +28,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// For saslauthd's answer: PAM may be slow.
 const PATIENCE: Duration = Duration::from_secs(60);
-const GENERIC: &str = "generic failure";
 
 /// `smtpd.conf`, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct SmtpdConf {
     auxprop: bool,
     mechanisms: Vec<String>,
     socket: PathBuf,
-    database: PathBuf,
+    plugins: Vec<Plugin>,
 }
 
 impl SmtpdConf {
@@ -62,8 +63,18 @@ impl SmtpdConf {
                 .collect(),
             // A folder means the socket in it.
             socket: if socket.ends_with("/mux") { socket.into() } else { Path::new(&socket).join("mux") },
-            database: get("sasldb_path").map_or_else(|| DEFAULT_PATH.into(), PathBuf::from),
+            plugins: Self::plugins(&get),
         }
+    }
+
+    fn plugins(get: &impl Fn(&str) -> Option<String>) -> Vec<Plugin> {
+        let plugin = |name: &str| match name.to_ascii_lowercase().as_str() {
+            "sasldb" => Plugin::Sasldb(get("sasldb_path").map_or_else(|| DEFAULT_PATH.into(), PathBuf::from)),
+            "sql" => Plugin::Sql(SqlConf::read(get)),
+            _ => Plugin::Unknown(name.to_owned()),
+        };
+        let names = get("auxprop_plugin").unwrap_or_else(|| "sasldb".to_owned());
+        names.split([' ', '\t', ',']).filter(|n| !n.is_empty()).map(plugin).collect()
     }
 
     /// The mechanisms that can work, in the order of `mech_list`: without passwords at hand only those that show them.
@@ -88,6 +99,7 @@ pub struct Cyrus {
 
 struct Shared {
     conf: SmtpdConf,
+    auxprop: Auxprop,
     places: Places,
 }
 
@@ -106,7 +118,8 @@ impl Cyrus {
         };
         let text = folders.iter().find_map(|f| places.read(&f.join(&name)).ok()).unwrap_or_default();
         let conf = SmtpdConf::parse(&String::from_utf8_lossy(&text));
-        Self { shared: Arc::new(Shared { conf, places: places.clone() }) }
+        let auxprop = Auxprop::new(conf.plugins.clone(), places);
+        Self { shared: Arc::new(Shared { conf, auxprop, places: places.clone() }) }
     }
 }
 
@@ -136,22 +149,11 @@ impl Shared {
         if domain.is_empty() { self.places.host.clone() } else { domain.clone() }
     }
 
-    fn password(&self, user: &str) -> Result<Option<String>, Trouble> {
-        let (name, realm) = match user.rsplit_once('@') {
-            Some((name, realm)) => (name, realm.to_owned()),
-            None => (user, self.realm()),
-        };
-        let path = &self.conf.database;
-        let trouble = |why: String| Trouble {
-            reason: GENERIC,
-            warnings: vec![format!(
-                "SASL authentication problem: unable to open Berkeley db {}: {why}",
-                path.display()
-            )],
-        };
-        let bytes = self.places.read(path).map_err(|e| trouble(os_text(&e)))?;
-        let database = Passwords::read(&bytes).map_err(|e| trouble(e.to_string()))?;
-        Ok(database.password(name, &realm))
+    async fn password(&self, user: &str) -> Result<Option<String>, Trouble> {
+        match user.rsplit_once('@') {
+            Some((name, realm)) => self.auxprop.password(name, realm).await,
+            None => self.auxprop.password(user, &self.realm()).await,
+        }
     }
 }
 
@@ -194,7 +196,7 @@ impl Checker {
     async fn check(&self, user: &str, password: &str) -> Result<bool, Trouble> {
         let mut trouble = None;
         if self.shared.conf.auxprop {
-            match self.shared.password(user) {
+            match self.shared.password(user).await {
                 Ok(Some(known)) if same(known.as_bytes(), password.as_bytes()) => return Ok(true),
                 Ok(_) => {}
                 Err(t) => trouble = Some(t),
@@ -223,8 +225,7 @@ impl Source for Checker {
     }
 
     fn secret<'a>(&'a self, user: &'a str) -> Fut<'a, Result<Option<Secret>, Trouble>> {
-        let found = self.shared.password(user).map(|p| p.map(Secret::Password));
-        Box::pin(std::future::ready(found))
+        Box::pin(async move { Ok(self.shared.password(user).await?.map(Secret::Password)) })
     }
 
     fn wrong(&self, mechanism: &str) -> Option<&'static str> {
@@ -247,7 +248,7 @@ impl Source for Checker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Step;
+    use crate::{Passwords, Step};
     use base64::{Engine, engine::general_purpose::STANDARD};
 
     #[test]
@@ -259,7 +260,12 @@ mod tests {
         );
         let c =
             SmtpdConf::parse("pwcheck_method: auxprop\nsasldb_path: /x\nmech_list: DIGEST-MD5 CRAM-MD5\n");
-        assert_eq!((c.able(), c.database), (vec!["DIGEST-MD5", "CRAM-MD5"], "/x".into()));
+        assert_eq!(
+            (c.able(), c.plugins),
+            (vec!["DIGEST-MD5", "CRAM-MD5"], vec![Plugin::Sasldb("/x".into())])
+        );
+        let c = SmtpdConf::parse("auxprop_plugin: sql ldapdb\nsql_select: SELECT 1\n");
+        assert!(matches!(c.plugins.as_slice(), [Plugin::Sql(_), Plugin::Unknown(n)] if n == "ldapdb"));
         let c = SmtpdConf::parse("");
         assert!(c.auxprop && !c.saslauthd && c.able().len() == 6);
     }
@@ -297,5 +303,63 @@ mod tests {
         assert!(
             matches!(plain(&local, "\0alice\0other").await, Step::Failed(f) if f.temporary && f.warnings.len() == 2)
         );
+    }
+
+    /// A database with one user, and the server that asks it.
+    fn with_sql(dir: &Path, settings: &str) -> Places {
+        let db = dir.join("users.db");
+        if !db.exists() {
+            let rows = "CREATE TABLE t (n, r, userPassword); INSERT INTO t VALUES ('alice', 'example.org', 'secret'),
+                ('al''ice', 'example.org', 'odd'), ('two', 'example.org', 'a'), ('two', 'example.org', 'b')";
+            rusqlite::Connection::open(&db).and_then(|c| c.execute_batch(rows)).expect("database");
+            std::fs::create_dir(dir.join("sasl")).expect("folder");
+        }
+        let conf = format!(
+            "pwcheck_method: auxprop\nauxprop_plugin: sql\nsql_engine: sqlite3\nsql_database: {}\n{settings}\n",
+            db.display()
+        );
+        std::fs::write(dir.join("sasl/smtpd.conf"), conf).expect("smtpd.conf");
+        let more = base_nettables::NetTables::new(base_conf::Config::from_text(""));
+        Places {
+            path: "smtpd".into(),
+            local_domain: "example.org".into(),
+            config_directory: dir.to_owned(),
+            tables: Some(base_tables::Tables::new(base_tables::Options {
+                more: Some(more),
+                ..Default::default()
+            })),
+            ..Places::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn from_a_table() {
+        let dir = tempfile::tempdir().expect("folder");
+        let places = with_sql(dir.path(), "sql_select: SELECT %p FROM t WHERE n = '%u' AND r = '%r'");
+        for (text, right) in [
+            ("\0alice\0secret", true),
+            ("\0alice@example.org\0secret", true),
+            ("\0al'ice\0odd", true),
+            ("\0alice@example.com\0secret", false),
+            ("\0Alice\0secret", false),
+            ("\0alice\0odd", false),
+            ("\0x' OR '1'='1\0secret", false),
+        ] {
+            let step = plain(&places, text).await;
+            match right {
+                true => assert!(matches!(step, Step::Success { .. }), "{text:?}: {step:?}"),
+                false => assert!(matches!(&step, Step::Failed(f) if !f.temporary), "{text:?}: {step:?}"),
+            }
+        }
+        for (settings, warning) in [
+            ("sql_select: SELECT userPassword FROM t WHERE n = '%u'", "sql plugin: expansion limit exceeded"),
+            ("sql_select: SELECT nothing FROM t WHERE n = '%u'", "sql plugin: "),
+            ("", "sql plugin: sql_select option missing"),
+        ] {
+            let step = plain(&with_sql(dir.path(), settings), "\0two\0a").await;
+            let Step::Failed(f) = step else { panic!("{settings}") };
+            let said = f.warnings.iter().any(|line| line.contains(warning));
+            assert!(f.temporary && said, "{settings}: {f:?}");
+        }
     }
 }

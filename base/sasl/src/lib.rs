@@ -4,11 +4,13 @@
 //! base64 as it crosses the line, so that what a client sends is decoded where it is understood. One file
 //! per implementation. An exchange never fails: trouble is a [`Step::Failed`] that says whether it may pass.
 
+mod auxprop;
 mod cyrus;
 mod dovecot;
 mod internal;
 mod local;
 mod passwords;
+mod sql;
 
 pub use cyrus::{Cyrus, SmtpdConf};
 pub use dovecot::Dovecot;
@@ -18,6 +20,7 @@ pub use proto_sasl::{BadOption, Mechanism, Properties, Security};
 
 use base_calls::Fut;
 use base_sys::opener::Opener;
+use base_tables::Tables;
 use std::{path::PathBuf, sync::Arc};
 
 /// Who wants to log in, and over what.
@@ -104,6 +107,8 @@ pub struct Places {
     pub config_directory: PathBuf,
     /// Opens files that may be readable by root only.
     pub opener: Option<Arc<dyn Opener>>,
+    /// How tables are opened, for passwords in databases.
+    pub tables: Option<Arc<Tables>>,
 }
 
 impl Places {

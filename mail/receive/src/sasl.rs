@@ -78,7 +78,7 @@ impl Sasl {
     /// `None`: nobody can log in here.
     pub(crate) fn open(
         c: &SaslConfig,
-        tables: &Tables,
+        tables: &Arc<Tables>,
         files: Arc<dyn Opener>,
     ) -> Result<Option<Self>, StartError> {
         if !c.enabled {
@@ -92,6 +92,7 @@ impl Sasl {
             host: c.host.clone(),
             config_directory: c.config_directory.clone(),
             opener: Some(files),
+            tables: Some(Arc::clone(tables)),
         };
         let backend =
             base_sasl::backend(&c.kind, &places).map_err(|e| StartError::Sasl(vec![e.to_string()]))?;

@@ -16,7 +16,7 @@ mod hash;
 mod inline;
 mod internal;
 mod lmdb;
-mod pcre;
+pub(crate) mod pcre;
 mod pipemap;
 mod proxy;
 mod randmap;
@@ -53,6 +53,13 @@ pub struct Open<'a> {
 pub trait MoreTypes: Send + Sync {
     /// Opens `open.spec`, whose part before the first colon is `kind`; `None` leaves it to this crate. Asked first.
     fn open(&self, kind: &str, open: &Open<'_>) -> Option<Result<Arc<dyn Table>, OpenError>>;
+
+    /// These types with another main.cf: `settings` has those of tables named without a file (`mysql:name` has
+    /// `name_query = …`). `None`: the types have no settings.
+    fn with_settings(&self, settings: &str) -> Option<Arc<dyn MoreTypes>> {
+        let _ = settings;
+        None
+    }
 }
 
 /// All types, sorted by name (`postconf -m`).
