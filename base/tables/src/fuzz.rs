@@ -63,9 +63,9 @@ pub fn check_regexp(input: &[u8]) {
     let filtered = rules::Rules::<PosixRegex>::parse(text, "t", Usage::LOOKUP, &warn);
     let plain = rules::Rules::<PosixRegex>::parse(text, "t", Usage::LOOKUP, &warn).without_filter();
     assert_eq!(filtered.find(key), plain.find(key));
-    let _ = prefilter::Prefilter::new(&[Some(String::from_utf8_lossy(text).into_owned()), None, None])
-        .candidates(key)
-        .next(0);
+    let pattern = prefilter::Needs::Pattern(String::from_utf8_lossy(text).into_owned());
+    let needs = vec![pattern, prefilter::Needs::Nothing, prefilter::Needs::Nothing];
+    let _ = prefilter::Prefilter::new(needs).candidates(key).next(0);
 }
 
 /// cidr: and inline tables in their `type:{…}` form, and match lists: nothing panics.

@@ -1,16 +1,16 @@
 //! Which rules of a table can match a key at all, found in one pass over the key.
 //!
-//! From each translated pattern the texts are taken that every match contains ("user1@", ".example"). One automaton
-//! looks for all of them; a rule without all of its texts in the key is not tried. Patterns without such a text are
+//! From each pattern the texts are taken that every match contains ("user1@", ".example"). One pass
+//! looks for the rarest of each rule (see [`crate::grams`]); a rule without all of its texts in the key is not tried. Patterns without such a text are
 //! asked in chunks (see [`crate::chunks`]); those without translation are always tried.
 
 use crate::chunks::Chunks;
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use crate::grams::Grams;
 use regex_syntax::hir::{Hir, HirKind};
 use std::collections::HashMap;
 
 /// Texts that a rule needs: one of each clause.
-type Clauses = Vec<Vec<Vec<u8>>>;
+pub type Clauses = Vec<Vec<Vec<u8>>>;
 
 /// Below this, trying each rule is as quick.
 const WORTH: usize = 3;
@@ -19,12 +19,28 @@ const SHORTEST: usize = 2;
 /// The most alternatives of a clause, and clauses of a rule.
 const MAX_ALTERNATIVES: usize = 32;
 const MAX_CLAUSES: usize = 4;
-/// Up to this many bytes of text the fastest, largest automaton is made.
-const DFA_BYTES: usize = 20_000;
+
+/// What is known about the keys that a rule matches.
+pub enum Needs {
+    /// They contain a text of each clause.
+    Texts(Clauses),
+    /// They match this translated pattern.
+    Pattern(String),
+    /// Nothing: the rule is always tried.
+    Nothing,
+}
+
+impl Needs {
+    /// All these texts, if there is one that tells anything.
+    pub fn texts(texts: Vec<Vec<u8>>) -> Option<Needs> {
+        let clauses = telling(texts.into_iter().map(|text| vec![text]).collect());
+        (!clauses.is_empty()).then_some(Needs::Texts(clauses))
+    }
+}
 
 /// What is known about all patterns of a table.
 pub struct Prefilter {
-    automaton: Option<AhoCorasick>,
+    grams: Grams,
     /// For each text the rules to consider when it is there.
     rules_of: Vec<Vec<u32>>,
     /// For each rule its other clauses, as text numbers.
@@ -36,42 +52,58 @@ pub struct Prefilter {
 }
 
 impl Prefilter {
-    /// One translated pattern, or none, for each rule.
-    pub fn new(rules: &[Option<String>]) -> Prefilter {
-        let count = u32::try_from(rules.len()).unwrap_or(u32::MAX);
-        let all = Prefilter::always(rules.len());
+    /// What each rule needs.
+    pub fn new(rules: Vec<Needs>) -> Prefilter {
         if rules.len() < WORTH {
-            return all;
+            return Prefilter::always(rules.len());
         }
         let mut texts = Texts::default();
         let mut textless = Vec::new();
-        let mut filter = Prefilter { always: Vec::new(), ..all };
-        for (number, pattern) in (0..count).zip(rules) {
-            let mut clauses = pattern.as_deref().map(clauses_of).unwrap_or_default().into_iter();
-            match (clauses.next(), pattern) {
-                (None, None) => filter.always.push(number),
-                (None, Some(pattern)) => textless.push((number, pattern.clone())),
-                (Some(first), _) => {
-                    texts.numbers(first).into_iter().for_each(|text| filter.add(text, number))
-                }
+        let mut filter = Prefilter::always(0);
+        for (number, needs) in (0..u32::MAX).zip(rules) {
+            let (clauses, pattern) = match needs {
+                Needs::Texts(clauses) => (clauses, None),
+                Needs::Pattern(pattern) => (clauses_of(&pattern), Some(pattern)),
+                Needs::Nothing => (Vec::new(), None),
+            };
+            match (clauses.is_empty(), pattern) {
+                (false, _) => (),
+                (true, Some(pattern)) => textless.push((number, pattern)),
+                (true, None) => filter.always.push(number),
             }
-            filter.others.push(clauses.map(|clause| texts.numbers(clause)).collect());
+            filter.others.push(clauses.into_iter().map(|clause| texts.numbers(clause)).collect());
         }
         let (chunks, few) = Chunks::new(textless);
         filter.chunks = chunks;
         filter.always.extend(few);
         filter.always.sort_unstable();
-        filter.rules_of.resize(texts.list.len(), Vec::new());
-        let bytes: usize = texts.list.iter().map(Vec::len).sum();
-        let kind = if bytes <= DFA_BYTES { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
-        let built = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(kind))
-            .build(&texts.list);
-        match built {
-            Ok(automaton) => Prefilter { automaton: Some(automaton), ..filter },
-            Err(_) => Prefilter::always(rules.len()),
+        filter.file(texts);
+        filter
+    }
+
+    /// Each rule is looked for by the clause whose texts the fewest rules have.
+    fn file(&mut self, texts: Texts) {
+        self.rules_of.resize(texts.list.len(), Vec::new());
+        self.grams = Grams::new(texts.list);
+        let users = |clause: &Vec<u32>| -> u64 {
+            let uses =
+                |text: &u32| usize::try_from(*text).ok().and_then(|text| texts.uses.get(text)).copied();
+            clause.iter().filter_map(uses).map(u64::from).sum()
+        };
+        for (rule, clauses) in (0..u32::MAX).zip(&mut self.others) {
+            let Some(rarest) = (0..clauses.len()).min_by_key(|n| clauses.get(*n).map_or(0, users)) else {
+                continue;
+            };
+            for text in clauses.remove(rarest) {
+                let Some(rules) = usize::try_from(text).ok().and_then(|text| self.rules_of.get_mut(text))
+                else {
+                    continue;
+                };
+                if rules.is_empty() {
+                    self.grams.file(text);
+                }
+                rules.push(rule);
+            }
         }
     }
 
@@ -79,21 +111,11 @@ impl Prefilter {
     pub fn always(rules: usize) -> Prefilter {
         let count = u32::try_from(rules).unwrap_or(u32::MAX);
         Prefilter {
-            automaton: None,
+            grams: Grams::default(),
             rules_of: Vec::new(),
             others: Vec::new(),
             always: (0..count).collect(),
             chunks: Chunks::default(),
-        }
-    }
-
-    fn add(&mut self, text: u32, rule: u32) {
-        let text = usize::try_from(text).unwrap_or(usize::MAX);
-        if self.rules_of.len() <= text {
-            self.rules_of.resize(text + 1, Vec::new());
-        }
-        if let Some(rules) = self.rules_of.get_mut(text) {
-            rules.push(rule);
         }
     }
 
@@ -104,33 +126,51 @@ impl Prefilter {
 
     /// The rules whose texts are all in the key, in order.
     fn hits(&self, key: &[u8]) -> Vec<u32> {
-        let Some(automaton) = &self.automaton else { return Vec::new() };
-        let Ok(matches) = automaton.try_find_overlapping_iter(key) else { return self.others_all() };
-        let mut present: Vec<bool> = Vec::new();
-        for found in matches {
-            if present.is_empty() {
-                present.resize(self.rules_of.len(), false);
-            }
-            if let Some(text) = present.get_mut(found.pattern().as_usize()) {
-                *text = true;
-            }
+        if self.others.is_empty() {
+            return Vec::new();
         }
-        let here = |text: &u32| usize::try_from(*text).is_ok_and(|t| present.get(t).copied().unwrap_or(true));
+        let lower = key.to_ascii_lowercase();
+        let mut present = Distinct::default();
+        self.grams.search(&lower, |text| present.push(text));
         let complete = |rule: &u32| {
             let others = usize::try_from(*rule).ok().and_then(|r| self.others.get(r));
-            others.is_none_or(|clauses| clauses.iter().all(|clause| clause.iter().any(here)))
+            let here = |clause: &Vec<u32>| clause.iter().any(|text| self.grams.is_in(*text, &lower));
+            others.is_none_or(|clauses| clauses.iter().all(here))
         };
-        let found = present.iter().zip(&self.rules_of).filter(|(present, _)| **present);
-        let mut hits: Vec<u32> =
-            found.flat_map(|(_, rules)| rules).filter(|rule| complete(rule)).copied().collect();
+        let rules_of = |text: u32| usize::try_from(text).ok().and_then(|text| self.rules_of.get(text));
+        let found = present.sorted().into_iter().filter_map(rules_of).flatten();
+        let mut hits: Vec<u32> = found.filter(|rule| complete(rule)).copied().collect();
         self.chunks.add_hits(key, &mut hits);
         hits.sort_unstable();
         hits.dedup();
         hits
     }
+}
 
-    fn others_all(&self) -> Vec<u32> {
-        (0..u32::try_from(self.others.len()).unwrap_or(u32::MAX)).collect()
+/// Numbers that may come often; takes no more than about twice the room of the different ones.
+#[derive(Default)]
+struct Distinct {
+    all: Vec<u32>,
+    limit: usize,
+}
+
+impl Distinct {
+    fn push(&mut self, number: u32) {
+        if self.all.len() > self.limit {
+            self.tidy();
+            self.limit = self.all.len() * 2 + 1024;
+        }
+        self.all.push(number);
+    }
+
+    fn tidy(&mut self) {
+        self.all.sort_unstable();
+        self.all.dedup();
+    }
+
+    fn sorted(mut self) -> Vec<u32> {
+        self.tidy();
+        self.all
     }
 }
 
@@ -138,6 +178,8 @@ impl Prefilter {
 #[derive(Default)]
 struct Texts {
     list: Vec<Vec<u8>>,
+    /// How many rules have it.
+    uses: Vec<u32>,
     known: HashMap<Vec<u8>, u32>,
 }
 
@@ -152,11 +194,16 @@ impl Texts {
 
     fn number(&mut self, text: Vec<u8>) -> u32 {
         let next = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
-        let list = &mut self.list;
-        *self.known.entry(text).or_insert_with_key(|text| {
+        let (list, uses) = (&mut self.list, &mut self.uses);
+        let number = *self.known.entry(text).or_insert_with_key(|text| {
             list.push(text.clone());
+            uses.push(0);
             next
-        })
+        });
+        if let Some(uses) = usize::try_from(number).ok().and_then(|n| uses.get_mut(n)) {
+            *uses = uses.saturating_add(1);
+        }
+        number
     }
 }
 
@@ -185,7 +232,11 @@ fn clauses_of(pattern: &str) -> Clauses {
     let exact = pattern.strip_prefix("(?i").map(|rest| format!("(?{rest}"));
     let pattern = exact.as_deref().unwrap_or(pattern);
     let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern);
-    let mut clauses = parsed.map(|hir| needed(&hir)).unwrap_or_default();
+    telling(parsed.map(|hir| needed(&hir)).unwrap_or_default())
+}
+
+/// The clauses that tell most.
+fn telling(mut clauses: Clauses) -> Clauses {
     clauses.retain(|clause| weight(clause) >= SHORTEST);
     clauses.sort_by_key(|clause| std::cmp::Reverse(weight(clause)));
     clauses.truncate(MAX_CLAUSES);
@@ -220,8 +271,12 @@ mod tests {
     use super::*;
     use crate::translate::{Dialect, translate};
 
-    fn rule(pattern: &str) -> Option<String> {
-        translate(pattern.as_bytes(), Dialect { pcre: false, ignore_case: true, multi_line: false })
+    fn translated(pattern: &str) -> String {
+        translate(pattern.as_bytes(), Dialect { pcre: false, ignore_case: true, multi_line: false }).unwrap()
+    }
+
+    fn rule(pattern: &str) -> Needs {
+        Needs::Pattern(translated(pattern))
     }
 
     fn candidates(filter: &Prefilter, key: &str) -> Vec<usize> {
@@ -235,9 +290,9 @@ mod tests {
 
     #[test]
     fn rules_without_their_texts_are_left_out() {
-        let filter = Prefilter::new(&[
+        let filter = Prefilter::new(vec![
             rule("abc.*def"),
-            None,
+            Needs::Nothing,
             rule("^user1@.*\\.example$"),
             rule("(free|cheap) (money|pills)"),
             rule("[0-9]{3}"),
@@ -261,7 +316,7 @@ mod tests {
 
     #[test]
     fn small_tables_try_everything() {
-        let filter = Prefilter::new(&[rule("abc"), rule("def")]);
+        let filter = Prefilter::new(vec![rule("abc"), rule("def")]);
         assert_eq!(candidates(&filter, "x"), [0, 1]);
     }
 
@@ -271,13 +326,9 @@ mod tests {
             patterns in proptest::collection::vec(r"[abc]{1,3}(\.\*|\||\+|)[abcA]{0,3}", 3..8),
             key in "[abcA]{0,10}",
         ) {
-            let rules: Vec<_> = patterns
-                .iter()
-                .map(|p| translate(p.as_bytes(), Dialect { pcre: false, ignore_case: true, multi_line: false }))
-                .collect();
-            let found = candidates(&Prefilter::new(&rules), &key);
-            for (number, translated) in rules.iter().enumerate() {
-                let regex = regex::bytes::Regex::new(translated.as_deref().unwrap()).unwrap();
+            let found = candidates(&Prefilter::new(patterns.iter().map(|p| rule(p)).collect()), &key);
+            for (number, pattern) in patterns.iter().enumerate() {
+                let regex = regex::bytes::Regex::new(&translated(pattern)).unwrap();
                 if regex.is_match(key.as_bytes()) {
                     assert!(found.contains(&number), "{patterns:?} {key:?}");
                 }

@@ -6,7 +6,8 @@
 
 use crate::TableError;
 use crate::lines::{self, is_space, lines, trim};
-use crate::prefilter::Prefilter;
+use crate::plain::{Meaning, Plain};
+use crate::prefilter::{Needs, Prefilter};
 use crate::table::{Answer, OpenError, Table};
 use crate::tables::{Usage, Warn};
 use crate::template::{Fault, Template};
@@ -38,6 +39,8 @@ pub trait Engine: Send + Sync + Sized + 'static {
     fn toggle(flags: &mut Self::Flags, letter: u8) -> Result<bool, String>;
     /// Compiles a pattern, or says why not.
     fn compile(pattern: &[u8], flags: Self::Flags) -> Result<Self, String>;
+    /// What the flags mean for a plain pattern (see [`crate::plain`]), if there is any with these flags.
+    fn plain(pattern: &[u8], flags: Self::Flags) -> Option<Meaning>;
     /// The pattern in the syntax of the regex crate, matching at least what this one matches.
     fn for_prefilter(pattern: &[u8], flags: Self::Flags) -> Option<String>;
     /// Is the translation tried before the pattern, because that is slow?
@@ -50,13 +53,18 @@ pub trait Engine: Send + Sync + Sized + 'static {
     fn captures(&self, key: &[u8]) -> Result<Option<Groups>, String>;
 }
 
-struct Rule<E> {
+struct Rule<E: Engine> {
     line: usize,
     negated: bool,
-    engine: E,
-    /// For slow engines: the translation, compiled when it is first needed.
-    quick: Option<Quick>,
+    pattern: Pattern<E>,
     action: Action,
+}
+
+enum Pattern<E: Engine> {
+    Plain(Plain),
+    Compiled(E),
+    /// A slow engine, with the translation, which is tried first once the rule was tried often enough to be worth it.
+    Slow(E, Quick),
 }
 
 struct Quick {
@@ -80,6 +88,32 @@ impl Quick {
     }
 }
 
+impl<E: Engine> Pattern<E> {
+    fn groups(&self) -> usize {
+        match self {
+            Pattern::Plain(_) => 0,
+            Pattern::Compiled(engine) | Pattern::Slow(engine, _) => engine.groups(),
+        }
+    }
+
+    fn is_match(&self, key: &[u8]) -> Result<bool, String> {
+        match self {
+            Pattern::Plain(plain) => Ok(plain.is_match(key)),
+            Pattern::Slow(_, quick) if quick.says_no(key) => Ok(false),
+            Pattern::Compiled(engine) | Pattern::Slow(engine, _) => engine.is_match(key),
+        }
+    }
+
+    /// The groups; a plain pattern has none.
+    fn captures(&self, key: &[u8]) -> Result<Option<Groups>, String> {
+        match self {
+            Pattern::Plain(plain) => Ok(plain.is_match(key).then(Groups::new)),
+            Pattern::Slow(_, quick) if quick.says_no(key) => Ok(None),
+            Pattern::Compiled(engine) | Pattern::Slow(engine, _) => engine.captures(key),
+        }
+    }
+}
+
 enum Action {
     Result(Template),
     /// `if`: where to go on when the pattern does not hold.
@@ -87,7 +121,7 @@ enum Action {
 }
 
 /// The rules of one table.
-pub struct Rules<E> {
+pub struct Rules<E: Engine> {
     rules: Vec<Rule<E>>,
     /// Where `if` blocks start and end.
     ifs: Vec<(usize, usize)>,
@@ -135,7 +169,7 @@ pub fn read(opener: &dyn Opener, name: &str) -> Result<Vec<u8>, OpenError> {
     text.map_err(|e| OpenError::new(format!("open {name}: {}", base_sys::system_text(&e))))
 }
 
-struct RuleTable<E> {
+struct RuleTable<E: Engine> {
     spec: String,
     name: String,
     fold: bool,
@@ -183,7 +217,7 @@ impl<E: Engine> Rules<E> {
             let line = rule.line;
             parser.warn(line, "IF has no matching ENDIF");
         }
-        let (prefilter, rules) = (Prefilter::new(&parser.filters), parser.rules);
+        let (prefilter, rules) = (Prefilter::new(parser.filters), parser.rules);
         let ifs = rules.iter().enumerate().filter_map(|(open, rule)| match rule.action {
             Action::If(end) => Some((open, end)),
             Action::Result(_) => None,
@@ -191,11 +225,14 @@ impl<E: Engine> Rules<E> {
         Rules { ifs: ifs.collect(), prefilter, rules }
     }
 
-    /// The same rules, each tried by its own pattern alone (to check the filters against).
-    pub fn without_filter(mut self) -> Rules<E> {
-        self.prefilter = Prefilter::always(self.rules.len());
-        self.rules.iter_mut().for_each(|rule| rule.quick = None);
-        self
+    /// The same rules without the filter and the translations (to check these against).
+    pub fn without_filter(self) -> Rules<E> {
+        let prefilter = Prefilter::always(self.rules.len());
+        let plainly = |rule: Rule<E>| match rule.pattern {
+            Pattern::Slow(engine, _) => Rule { pattern: Pattern::Compiled(engine), ..rule },
+            _ => rule,
+        };
+        Rules { rules: self.rules.into_iter().map(plainly).collect(), prefilter, ..self }
     }
 
     /// The result of the first rule that holds; the error comes with the line of its rule.
@@ -213,7 +250,7 @@ impl<E: Engine> Rules<E> {
             let failed = |reason| (rule.line, reason);
             match &rule.action {
                 Action::If(end) => {
-                    if rule.is_match(key).map_err(failed)? == rule.negated {
+                    if rule.pattern.is_match(key).map_err(failed)? == rule.negated {
                         at = *end;
                     }
                 }
@@ -237,32 +274,22 @@ impl<E: Engine> Rules<E> {
 }
 
 impl<E: Engine> Rule<E> {
-    fn is_match(&self, key: &[u8]) -> Result<bool, String> {
-        match &self.quick {
-            Some(quick) if quick.says_no(key) => Ok(false),
-            _ => self.engine.is_match(key),
-        }
-    }
-
     fn result(&self, template: &Template, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         if let Some(fixed) = template.fixed() {
-            return Ok((self.is_match(key)? != self.negated).then(|| fixed.to_vec()));
+            return Ok((self.pattern.is_match(key)? != self.negated).then(|| fixed.to_vec()));
         }
-        if self.quick.as_ref().is_some_and(|quick| quick.says_no(key)) {
-            return Ok(None);
-        }
-        let Some(groups) = self.engine.captures(key)? else { return Ok(None) };
+        let Some(groups) = self.pattern.captures(key)? else { return Ok(None) };
         Ok(Some(template.expand(|n| key.get(groups.get(n)?.clone()?))))
     }
 }
 
-struct Parser<'a, E> {
+struct Parser<'a, E: Engine> {
     name: &'a str,
     usage: Usage,
     warn: &'a Warn,
     rules: Vec<Rule<E>>,
     ifs: Vec<usize>,
-    filters: Vec<Option<String>>,
+    filters: Vec<Needs>,
 }
 
 /// A pattern as read, and what stands behind it.
@@ -306,9 +333,9 @@ impl<E: Engine> Parser<'_, E> {
             self.warn(line, &format!("ignoring extra text after IF statement: \"{extra}\""));
             self.warn(line, "do not prepend whitespace to statements between IF and ENDIF");
         }
-        if let Some(engine) = self.compile(line, &read) {
+        if let Some((pattern, needs)) = self.compile(line, &read) {
             self.ifs.push(self.rules.len());
-            self.push(line, &read, engine, Action::If(usize::MAX));
+            self.push(line, &read, pattern, needs, Action::If(usize::MAX));
         }
     }
 
@@ -331,12 +358,12 @@ impl<E: Engine> Parser<'_, E> {
             self.warn(line, "no replacement text: using empty string");
         }
         let Some(template) = self.template(line, &read) else { return };
-        let Some(engine) = self.compile(line, &read) else { return };
-        if template.highest > engine.groups() {
+        let Some((pattern, needs)) = self.compile(line, &read) else { return };
+        if template.highest > pattern.groups() {
             let what = format!("out of range replacement index \"{}\"{SKIPPING}", template.highest);
             return self.warn(line, &what);
         }
-        self.push(line, &read, engine, Action::Result(template));
+        self.push(line, &read, pattern, needs, Action::Result(template));
     }
 
     fn template(&self, line: usize, read: &Read<'_, E::Flags>) -> Option<Template> {
@@ -364,23 +391,40 @@ impl<E: Engine> Parser<'_, E> {
         Some(template)
     }
 
-    fn compile(&self, line: usize, read: &Read<'_, E::Flags>) -> Option<E> {
-        match E::compile(read.pattern, read.flags) {
-            Ok(engine) => Some(engine),
+    fn compile(&self, line: usize, read: &Read<'_, E::Flags>) -> Option<(Pattern<E>, Needs)> {
+        let translated = || E::for_prefilter(read.pattern, read.flags);
+        let needs = |translated: Option<String>| translated.map_or(Needs::Nothing, Needs::Pattern);
+        let plain = E::plain(read.pattern, read.flags).and_then(|meaning| Plain::new(read.pattern, meaning));
+        if let Some((plain, texts)) = plain {
+            return Some((Pattern::Plain(plain), Needs::texts(texts).unwrap_or_else(|| needs(translated()))));
+        }
+        let engine = match E::compile(read.pattern, read.flags) {
+            Ok(engine) => engine,
             Err(reason) => {
                 self.warn(line, &reason);
-                None
+                return None;
             }
-        }
+        };
+        Some(match translated() {
+            Some(translated) if E::SLOW => {
+                let (compiled, asked) = (OnceLock::new(), AtomicU32::new(0));
+                let quick = Quick { translated: translated.clone(), compiled, asked };
+                (Pattern::Slow(engine, quick), Needs::Pattern(translated))
+            }
+            translated => (Pattern::Compiled(engine), needs(translated)),
+        })
     }
 
-    fn push(&mut self, line: usize, read: &Read<'_, E::Flags>, engine: E, action: Action) {
-        let translated = E::for_prefilter(read.pattern, read.flags);
-        let quick = translated.clone().filter(|_| E::SLOW);
-        let quick =
-            quick.map(|translated| Quick { translated, compiled: OnceLock::new(), asked: AtomicU32::new(0) });
-        self.filters.push(translated.filter(|_| !read.negated));
-        self.rules.push(Rule { line, negated: read.negated, engine, quick, action });
+    fn push(
+        &mut self,
+        line: usize,
+        read: &Read<'_, E::Flags>,
+        pattern: Pattern<E>,
+        needs: Needs,
+        action: Action,
+    ) {
+        self.filters.push(if read.negated { Needs::Nothing } else { needs });
+        self.rules.push(Rule { line, negated: read.negated, pattern, action });
     }
 
     fn pattern<'a>(&self, line: usize, text: &'a [u8]) -> Option<Read<'a, E::Flags>> {

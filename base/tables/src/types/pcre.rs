@@ -4,11 +4,15 @@
 //! A pattern that backtracks beyond its limit is an error of the lookup, not a "no".
 
 use super::{Open, TableType};
+use crate::plain::Meaning;
 use crate::rules::{self, Engine, Groups};
 use crate::table::{OpenError, Table};
 use crate::translate::{Dialect, translate};
 use pcre2::bytes::{Regex, RegexBuilder};
-use std::sync::Arc;
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU32, Ordering},
+};
 
 pub(super) const TYPE: TableType = TableType { name: "pcre", open, suffix: None };
 
@@ -19,13 +23,43 @@ fn open(open: &Open<'_>) -> Result<Arc<dyn Table>, OpenError> {
     rules::open::<Pcre>(open)
 }
 
-struct Pcre {
+pub(crate) struct Pcre {
+    source: String,
+    flags: Flags,
     regex: Regex,
     groups: usize,
+    /// Made of patterns that are used often: machine code costs time and memory, and most rules of a large table are hardly ever tried.
+    compiled: OnceLock<Option<Regex>>,
+    tried: AtomicU32,
+}
+
+/// A pattern that was tried this often is worth machine code.
+const OFTEN: u32 = 16;
+
+impl Pcre {
+    fn regex(&self) -> &Regex {
+        if self.tried.load(Ordering::Relaxed) < OFTEN {
+            self.tried.fetch_add(1, Ordering::Relaxed);
+            return &self.regex;
+        }
+        let compile = || builder(self.flags).jit_if_available(true).build(&self.source).ok();
+        self.compiled.get_or_init(compile).as_ref().unwrap_or(&self.regex)
+    }
+}
+
+fn builder(flags: Flags) -> RegexBuilder {
+    let mut builder = RegexBuilder::new();
+    builder
+        .caseless(flags.ignore_case)
+        .multi_line(flags.multi_line)
+        .dotall(flags.dot_all)
+        .extended(flags.extended)
+        .max_jit_stack_size(Some(1 << 20));
+    builder
 }
 
 #[derive(Clone, Copy)]
-struct Flags {
+pub(crate) struct Flags {
     ignore_case: bool,
     multi_line: bool,
     dot_all: bool,
@@ -73,16 +107,16 @@ impl Engine for Pcre {
         let (before, after) = frame(flags);
         let body =
             if flags.dollar_end && !flags.multi_line { with_strict_end(text) } else { text.to_owned() };
-        let regex = RegexBuilder::new()
-            .caseless(flags.ignore_case)
-            .multi_line(flags.multi_line)
-            .dotall(flags.dot_all)
-            .extended(flags.extended)
-            .jit_if_available(true)
-            .max_jit_stack_size(Some(1 << 20))
-            .build(&format!("{before}{body}{after}"));
-        match regex {
-            Ok(regex) => Ok(Pcre { groups: regex.captures_len().saturating_sub(1), regex }),
+        let source = format!("{before}{body}{after}");
+        match builder(flags).build(&source) {
+            Ok(regex) => Ok(Pcre {
+                groups: regex.captures_len().saturating_sub(1),
+                source,
+                flags,
+                regex,
+                compiled: OnceLock::new(),
+                tried: AtomicU32::new(0),
+            }),
             Err(error) => {
                 let offset = error.offset().unwrap_or(0).saturating_sub(before.len());
                 let text = error.to_string();
@@ -90,6 +124,12 @@ impl Engine for Pcre {
                 Err(format!("error in regex at offset {offset}: {reason}"))
             }
         }
+    }
+
+    fn plain(pattern: &[u8], flags: Flags) -> Option<Meaning> {
+        let meaning = Meaning { ignore_case: flags.ignore_case, before_newline: !flags.dollar_end };
+        let usual = flags.dot_all && !flags.extended && !flags.multi_line && !flags.anchored;
+        (usual && std::str::from_utf8(pattern).is_ok()).then_some(meaning)
     }
 
     fn for_prefilter(pattern: &[u8], flags: Flags) -> Option<String> {
@@ -105,12 +145,13 @@ impl Engine for Pcre {
     }
 
     fn is_match(&self, key: &[u8]) -> Result<bool, String> {
-        self.regex.is_match(key).map_err(|e| e.to_string())
+        self.regex().is_match(key).map_err(|e| e.to_string())
     }
 
     fn captures(&self, key: &[u8]) -> Result<Option<Groups>, String> {
-        let mut places = self.regex.capture_locations();
-        if self.regex.captures_read(&mut places, key).map_err(|e| e.to_string())?.is_none() {
+        let regex = self.regex();
+        let mut places = regex.capture_locations();
+        if regex.captures_read(&mut places, key).map_err(|e| e.to_string())?.is_none() {
             return Ok(None);
         }
         Ok(Some((0..=self.groups).map(|n| places.get(n).map(|(start, end)| start..end)).collect()))

@@ -3,6 +3,7 @@
 //! Flags: `i` (case does not count; on), `m` (lines), `x` (extended syntax; on).
 
 use super::{Open, TableType};
+use crate::plain::Meaning;
 use crate::rules::{self, Engine, Groups};
 use crate::table::{OpenError, Table};
 use crate::translate::{Dialect, translate};
@@ -36,6 +37,11 @@ impl Engine for PosixRegex {
 
     fn compile(pattern: &[u8], flags: RegexFlags) -> Result<PosixRegex, String> {
         PosixRegex::compile(pattern, flags)
+    }
+
+    fn plain(_: &[u8], flags: RegexFlags) -> Option<Meaning> {
+        let meaning = Meaning { ignore_case: flags.ignore_case, before_newline: false };
+        (flags.extended && !flags.newline).then_some(meaning)
     }
 
     fn for_prefilter(pattern: &[u8], flags: RegexFlags) -> Option<String> {
