@@ -8,11 +8,13 @@ use crate::records::{self, Mx, Srv, Tlsa};
 use crate::reread::Reread;
 use crate::resolv_conf::{self, ResolvConf};
 use crate::wire::{self, Data, Found, Kind, Reply};
+use base_metrics::Dns;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 use tokio::sync::Semaphore;
 
 /// The records of an answer.
@@ -52,6 +54,8 @@ pub struct Options {
     pub cache_entries: usize,
     /// The most questions under way.
     pub parallel: usize,
+    /// Counts what is asked.
+    pub counts: Arc<Dns>,
 }
 
 /// How a handle asks. Handles of all manners share the cache.
@@ -84,6 +88,7 @@ impl Default for Options {
             hosts_file: "/etc/hosts".into(),
             cache_entries: 10_000,
             parallel: 500,
+            counts: Arc::default(),
         }
     }
 }
@@ -104,6 +109,7 @@ struct Inner {
     cache: Cache,
     rotor: AtomicUsize,
     parallel: Semaphore,
+    counts: Arc<Dns>,
 }
 
 impl Resolver {
@@ -115,6 +121,7 @@ impl Resolver {
             cache: Cache::new(options.cache_entries),
             rotor: AtomicUsize::new(0),
             parallel: Semaphore::new(options.parallel.max(1)),
+            counts: options.counts,
         };
         Resolver { inner: Arc::new(inner), manner: Manner::default() }
     }
@@ -298,6 +305,7 @@ impl Inner {
     async fn lookup(&self, name: &str, kind: Kind, dnssec: bool) -> Outcome {
         let name = name.strip_suffix('.').unwrap_or(name).to_lowercase();
         wire::encode_name(&name)?;
+        self.counts.questions.add_one();
         let ask = || self.follow(name.clone(), kind, dnssec);
         self.cache.get((name.clone(), kind, dnssec), ask).await
     }
@@ -330,7 +338,16 @@ impl Inner {
         let first = if conf.rotate { self.rotor.fetch_add(1, Ordering::Relaxed) } else { 0 };
         let ask = Ask { conf: &conf, first, dnssec };
         let _turn = self.parallel.acquire().await.map_err(|e| DnsError::TempFail(e.to_string()))?;
-        ask.ask(&wire_name, kind).await
+        let began = Instant::now();
+        let reply = ask.ask(&wire_name, kind).await;
+        self.counts.queries.observe(began.elapsed());
+        match &reply {
+            Ok(Reply::Found(_) | Reply::Alias(..)) => &self.counts.found,
+            Ok(Reply::Absent(..)) => &self.counts.absent,
+            _ => &self.counts.failed,
+        }
+        .add_one();
+        reply
     }
 }
 

@@ -1,4 +1,4 @@
-//! Logging for administrators: one typed value per log line, printed as the classic Postfix text or as JSON.
+//! Logging for administrators: one typed value per log line, printed as the classic Postfix text, and as JSON beside it.
 //!
 //! Every process opens one [`Log`]; stages get clones of it. A line goes into a bounded buffer and a thread of its own
 //! writes it, so that no session waits for the disk or for a slow syslog daemon. What cannot be written is counted
@@ -16,6 +16,6 @@ mod writer;
 
 pub use lines::Line;
 pub use mask::mask;
-pub use sink::{Facility, Format, Target};
+pub use sink::{Facility, Target};
 pub use source::{Severity, Source};
 pub use writer::{Captured, Log};

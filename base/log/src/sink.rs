@@ -5,7 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::{fs::OpenOptionsExt, net::UnixDatagram},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -72,16 +72,6 @@ impl Target {
     }
 }
 
-/// The form of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// Postfix's text.
-    #[default]
-    Classic,
-    /// One JSON object per line (extension `hikyaku_log_format = json`).
-    Json,
-}
-
 /// An open sink.
 pub(crate) enum Sink {
     Syslog { path: PathBuf, facility: Facility, socket: Option<UnixDatagram> },
@@ -96,6 +86,41 @@ pub(crate) struct Ready {
     /// Time stamp.
     pub stamp: String,
     pub tagged: String,
+    /// The JSON form; empty when nobody wants it.
+    pub event: String,
+}
+
+/// The file of events beside the log (`maillog_json_file`): one JSON object on each line.
+pub(crate) struct Events {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Events {
+    pub(crate) fn open(path: &Path) -> Self {
+        Self { path: path.to_owned(), file: append(path).ok() }
+    }
+
+    /// Opens the file again (log rotation). What cannot be opened stays as it was.
+    pub(crate) fn reopen(&mut self) {
+        if let Ok(f) = append(&self.path) {
+            self.file = Some(f);
+        }
+    }
+
+    /// Writes a batch; the number of events that could not be written.
+    pub(crate) fn write(&mut self, lines: &[Ready]) -> usize {
+        if self.file.is_none() {
+            self.file = append(&self.path).ok();
+        }
+        let mut out = Vec::with_capacity(lines.len() * 240);
+        for l in lines {
+            out.extend_from_slice(l.event.as_bytes());
+            out.push(b'\n');
+        }
+        let done = self.file.as_mut().is_some_and(|f| f.write_all(&out).is_ok());
+        if done { 0 } else { lines.len() }
+    }
 }
 
 impl Sink {
@@ -154,18 +179,18 @@ impl Sink {
     }
 }
 
-fn connect(path: &PathBuf) -> io::Result<UnixDatagram> {
+fn connect(path: &Path) -> io::Result<UnixDatagram> {
     let s = UnixDatagram::unbound()?;
     s.connect(path)?;
     s.set_write_timeout(Some(Duration::from_secs(1)))?;
     Ok(s)
 }
 
-fn append(path: &PathBuf) -> io::Result<File> {
+fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
-fn send(path: &PathBuf, facility: Facility, socket: &mut Option<UnixDatagram>, l: &Ready) -> io::Result<()> {
+fn send(path: &Path, facility: Facility, socket: &mut Option<UnixDatagram>, l: &Ready) -> io::Result<()> {
     let pri = u16::from(facility.0) << 3 | u16::from(l.severity.level());
     let datagram = format!("<{pri}>{} {}", l.stamp, l.tagged);
     if let Some(s) = socket

@@ -51,6 +51,17 @@ impl Severity {
         }
     }
 
+    /// In JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Fatal => "fatal",
+            Self::Panic => "panic",
+        }
+    }
+
     /// The syslog(3) level.
     pub const fn level(self) -> u8 {
         match self {

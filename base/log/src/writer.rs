@@ -1,12 +1,14 @@
 //! The log handle and its writer thread.
 
 use crate::{
-    Format, Line, Severity, Source, Target, mask,
-    sink::{Ready, Sink},
+    Line, Severity, Source, Target, mask,
+    sink::{Events, Ready, Sink},
     stamp::Stamp,
 };
+use base_metrics::Metrics;
 use std::{
     fmt::Display,
+    path::Path,
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -26,7 +28,7 @@ const GATHER: Duration = Duration::from_millis(5);
 #[derive(Clone)]
 pub struct Log {
     shared: Arc<Shared>,
-    _closer: Arc<Closer>,
+    closer: Arc<Closer>,
 }
 
 struct Shared {
@@ -34,7 +36,9 @@ struct Shared {
     wake: Condvar,
     written: Condvar,
     session: AtomicU32,
-    format: Format,
+    /// Somebody wants the JSON form, too.
+    events: bool,
+    metrics: Metrics,
 }
 
 struct State {
@@ -45,6 +49,8 @@ struct State {
     closing: bool,
     writing: bool,
     idle: bool,
+    /// Where lines go, until there is a thread that writes them.
+    unstarted: Option<(Sink, Option<Events>)>,
 }
 
 struct Closer {
@@ -85,19 +91,26 @@ impl Captured {
 }
 
 impl Log {
-    /// Opens a log and starts its writer. A target that cannot be opened now is tried again with every batch.
-    pub fn open(target: &Target, format: Format) -> Self {
-        Self::start(Sink::open(target), format)
+    /// Opens a log. A target that cannot be opened now is tried again with every batch. The writer's thread starts with the
+    /// first line: a process that gives up rights before it says anything has no thread that kept them.
+    pub fn open(target: &Target) -> Self {
+        Self::start(Sink::open(target), None)
+    }
+
+    /// A log with the JSON form of each line in a file beside it (`maillog_json_file`); `None`: without.
+    pub fn open_with_events(target: &Target, events: Option<&Path>) -> Self {
+        Self::start(Sink::open(target), events.map(Events::open))
     }
 
     /// A log into memory, for tests.
     pub fn test() -> (Self, Captured) {
         let kept = Arc::new(Mutex::new(Vec::new()));
-        let log = Self::start(Sink::Memory(Arc::clone(&kept)), Format::Classic);
+        let log = Self::start(Sink::Memory(Arc::clone(&kept)), None);
         (log.clone(), Captured(log, kept))
     }
 
-    fn start(sink: Sink, format: Format) -> Self {
+    fn start(sink: Sink, events: Option<Events>) -> Self {
+        let has_events = events.is_some();
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 waiting: Vec::new(),
@@ -107,17 +120,26 @@ impl Log {
                 closing: false,
                 writing: false,
                 idle: true,
+                unstarted: Some((sink, events)),
             }),
             wake: Condvar::new(),
             written: Condvar::new(),
             session: AtomicU32::new(std::process::id()),
-            format,
+            events: has_events,
+            metrics: Metrics::default(),
         });
-        let for_thread = Arc::clone(&shared);
-        let thread =
-            thread::Builder::new().name("log".into()).spawn(move || write_loop(&for_thread, sink)).ok();
-        let closer = Closer { shared: Arc::clone(&shared), thread: Mutex::new(thread) };
-        Self { shared, _closer: Arc::new(closer) }
+        let closer = Closer { shared: Arc::clone(&shared), thread: Mutex::default() };
+        Self { shared, closer: Arc::new(closer) }
+    }
+
+    /// Starts the writer's thread, if there is none yet.
+    fn begin(&self, state: &mut State) {
+        let Some((sink, events)) = state.unstarted.take() else { return };
+        let shared = Arc::clone(&self.shared);
+        let write = move || write_loop(&shared, sink, events);
+        if let Ok(mut thread) = self.closer.thread.lock() {
+            *thread = thread::Builder::new().name("log".into()).spawn(write).ok();
+        }
     }
 
     /// A source with a session number that no other open session of this process has.
@@ -126,17 +148,31 @@ impl Log {
         Source::new(name, n % 4_000_000 + 2)
     }
 
+    /// What this process counts; lines count themselves.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
     /// Logs a typed line.
     pub fn line(&self, source: &Source, line: &dyn Line) {
+        let severity = line.severity();
         let mut text = String::with_capacity(160);
-        match self.shared.format {
-            Format::Classic => {
-                text.push_str(line.severity().prefix());
-                line.text(&mut text);
-            }
-            Format::Json => crate::lines::to_json(source, line, &mut text),
+        text.push_str(severity.prefix());
+        line.text(&mut text);
+        let mut event = String::new();
+        if self.shared.events {
+            crate::lines::to_json(source, line, &mut event);
         }
-        self.push(source, line.severity(), &text);
+        let metrics = self.metrics();
+        line.count(source, metrics);
+        match severity {
+            Severity::Info => &metrics.lines.info,
+            Severity::Warning => &metrics.lines.warning,
+            Severity::Error => &metrics.lines.error,
+            Severity::Fatal | Severity::Panic => &metrics.lines.fatal,
+        }
+        .add_one();
+        self.push(source, severity, &text, event);
     }
 
     /// Logs free text.
@@ -163,19 +199,18 @@ impl Log {
         self.line(source, &crate::lines::Free { severity, text: text.to_string() });
     }
 
-    fn push(&self, source: &Source, severity: Severity, text: &str) {
+    fn push(&self, source: &Source, severity: Severity, text: &str, event: String) {
         let text = mask(cut(text));
         let Ok(mut s) = self.shared.state.lock() else { return };
         if s.waiting.len() >= MAX_WAITING {
             s.lost += 1;
+            self.metrics().lines.lost.add_one();
             return;
         }
-        let tagged = match self.shared.format {
-            Format::Classic => format!("{}[{}]: {text}", source.name, source.pid),
-            Format::Json => text.into_owned(),
-        };
+        let tagged = format!("{}[{}]: {text}", source.name, source.pid);
         let stamp = s.stamp.now().to_owned();
-        s.waiting.push(Ready { severity, stamp, tagged });
+        s.waiting.push(Ready { severity, stamp, tagged, event });
+        self.begin(&mut s);
         if s.idle {
             s.idle = false;
             self.shared.wake.notify_one();
@@ -200,7 +235,8 @@ impl Log {
     }
 }
 
-fn cut(text: &str) -> &str {
+/// At most [`MAX_TEXT`] bytes of it.
+pub(crate) fn cut(text: &str) -> &str {
     let mut end = text.len().min(MAX_TEXT);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -208,7 +244,7 @@ fn cut(text: &str) -> &str {
     &text[..end]
 }
 
-fn write_loop(shared: &Shared, mut sink: Sink) {
+fn write_loop(shared: &Shared, mut sink: Sink, mut events: Option<Events>) {
     let host = host_name();
     loop {
         let Ok(s) = shared.state.lock() else { return };
@@ -227,8 +263,11 @@ fn write_loop(shared: &Shared, mut sink: Sink) {
         drop(s);
         if reopen {
             sink.reopen();
+            events.iter_mut().for_each(Events::reopen);
         }
         let mut failed = sink.write(&batch, &host);
+        failed += events.as_mut().map_or(0, |e| e.write(&batch));
+        shared.metrics.lines.lost.add(failed as u64);
         if lost > 0 {
             failed += sink.write(&[loss_report(lost)], &host) * lost;
         }
@@ -250,6 +289,7 @@ fn loss_report(lost: usize) -> Ready {
         severity: Severity::Warning,
         stamp: Stamp::new().now().to_owned(),
         tagged: format!("postfix/postlog[{}]: warning: {lost} log lines were lost", std::process::id()),
+        event: String::new(),
     }
 }
 
@@ -273,6 +313,29 @@ mod tests {
             seen.lines(),
             ["postfix/smtpd[7]: one", "postfix/smtpd[7]: warning: two?forged[1]: three"]
         );
+    }
+
+    #[test]
+    fn events_are_json_and_follow_a_rotation() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (file, old) = (dir.path().join("log.json"), dir.path().join("log.json.1"));
+        let log = Log::open_with_events(&Target::File(dir.path().join("log")), Some(&file));
+        let src = Source::new("postfix/smtpd", 7);
+        log.warning(&src, format_args!("a \"b\" \n{}", "x".repeat(2 * MAX_TEXT)));
+        log.flush();
+        std::fs::rename(&file, &old).expect("renamed");
+        log.reopen();
+        log.info(&src, "two");
+        log.flush();
+        let read = |path| std::fs::read_to_string(path).expect("written");
+        let (first, second) = (read(&old), read(&file));
+        let (time, rest) = first.split_once(",\"event\"").expect("an event");
+        assert!(time.starts_with("{\"time\":\"2") && time.ends_with("Z\""), "{time}");
+        let want = ":\"warning\",\"severity\":\"warning\",\"program\":\"postfix/smtpd\",\"session\":7,\"text\":\"a \\\"b\\\" \\u000axx";
+        assert!(rest.starts_with(want), "{rest}");
+        assert!(first.ends_with("x\"}\n") && first.len() < MAX_TEXT + 300);
+        assert!(second.ends_with(",\"text\":\"two\"}\n") && second.lines().count() == 1);
+        assert_eq!((log.metrics().lines.warning.get(), log.metrics().lines.lost.get()), (1, 0));
     }
 
     #[test]

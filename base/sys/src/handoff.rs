@@ -45,6 +45,8 @@ pub enum Order {
     },
     /// Finish in an orderly way and exit; after the time limit master kills.
     Stop,
+    /// Are you there? Asked only when a service manager watches.
+    Ping,
     /// The answer to [`Reply::Open`].
     Opened {
         /// From [`Reply::Open`].
@@ -70,6 +72,8 @@ pub enum Reply {
         /// The reason, for `postfix start`.
         reason: String,
     },
+    /// The answer to [`Order::Ping`].
+    Pong,
     /// Open this file for me; comes back as [`Order::Opened`].
     Open {
         /// Tells answers apart.
@@ -129,6 +133,7 @@ impl Channel {
             Order::Close(key) => (format!("C{}\n{}", key.service, key.address), None),
             Order::Configured { generation } => (format!("G{generation}"), None),
             Order::Stop => ("S".to_owned(), None),
+            Order::Ping => ("W".to_owned(), None),
             Order::Opened { number, file: Ok(fd) } => (format!("P{number}"), Some(fd.as_fd())),
             Order::Opened { number, file: Err(errno) } => (format!("E{number}\n{errno}"), None),
         };
@@ -154,6 +159,7 @@ impl Channel {
                 let reason: String = reason.chars().take(1000).collect();
                 self.send(&format!("F{generation}\n{reason}"), None)
             }
+            Reply::Pong => self.send("W", None),
             Reply::Open { number, path } => self.send(&format!("O{number}\n{path}"), None),
         }
     }
@@ -208,6 +214,7 @@ fn parse_order(text: &str, fd: Option<OwnedFd>) -> io::Result<Order> {
         (Some(("C", rest)), None) => key(rest).map(Order::Close),
         (Some(("G", n)), None) => n.parse().ok().map(|generation| Order::Configured { generation }),
         (Some(("S", "")), None) => Some(Order::Stop),
+        (Some(("W", "")), None) => Some(Order::Ping),
         (Some(("P", n)), Some(fd)) => n.parse().ok().map(|number| Order::Opened { number, file: Ok(fd) }),
         (Some(("E", rest)), None) => rest.split_once('\n').and_then(|(n, errno)| {
             Some(Order::Opened { number: n.parse().ok()?, file: Err(errno.parse().ok()?) })
@@ -219,6 +226,7 @@ fn parse_order(text: &str, fd: Option<OwnedFd>) -> io::Result<Order> {
 
 fn parse_reply(text: &str) -> io::Result<Reply> {
     let reply = match text.split_at_checked(1) {
+        Some(("W", "")) => Some(Reply::Pong),
         Some(("R", n)) => n.parse().ok().map(|generation| Reply::Ready { generation }),
         Some(("F", rest)) => rest.split_once('\n').and_then(|(n, reason)| {
             Some(Reply::Failed { generation: n.parse().ok()?, reason: reason.to_owned() })
@@ -245,6 +253,7 @@ mod tests {
         master.order(&Order::Listener(key.clone(), socket.into())).unwrap();
         master.order(&Order::Configured { generation: 1 }).unwrap();
         master.order(&Order::Close(key.clone())).unwrap();
+        master.order(&Order::Ping).unwrap();
         master.order(&Order::Stop).unwrap();
         drop(master);
 
@@ -253,6 +262,7 @@ mod tests {
         assert_eq!(TcpListener::from(fd).local_addr().unwrap().port(), port);
         assert!(matches!(child.next_order().unwrap(), Some(Order::Configured { generation: 1 })));
         assert!(matches!(child.next_order().unwrap(), Some(Order::Close(k)) if k == key));
+        assert!(matches!(child.next_order().unwrap(), Some(Order::Ping)));
         assert!(matches!(child.next_order().unwrap(), Some(Order::Stop)));
         assert!(child.next_order().unwrap().is_none(), "master is gone");
     }
@@ -263,7 +273,7 @@ mod tests {
         let failed =
             Reply::Failed { generation: 7, reason: "/etc/postfix/main.cf: line 3: bad\nline".into() };
         let open = Reply::Open { number: 3, path: "/etc/a b".into() };
-        for reply in [Reply::Ready { generation: 1 }, failed, open] {
+        for reply in [Reply::Ready { generation: 1 }, failed, open, Reply::Pong] {
             child.reply(&reply).unwrap();
             assert_eq!(master.next_reply().unwrap(), Some(reply));
         }
@@ -288,7 +298,7 @@ mod tests {
         {
             assert!(parse_order(junk, None).is_err(), "{junk:?}");
         }
-        for junk in ["O", "O1", "Ox\n/a", "", "R", "F", "F1", "Fx\ny", "\u{e9}"] {
+        for junk in ["O", "O1", "Ox\n/a", "", "R", "Wx", "F", "F1", "Fx\ny", "\u{e9}"] {
             assert!(parse_reply(junk).is_err(), "{junk:?}");
         }
     }

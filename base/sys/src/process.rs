@@ -142,6 +142,12 @@ fn target(pid: u32, sig: Sig) -> io::Result<(Pid, Signal)> {
     Ok((Pid::from_raw(pid), signal))
 }
 
+/// The monotonic clock in microseconds, as service managers count it; 0 when there is none.
+pub fn monotonic_micros() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    now.map_or(0, |t| u64::try_from(t.tv_sec() * 1_000_000 + t.tv_nsec() / 1000).unwrap_or(0))
+}
+
 /// Whether a process exists (it may belong to somebody else).
 pub fn is_alive(pid: u32) -> bool {
     i32::try_from(pid).is_ok_and(|p| p > 0 && !matches!(kill(Pid::from_raw(p), None), Err(Errno::ESRCH)))

@@ -189,7 +189,10 @@ fn error(text: &str) -> SubmitError {
 
 fn warn_log(m: &Message) -> WarnLog {
     let (log, source) = (m.core.log.clone(), m.source.clone());
-    Box::new(move |text| log.warning(&source, text))
+    Box::new(move |text| {
+        log.metrics().milters.failures.add_one();
+        log.warning(&source, text);
+    })
 }
 
 /// A message that milters work on.
@@ -395,7 +398,8 @@ impl Message {
         let (id, client) = (self.id.to_string(), self.client_or("localhost[127.0.0.1]"));
         let text = text.replace("\r\n", "??");
         self.with_context(to, true, |context| {
-            let line = Reject { id: &id, action, stage, client: &client, text: &text, context };
+            let line =
+                Reject { id: &id, action, stage, restriction: "", client: &client, text: &text, context };
             self.core.log.line(&self.source, &line);
         });
     }

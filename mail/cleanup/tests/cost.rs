@@ -47,7 +47,7 @@ async fn four_kibibytes() {
     for (what, rewrite_local, content) in
         [("remote", false, content.as_str()), ("local", true, &content), ("header only", false, headers)]
     {
-        let log = Log::open(&base_log::Target::File("/dev/null".into()), base_log::Format::Classic);
+        let log = Log::open(&base_log::Target::File("/dev/null".into()));
         let spool = Arc::new(MemorySpool::default());
         let cleanup =
             Cleanup::new(config.clone(), spool.clone(), Arc::new(Plain), Arc::new(Nowhere), &tables, log);

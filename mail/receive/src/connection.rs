@@ -330,6 +330,7 @@ impl Connection {
             id: &id,
             action: "reject",
             stage,
+            restriction: "smtpd_forbid_bare_newline",
             client: &self.peer.namaddr(),
             text: "bare <LF> received",
             context: &context,

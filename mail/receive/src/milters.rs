@@ -169,7 +169,10 @@ impl Connection {
 
     fn milter_warn(&self) -> impl Fn(&str) + Sync + use<> {
         let (log, source) = (self.shared.deps.log.clone(), self.source.clone());
-        move |text: &str| log.warning(&source, text)
+        move |text: &str| {
+            log.metrics().milters.failures.add_one();
+            log.warning(&source, text);
+        }
     }
 
     /// Tells an event, and heeds the answer.
@@ -210,6 +213,7 @@ impl Connection {
             id: &id,
             action,
             stage,
+            restriction: "",
             client: &self.peer.namaddr(),
             text: &text.replace("\r\n", "??"),
             context: &[

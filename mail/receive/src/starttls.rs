@@ -109,6 +109,7 @@ impl Connection {
         if let Some(counted) = &self.counted {
             counted.event(Event::NewTls, Instant::now());
         }
+        self.shared.deps.log.metrics().tls.server_failed.add_one();
         let from = self.peer.namaddr();
         self.info(format_args!("SSL_accept error from {from}: {}", failure.words()));
         match failure {
@@ -119,6 +120,7 @@ impl Connection {
     }
 
     fn established(&mut self, session: Session) {
+        self.shared.deps.log.metrics().tls.accepted(session.protocol);
         let (from, config) = (self.peer.namaddr(), &self.shared.config.tls);
         let who = match &session.peer {
             None => "Anonymous",

@@ -330,6 +330,7 @@ impl<'a> Eval<'a> {
     /// Nobody said no: a deferral that waited for that is due.
     pub(crate) fn refuse_deferred(&mut self) -> Option<Refusal> {
         let refusal = self.defer_if_permit.take()?;
+        self.asked.push("defer_if_permit");
         self.log("reject", &refusal);
         Some(refusal)
     }
@@ -352,13 +353,19 @@ impl<'a> Eval<'a> {
     }
 
     fn note(&self, action: &str, text: &str) {
-        self.restrict.note(self.facts, action, text);
+        let restriction = self.asked.last().copied().unwrap_or_default();
+        self.restrict.note_of(restriction, self.facts, action, text);
     }
 }
 
 impl Restrict {
     /// Writes a `reject:`-like line about this session.
     pub fn note(&self, facts: &Facts<'_>, action: &str, text: &str) {
+        self.note_of("", facts, action, text);
+    }
+
+    /// The same, of a restriction.
+    fn note_of(&self, restriction: &'static str, facts: &Facts<'_>, action: &str, text: &str) {
         let id = facts.queue_id.map_or_else(|| "NOQUEUE".to_owned(), |id| id.to_string());
         let sender = facts.sender.map(proto_address::external);
         let recipient = facts.recipient.map(proto_address::external);
@@ -370,7 +377,7 @@ impl Restrict {
         ];
         let client = facts.client.namaddr();
         let line =
-            Reject { id: &id, action, stage: facts.stage.name(), client: &client, text, context: &context };
+            Reject { id: &id, action, stage: facts.stage.name(), restriction, client: &client, text, context: &context };
         self.log.line(facts.source, &line);
     }
 }

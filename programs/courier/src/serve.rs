@@ -6,10 +6,10 @@ use crate::{
     connection::{self, Shared},
     gate::Gate,
     pool::Pool,
-    settings::{Settings, log_target},
+    settings::{Settings, log_targets},
 };
 use anyhow::{Context, Result};
-use base_log::{Format, Log, Source};
+use base_log::{Log, Source};
 use base_sys::{
     fds,
     handoff::{Channel, ENV_CONFIG, Order, Reply},
@@ -39,8 +39,10 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub fn run(args: &[String]) -> Result<()> {
     let signals = Signals::take(&[Sig::Term, Sig::Int, Sig::Hup])?;
     let channel = Channel::inherited()?.context("not started by master")?;
+    base_sandbox::root_server(base_sandbox::RootServer::Courier).context("cannot give up capabilities")?;
     let dir = config_dir(args);
-    let log = Log::open(&log_target(&dir), Format::Classic);
+    let (target, events) = log_targets(&dir);
+    let log = Log::open_with_events(&target, events.as_deref());
     let mut server = Server {
         dir,
         log,
@@ -112,6 +114,10 @@ impl Server {
             None | Some(Order::Stop) => Ok(false),
             // Only a worker asks for files: the courier opens what it needs by itself.
             Some(Order::Opened { .. }) => Ok(true),
+            Some(Order::Ping) => {
+                self.channel.reply(&Reply::Pong)?;
+                Ok(true)
+            }
             Some(Order::Listener(key, fd)) => {
                 self.listeners.insert(key.address, UnixListener::from(fd));
                 Ok(true)

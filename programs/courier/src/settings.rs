@@ -7,7 +7,10 @@ use base_log::{Log, Source, Target};
 use base_sys::{User, privilege};
 use base_tables::{Options, Tables, types::MoreTypes};
 use mail_deposit::{Agents, World};
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The snapshot.
 pub struct Settings {
@@ -22,12 +25,13 @@ pub struct Settings {
     syslog_name: String,
 }
 
-/// Where the log goes.
-pub fn log_target(dir: &Path) -> Target {
+/// Where the log goes, and the file of events beside it.
+pub fn log_targets(dir: &Path) -> (Target, Option<PathBuf>) {
     let config = Config::load(dir).ok();
     let value = |name: &str| config.as_ref().and_then(|c| c.str(name).ok());
     let facility = value("syslog_facility").unwrap_or_else(|| "mail".into());
-    Target::from_parameters(&value("maillog_file").unwrap_or_default(), &facility)
+    let target = Target::from_parameters(&value("maillog_file").unwrap_or_default(), &facility);
+    (target, value("maillog_json_file").filter(|f| !f.is_empty()).map(PathBuf::from))
 }
 
 impl Settings {

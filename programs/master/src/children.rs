@@ -59,6 +59,10 @@ pub struct Running {
     pub channel: Channel,
     /// It has answered `Ready`.
     pub ready: bool,
+    /// The last generation that it has answered.
+    answered: u32,
+    /// It was asked whether it is there, and has not said so.
+    pinged: bool,
     started: Instant,
 }
 
@@ -135,7 +139,14 @@ impl Slot {
         }
         launch.pass_fd(ENV, theirs.into_fd()).tie_to_parent(Sig::Term);
         let child = launch.spawn().with_context(|| format!("cannot start {}", path.display()))?;
-        self.running = Some(Running { pid: child.id(), channel, ready: false, started: now });
+        self.running = Some(Running {
+            pid: child.id(),
+            channel,
+            ready: false,
+            answered: 0,
+            pinged: false,
+            started: now,
+        });
         Ok(())
     }
 
@@ -157,6 +168,24 @@ impl Slot {
             }
         }
         self.tell(|channel| channel.order(&Order::Configured { generation }));
+    }
+
+    /// Asks whether it is there, unless it was asked already.
+    pub fn ping(&mut self) {
+        if self.running.as_ref().is_some_and(|r| r.ready && !r.pinged) {
+            self.tell(|channel| channel.order(&Order::Ping));
+            self.running.iter_mut().for_each(|r| r.pinged = true);
+        }
+    }
+
+    /// Not one that was asked whether it is there and says nothing.
+    pub fn is_answering(&self) -> bool {
+        self.running.as_ref().is_none_or(|r| !r.pinged)
+    }
+
+    /// It has read the configuration of this generation, or does not run and will.
+    pub fn has_answered(&self, generation: u32) -> bool {
+        self.running.as_ref().is_none_or(|r| r.answered == generation)
     }
 
     /// Asks it to finish.
@@ -182,8 +211,11 @@ impl Slot {
     pub fn next_reply(&mut self) -> Option<Reply> {
         let running = self.running.as_mut()?;
         let reply = running.channel.next_reply().ok().flatten()?;
-        if matches!(reply, Reply::Ready { .. }) {
-            running.ready = true;
+        match reply {
+            Reply::Ready { generation } => (running.ready, running.answered) = (true, generation),
+            Reply::Failed { generation, .. } => running.answered = generation,
+            Reply::Pong => running.pinged = false,
+            Reply::Open { .. } => {}
         }
         Some(reply)
     }

@@ -46,6 +46,7 @@ pub struct Endpoint {
 const LOCAL: &[(&str, &str, Server, bool)] = &[
     ("private/control", "control", Server::Worker, true),
     ("private/courier", "courier", Server::Courier, true),
+    ("private/metrics", "metrics", Server::Worker, true),
     ("public/flush", "flush", Server::Worker, false),
     ("public/pickup", "pickup", Server::Worker, false),
     ("public/qmgr", "qmgr", Server::Worker, false),
@@ -71,7 +72,30 @@ pub fn all(config: &Config, master: &MasterCf) -> Result<Vec<Endpoint>> {
             out.push(local(path, name, *server));
         }
     }
+    for word in config.list("metrics_listen")? {
+        out.extend(metrics(&word, &config.list("inet_protocols")?).context("metrics_listen")?);
+    }
     Ok(out)
+}
+
+/// Where `/metrics` is served: `inet:host:port`, `host:port`, `unix:path`; without a host the loopback addresses.
+fn metrics(word: &str, protocols: &[String]) -> Result<Vec<Endpoint>> {
+    let endpoint = |address: String, place: Place, kind: &str| Endpoint {
+        key: ListenerKey { service: format!("metrics_listen/{kind}"), address },
+        place,
+        server: Server::Worker,
+    };
+    if let Some(path) = word.strip_prefix("unix:") {
+        return Ok(vec![endpoint(path.to_owned(), Place::Unix(path.into()), "unix")]);
+    }
+    let (host, port) = split(word.strip_prefix("inet:").unwrap_or(word))?;
+    let port = port_number(port)?;
+    let addresses = interface(host.unwrap_or("loopback-only"), Protocols::parse(protocols)?)?;
+    if addresses.is_empty() {
+        bail!("no address of {} has a protocol of inet_protocols", host.unwrap_or("loopback-only"));
+    }
+    let places = addresses.into_iter().map(|ip| SocketAddr::new(ip, port));
+    Ok(places.map(|a| endpoint(a.to_string(), Place::Inet(a), "inet")).collect())
 }
 
 fn local(path: &str, name: &str, server: Server) -> Endpoint {
@@ -258,11 +282,24 @@ mod tests {
             let list = all(&config, &master).unwrap();
             list.iter().map(|e| e.key.address.clone()).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(keys(""), "private/control private/courier");
+        assert_eq!(keys(""), "private/control private/courier private/metrics");
         assert_eq!(
             keys("showq unix n - y - - showq\npickup unix n - y 60 1 pickup"),
-            "private/control private/courier public/pickup public/showq"
+            "private/control private/courier private/metrics public/pickup public/showq"
         );
+    }
+
+    #[test]
+    fn monitors() {
+        for (value, want) in [
+            ("inet:127.0.0.1:9154", "metrics_listen/inet=127.0.0.1:9154"),
+            ("9154", "metrics_listen/inet=127.0.0.1:9154"),
+            ("[::1]:9154", "metrics_listen: no address of ::1 has a protocol of inet_protocols"),
+            ("127.0.0.1:nosuch", "metrics_listen: unknown service: nosuch/tcp"),
+        ] {
+            check(&format!("inet_protocols = ipv4\nmetrics_listen = {value}"), "", want);
+        }
+        check("metrics_listen = unix:/run/m", "", "metrics_listen/unix=/run/m");
     }
 
     #[test]

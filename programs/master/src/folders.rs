@@ -4,7 +4,7 @@
 //! As root only; without root everything is made with the caller's ownership. Folders are opened without following
 //! symbolic links before owner and mode are set.
 
-use crate::settings::Settings;
+use crate::settings::{Owners, Settings};
 use anyhow::{Context, Result};
 use base_log::Target;
 use base_sys::system_text;
@@ -52,10 +52,18 @@ pub fn prepare(settings: &Settings) -> Result<()> {
     folder(settings, &settings.data_directory, Owner::Mail, Group::Mail, 0o700)
 }
 
-/// `maillog_file` must be writable for the worker too, which opens it anew after a rotation: it belongs to mail_owner. A
-/// link or anything but a regular file is left alone.
-pub fn give_log_file(settings: &Settings) -> io::Result<()> {
-    let (Target::File(path), Some(owners)) = (&settings.log_target, &settings.owners) else { return Ok(()) };
+/// `maillog_file` and `maillog_json_file` must be writable for the worker too, which opens them anew after a rotation: they
+/// belong to mail_owner. A link or anything but a regular file is left alone.
+pub fn give_log_files(settings: &Settings) -> io::Result<()> {
+    let Some(owners) = &settings.owners else { return Ok(()) };
+    let classic = match &settings.log_target {
+        Target::File(path) => Some(path),
+        Target::Syslog(..) | Target::Stdout => None,
+    };
+    classic.into_iter().chain(&settings.events).try_for_each(|path| give(path, owners))
+}
+
+fn give(path: &Path, owners: &Owners) -> io::Result<()> {
     let file = OpenOptions::new()
         .append(true)
         .create(true)

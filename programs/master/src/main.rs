@@ -4,10 +4,12 @@
 //! directory, `-w` start in the background and wait until the server is ready or has failed, `-s`, `-i`, `-d` stay in the
 //! foreground, `-t` only tell whether a master runs (exit 0: none does), `-v` verbose. Started by `postfix start`.
 
+mod activation;
 mod children;
 mod endpoints;
 mod folders;
 mod launch;
+mod notify;
 mod pid_file;
 mod readable;
 mod settings;
@@ -91,6 +93,8 @@ fn test(dir: &std::path::Path) -> Result<ExitCode> {
 /// Runs the server until it is told to stop. What goes wrong before it is up is told to whoever waits and logged.
 fn serve(options: &Options) -> Result<ExitCode> {
     let report = launch::Report::inherited()?;
+    let given = activation::Given::from_environment()?;
+    base_sandbox::root_server(base_sandbox::RootServer::Master).context("cannot give up capabilities")?;
     // Before the log's thread is made: every thread must leave these signals to the main loop.
     let signals = Signals::take(&[Sig::Hup, Sig::Term, Sig::Int, Sig::Chld])?;
     let settings = match Settings::load(&options.dir) {
@@ -101,9 +105,9 @@ fn serve(options: &Options) -> Result<ExitCode> {
             return Err(e);
         }
     };
-    let log = Log::open(&settings.log_target, base_log::Format::Classic);
+    let log = Log::open_with_events(&settings.log_target, settings.events.as_deref());
     let source = Source::new(format!("{}/master", settings.syslog_name), std::process::id());
-    match supervise::run(settings, signals, &log, &source, &report) {
+    match supervise::run(settings, signals, given, &log, &source, &report) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(e) => {
             log.fatal(&source, format_args!("{e:#}"));
@@ -116,7 +120,7 @@ fn serve(options: &Options) -> Result<ExitCode> {
 
 /// main.cf could not be read: the log goes where it goes by default.
 fn log_without_settings(error: &anyhow::Error) {
-    let log = Log::open(&base_log::Target::from_parameters("", "mail"), base_log::Format::Classic);
+    let log = Log::open(&base_log::Target::from_parameters("", "mail"));
     log.fatal(&Source::new("postfix/master", std::process::id()), format_args!("{error:#}"));
     log.flush();
 }

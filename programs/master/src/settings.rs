@@ -40,6 +40,8 @@ pub struct Settings {
     pub syslog_name: String,
     /// Where the log goes.
     pub log_target: Target,
+    /// `maillog_json_file`, when there is one.
+    pub events: Option<PathBuf>,
     /// Owners of the queue; `None` without root: everything belongs to the caller.
     pub owners: Option<Owners>,
     /// What is to be bound.
@@ -69,6 +71,7 @@ impl Settings {
                 &config.str("maillog_file")?,
                 &config.str("syslog_facility")?,
             ),
+            events: Some(config.str("maillog_json_file")?).filter(|f| !f.is_empty()).map(PathBuf::from),
             owners: owners(&config)?,
             endpoints: endpoints::all(&config, &master)?,
             readable: Readable::of(&config, &master),

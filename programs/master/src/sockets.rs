@@ -3,7 +3,10 @@
 //! Who reaches a Unix socket is a matter of the folder it is in (`private` 0700, `public` 2710). A left-over socket is
 //! replaced; the mode comes from the umask, as a chmod by name could be led astray by the owner of the folder.
 
-use crate::endpoints::{Endpoint, Place};
+use crate::{
+    activation::Given,
+    endpoints::{Endpoint, Place},
+};
 use anyhow::{Result, anyhow};
 use base_sys::{limits, system_text};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -15,6 +18,7 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug, Default)]
 pub struct Sockets {
     open: BTreeMap<String, (Endpoint, OwnedFd)>,
+    given: Given,
 }
 
 fn name(endpoint: &Endpoint) -> String {
@@ -33,6 +37,16 @@ pub struct Difference {
 }
 
 impl Sockets {
+    /// None yet, but those that were handed over.
+    pub fn new(given: Given) -> Self {
+        Self { open: BTreeMap::new(), given }
+    }
+
+    /// What was handed over and nobody wants.
+    pub fn unwanted(&self) -> Vec<String> {
+        self.given.left()
+    }
+
     /// Binds what is new, closes what is gone. A socket that only changed its service name is bound anew.
     pub fn update(&mut self, queue: &Path, wanted: &[Endpoint]) -> Difference {
         let mut difference = Difference::default();
@@ -45,7 +59,7 @@ impl Sockets {
             if self.open.contains_key(&name(endpoint)) {
                 continue;
             }
-            match bind(queue, &endpoint.place) {
+            match bind(queue, &endpoint.place, &mut self.given) {
                 Ok(Some(fd)) => {
                     self.open.insert(name(endpoint), (endpoint.clone(), fd));
                     difference.opened.push(endpoint.clone());
@@ -69,7 +83,14 @@ impl Sockets {
 }
 
 /// `Ok(None)`: this machine has no such protocol (IPv6 switched off).
-fn bind(queue: &Path, place: &Place) -> Result<Option<OwnedFd>> {
+fn bind(queue: &Path, place: &Place, given: &mut Given) -> Result<Option<OwnedFd>> {
+    let handed = match place {
+        Place::Inet(address) => given.take_inet(*address),
+        Place::Unix(path) => given.take_unix(&queue.join(path)),
+    };
+    if let Some(socket) = handed {
+        return listen(socket).map(Some).map_err(|e| anyhow!("listen: {}", system_text(&e)));
+    }
     match place {
         Place::Inet(address) => match bind_inet(*address) {
             Err(e) if address.is_ipv6() && has_no_ipv6(&e, *address) => Ok(None),
@@ -115,6 +136,10 @@ fn bind_unix(path: &Path) -> io::Result<OwnedFd> {
 
 fn finish(socket: Socket, address: &SockAddr) -> io::Result<OwnedFd> {
     socket.bind(address)?;
+    listen(socket)
+}
+
+fn listen(socket: Socket) -> io::Result<OwnedFd> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
@@ -162,6 +187,23 @@ mod tests {
         let port = busy.local_addr().unwrap().port();
         let d = Sockets::default().update(Path::new("/"), &[inet("x/inet", port)]);
         assert_eq!(d.failed, [format!("bind 127.0.0.1 port {port}: Address already in use")]);
+    }
+
+    #[test]
+    fn a_socket_that_was_handed_over_is_not_bound_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, other) =
+            (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let (port, unwanted) = (ours.local_addr().unwrap().port(), other.local_addr().unwrap().to_string());
+        let path = dir.path().join("s");
+        let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut sockets = Sockets::new(Given::of(vec![other.into(), unix.into(), ours.into()]));
+        let key = ListenerKey { service: "s/unix".into(), address: "s".into() };
+        let local = Endpoint { key, place: Place::Unix("s".into()), server: Server::Worker };
+        let d = sockets.update(dir.path(), &[inet("x/inet", port), local]);
+        assert_eq!((d.opened.len(), d.failed.len()), (2, 0), "{d:?}");
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_ok() && UnixStream::connect(&path).is_ok());
+        assert_eq!(sockets.unwanted(), [unwanted]);
     }
 
     #[test]

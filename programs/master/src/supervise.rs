@@ -4,10 +4,12 @@
 //! good one stays), SIGTERM ends the children in an orderly way and within [`STOP_LIMIT`].
 
 use crate::{
+    activation::Given,
     children::{self, Slot},
     endpoints::Server,
     folders,
     launch::Report,
+    notify::Notify,
     pid_file::PidFile,
     settings::Settings,
     sockets::Sockets,
@@ -39,6 +41,9 @@ struct Master<'a> {
     log: &'a Log,
     source: &'a Source,
     report: &'a Report,
+    notify: Notify,
+    /// A reload that not all children have answered yet.
+    reloading: bool,
     started: Instant,
     announced: bool,
     /// Set by an orderly end: kill what is left at this time.
@@ -46,19 +51,29 @@ struct Master<'a> {
 }
 
 /// Runs the server until it is told to stop.
-pub fn run(settings: Settings, signals: Signals, log: &Log, source: &Source, report: &Report) -> Result<()> {
+pub fn run(
+    settings: Settings,
+    signals: Signals,
+    given: Given,
+    log: &Log,
+    source: &Source,
+    report: &Report,
+) -> Result<()> {
     limits::set_umask(0o022);
     folders::prepare(&settings)?;
-    give_log_file(&settings, log, source);
+    give_log_files(&settings, log, source);
     let _pid_file = PidFile::take(&settings.queue_directory)?;
     let _ = limits::raise_open_files(settings.open_files);
     for warning in &settings.warnings {
         log.warning(source, warning);
     }
-    let mut sockets = Sockets::default();
+    let mut sockets = Sockets::new(given);
     let bound = sockets.update(&settings.queue_directory, &settings.endpoints);
     if let Some(reason) = bound.failed.first() {
         bail!("{reason}");
+    }
+    for address in sockets.unwanted() {
+        log.warning(source, format_args!("socket {address} was handed over, and no service listens there"));
     }
     log.info(
         source,
@@ -80,6 +95,8 @@ pub fn run(settings: Settings, signals: Signals, log: &Log, source: &Source, rep
         log,
         source,
         report,
+        notify: Notify::from_environment(now),
+        reloading: false,
         started: now,
         announced: false,
         stopping: None,
@@ -90,8 +107,8 @@ pub fn run(settings: Settings, signals: Signals, log: &Log, source: &Source, rep
     done
 }
 
-fn give_log_file(settings: &Settings, log: &Log, source: &Source) {
-    if let Err(e) = folders::give_log_file(settings) {
+fn give_log_files(settings: &Settings, log: &Log, source: &Source) {
+    if let Err(e) = folders::give_log_files(settings) {
         log.warning(source, format_args!("maillog_file: {}", base_sys::system_text(&e)));
     }
 }
@@ -107,6 +124,7 @@ impl Master<'_> {
             } else {
                 self.start_due(now);
                 self.announce(now);
+                self.look_after(now);
             }
             self.wait(now)?;
             while let Some(sig) = self.signals.next_pending()? {
@@ -135,6 +153,19 @@ impl Master<'_> {
         if !self.announced && (ready || now.saturating_duration_since(self.started) > READY_LIMIT) {
             self.announced = true;
             self.report.ready();
+            self.notify.ready();
+        }
+        if self.reloading && self.slots.iter().all(|s| s.has_answered(self.generation)) {
+            self.reloading = false;
+            self.notify.ready();
+        }
+    }
+
+    /// The watchdog: whether the children answer, as far as anybody wants to know.
+    fn look_after(&mut self, now: Instant) {
+        let answering = self.slots.iter().all(Slot::is_answering);
+        if self.notify.is_due(now, answering) {
+            self.slots.iter_mut().for_each(Slot::ping);
         }
     }
 
@@ -145,7 +176,7 @@ impl Master<'_> {
         let announce = (!self.announced).then(|| self.started + READY_LIMIT);
         let next = match self.stopping {
             Some(at) => Some(at),
-            None => due.chain(announce).min(),
+            None => due.chain(announce).chain(self.notify.next()).min(),
         };
         // A channel at its end stays readable until the process is reaped: do not spin on it.
         let limit = next.map(|at| at.saturating_duration_since(now));
@@ -181,7 +212,7 @@ impl Master<'_> {
             self.source,
             format_args!("reload -- version {}, configuration {}", settings.version, settings.dir.display()),
         );
-        give_log_file(&settings, self.log, self.source);
+        give_log_files(&settings, self.log, self.source);
         self.log.reopen();
         if let Err(e) = folders::prepare(&settings) {
             self.log.warning(self.source, format_args!("{e:#}"));
@@ -193,6 +224,8 @@ impl Master<'_> {
         for reason in &change.failed {
             self.log.error(self.source, reason);
         }
+        self.notify.reloading();
+        self.reloading = true;
         self.settings = settings;
         self.generation = self.generation.wrapping_add(1);
         for slot in &self.slots {
@@ -204,6 +237,7 @@ impl Master<'_> {
         if self.stopping.is_some() {
             return;
         }
+        self.notify.stopping();
         self.log.info(self.source, format_args!("terminating on signal {}", sig.number()));
         self.stopping = Some(Instant::now() + STOP_LIMIT);
         for slot in &self.slots {
@@ -238,7 +272,7 @@ impl Master<'_> {
                 Reply::Open { number, path } => {
                     slot.tell_opened(number, self.settings.readable.open(Path::new(&path)));
                 }
-                Reply::Failed { .. } | Reply::Ready { .. } => {}
+                Reply::Failed { .. } | Reply::Ready { .. } | Reply::Pong => {}
             }
         }
         Ok(())

@@ -44,6 +44,7 @@ fn stand_in() {
                 channel.reply(&reply).unwrap();
             }
             Order::Opened { .. } => {}
+            Order::Ping => channel.reply(&Reply::Pong).unwrap(),
             Order::Stop => break,
         }
     }

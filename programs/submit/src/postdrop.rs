@@ -7,7 +7,7 @@
 use crate::postqueue::{Fatal, options, users};
 use base_calls::maildrop::{MaildropError, MaildropReader, MaildropWriter};
 use base_conf::Config;
-use base_log::{Format, Log, Source, Target};
+use base_log::{Log, Source, Target};
 use base_sys::{limits, privilege, system_text};
 use std::{
     ffi::OsString,
@@ -78,7 +78,7 @@ fn fail(cfg: Option<&Config>, fatal: &Fatal) -> ExitCode {
 fn log(cfg: Option<&Config>, lines: &[String]) {
     let value = |name: &str| cfg.and_then(|c| c.str(name).ok());
     let facility = value("syslog_facility").unwrap_or_else(|| "mail".into());
-    let log = Log::open(&Target::from_parameters("", &facility), Format::Classic);
+    let log = Log::open(&Target::from_parameters("", &facility));
     let name = value("syslog_name").unwrap_or_else(|| "postfix".into());
     let source = Source::new(format!("{name}/postdrop"), std::process::id());
     for line in lines {

@@ -4,7 +4,7 @@
 //! system's default. A fatal error ends with exit code 1, after usage errors too, as Postfix's commands do.
 
 use base_conf::Config;
-use base_log::{Facility, Format, Log, Source, Target};
+use base_log::{Facility, Log, Source, Target};
 use std::{
     ffi::OsStr,
     fmt::Display,
@@ -80,7 +80,7 @@ impl Console {
         };
         let syslog_name = get("syslog_name").filter(|n| !n.is_empty()).unwrap_or_else(|| "postfix".into());
         let source = Source::new(format!("{syslog_name}/{name}"), std::process::id());
-        Self { name, log: Some(Log::open(&target, Format::Classic)), source }
+        Self { name, log: Some(Log::open(&target)), source }
     }
 
     /// A console for a command that does not log.

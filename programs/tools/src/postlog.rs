@@ -2,7 +2,7 @@
 
 use crate::{getopt, tools::Tool};
 use base_conf::Config;
-use base_log::{Format, Log, Source, Target};
+use base_log::{Log, Source, Target};
 use std::{
     ffi::OsString,
     io::{BufRead, IsTerminal},
@@ -21,10 +21,7 @@ fn run(args: &[OsString]) -> ExitCode {
     let config = Config::load(&PathBuf::from(dir)).ok();
     let value = |name: &str| config.as_ref().and_then(|c| c.str(name).ok());
     let facility = value("syslog_facility").unwrap_or_else(|| "mail".into());
-    let log = Log::open(
-        &Target::from_parameters(&value("maillog_file").unwrap_or_default(), &facility),
-        Format::Classic,
-    );
+    let log = Log::open(&Target::from_parameters(&value("maillog_file").unwrap_or_default(), &facility));
     let name = value("syslog_name").unwrap_or_else(|| "postfix".into());
     let tag =
         text('t').or_else(|| std::env::var("MAIL_LOGTAG").ok()).unwrap_or_else(|| format!("{name}/postlog"));

@@ -3,7 +3,7 @@
 //! Used by the tools that Postfix lets log too (sendmail, postfix, postlog).
 
 use base_conf::Config;
-use base_log::{Format, Log, Source, Target};
+use base_log::{Log, Source, Target};
 use std::process::ExitCode;
 
 /// One tool's voice.
@@ -24,7 +24,7 @@ impl Say {
         let value = |n: &str| config.and_then(|c| c.str(n).ok());
         let facility = value("syslog_facility").unwrap_or_else(|| "mail".into());
         let file = value("maillog_file").unwrap_or_default();
-        let log = Log::open(&Target::from_parameters(&file, &facility), Format::Classic);
+        let log = Log::open(&Target::from_parameters(&file, &facility));
         let syslog_name = value("syslog_name").unwrap_or_else(|| "postfix".into());
         Self { name, log, source: Source::new(format!("{syslog_name}/{logged}"), std::process::id()) }
     }

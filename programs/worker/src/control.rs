@@ -206,4 +206,4 @@ async fn cat(client: &mut Framed, handle: &Handle, id: &str) -> io::Result<Contr
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -45,6 +45,7 @@ async fn obey(process: &Process, channel: Arc<Channel>) -> Result<()> {
             Some(Order::Listener(key, fd)) => listeners.add(key, fd),
             Some(Order::Close(key)) => listeners.close(&key),
             Some(Order::Configured { generation }) => {
+                process.log.reopen();
                 let result = configure(process, &mut running, &mut listeners).await;
                 let reply = match &result {
                     Ok(()) => Reply::Ready { generation },
@@ -59,6 +60,7 @@ async fn obey(process: &Process, channel: Arc<Channel>) -> Result<()> {
                 }
             }
             Some(Order::Opened { .. }) => {}
+            Some(Order::Ping) => channel.reply(&Reply::Pong)?,
             Some(Order::Stop) | None => break,
         }
     }

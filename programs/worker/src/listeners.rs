@@ -6,23 +6,28 @@
 use crate::{
     Process,
     control::{self, Access},
+    observe::{self, Observed},
     showq,
     stages::{Fixed, Stages},
 };
 use arc_swap::ArcSwap;
 use base_net::Listener;
 use base_sys::handoff::ListenerKey;
+use mail_schedule::Handle;
 use std::{
     collections::HashMap,
     future::Future,
     os::fd::OwnedFd,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use tokio::{sync::Notify, task::JoinHandle};
+
+/// How the listeners of `metrics_listen` are named by master.
+const METRICS: &str = "metrics_listen/";
 
 /// Sessions under way, of all listeners.
 #[derive(Default)]
@@ -77,6 +82,7 @@ pub struct Listeners {
     running: HashMap<ListenerKey, JoinHandle<()>>,
     services: HashMap<String, Arc<Sessions>>,
     all: Arc<Sessions>,
+    observed: OnceLock<Arc<Observed>>,
 }
 
 impl Listeners {
@@ -131,6 +137,12 @@ impl Listeners {
             ("public/showq", Listener::Unix(l)) => {
                 spawn(showq::serve(l, handle, fixed.queue_directory.clone()))
             }
+            ("private/metrics", listener) => {
+                spawn(observe::serve(listener, self.observed(process, fixed, handle)))
+            }
+            (_, listener) if key.service.starts_with(METRICS) => {
+                spawn(observe::serve(listener, self.observed(process, fixed, handle)))
+            }
             ("public/pickup", listener) => spawn(pickup(listener, stages)),
             (_, listener) => {
                 let service = Arc::clone(self.services.entry(key.service.clone()).or_default());
@@ -144,6 +156,19 @@ impl Listeners {
             }
         };
         self.running.insert(key, task);
+    }
+}
+
+impl Listeners {
+    /// The view of the server that monitors get; the same for all sockets.
+    fn observed(&self, process: &Process, fixed: &Fixed, handle: Handle) -> Arc<Observed> {
+        let all = Arc::clone(&self.all);
+        let sessions = Arc::new(move || all.count.load(Ordering::Relaxed));
+        let made = || {
+            let folder = fixed.queue_directory.clone();
+            Arc::new(Observed::new(process.log.clone(), handle, folder, fixed.minfree, sessions))
+        };
+        Arc::clone(self.observed.get_or_init(made))
     }
 }
 

@@ -4,10 +4,10 @@
 //! which may take root's right to read their settings, becomes `mail_owner` for good, and answers until the
 //! socket closes. It hears nobody else: a worker that was taken over cannot change its answers.
 
-use crate::drop_privileges;
+use crate::{drop_privileges, events_file};
 use anyhow::{Context, Result};
 use base_conf::Config;
-use base_log::{Format, Log, Source, Target};
+use base_log::{Log, Source, Target};
 use base_nettables::NetTables;
 use base_sys::fds;
 use base_tables::{Options, Tables, elsewhere::Session, types::MoreTypes};
@@ -26,7 +26,8 @@ pub fn run(dir: &Path) -> Result<()> {
     let stream = UnixStream::from(fds::adopt(&number)?);
     let cfg = Config::load(dir)?;
     let target = Target::from_parameters(&cfg.str("maillog_file")?, &cfg.str("syslog_facility")?);
-    let log = Log::open(&target, Format::Classic);
+    let events = cfg.str("maillog_json_file")?;
+    let log = Log::open_with_events(&target, events_file(&events));
     let source = Source::new(format!("{}/local", cfg.str("syslog_name")?), std::process::id());
     let say = |warning: bool| {
         let (log, source) = (log.clone(), source.clone());

@@ -10,6 +10,7 @@ mod control;
 mod lifecycle;
 mod listeners;
 mod lookups;
+mod observe;
 mod opener;
 mod showq;
 mod stages;
@@ -17,10 +18,14 @@ mod tables;
 
 use anyhow::{Context, Result, bail};
 use base_conf::Config;
-use base_log::{Format, Log, Source, Target};
+use base_log::{Log, Source, Target};
 use base_sys::{handoff::Channel, limits, privilege, sandbox};
 use opener::ThroughMaster;
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 /// Descriptors that the process asks for: two for each of many sessions.
 const OPEN_FILES: u64 = 262_144;
@@ -55,9 +60,10 @@ fn run() -> Result<()> {
     base_sys::process::ignore_interrupt()?;
     let config_dir = config_dir(1)?;
     let cfg = Config::load(&config_dir)?;
-    let log = Log::open(
+    let events = cfg.str("maillog_json_file")?;
+    let log = Log::open_with_events(
         &Target::from_parameters(&cfg.str("maillog_file")?, &cfg.str("syslog_facility")?),
-        Format::Classic,
+        events_file(&events),
     );
     let name = format!("{}/qmgr", cfg.str("syslog_name")?);
     let opener = Arc::new(ThroughMaster::new(Arc::clone(&channel)));
@@ -69,6 +75,11 @@ fn run() -> Result<()> {
         process.log.flush();
     }
     result
+}
+
+/// `maillog_json_file`; empty: none.
+fn events_file(name: &str) -> Option<&Path> {
+    Some(Path::new(name)).filter(|_| !name.is_empty())
 }
 
 /// From the arguments that are left when `skip` are taken away, or the environment.

@@ -36,6 +36,8 @@ pub struct Fixed {
     caches: Arc<Caches>,
     /// `queue_directory`.
     pub queue_directory: PathBuf,
+    /// `queue_minfree` in bytes, as it was at the start.
+    pub minfree: u64,
 }
 
 /// The scheduler's handle, for stages that are built before it starts.
@@ -68,7 +70,11 @@ impl Fixed {
         Ok(Self {
             log: process.log.clone(),
             spool: Arc::new(spool),
-            resolver: Resolver::new(base_dns::Options::default()),
+            resolver: Resolver::new(base_dns::Options {
+                counts: Arc::clone(&process.log.metrics().dns),
+                ..base_dns::Options::default()
+            }),
+            minfree: u64::try_from(cfg.int("queue_minfree")?).unwrap_or(0),
             arrivals: Arc::default(),
             anvil: Anvil::new(),
             caches: Arc::new(caches(&cfg, &process.log)?),

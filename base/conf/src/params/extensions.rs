@@ -15,4 +15,6 @@ pub(super) const PARAMS: &[Param] = &[
     text("greylist_recipient_exceptions", "").hidden().used(),
     time("greylist_retry_window", "2d").hidden().used(),
     text("greylist_text", "Greylisted").hidden().used(),
+    text("maillog_json_file", "").hidden().used(),
+    text("metrics_listen", "").hidden().used(),
 ];

@@ -1,7 +1,9 @@
 //! `ID: from=<…>, size=…, nrcpt=… (queue active)` (qmgr).
 
 use super::Line;
+use crate::Source;
 use base_calls::QueueId;
+use base_metrics::Metrics;
 use proto_address::external;
 use std::fmt::Write;
 
@@ -26,6 +28,10 @@ impl Line for Active<'_> {
         let Self { id, size, nrcpt, .. } = self;
         let from = external(self.from);
         let _ = write!(out, "{id}: from=<{from}>, size={size}, nrcpt={nrcpt} (queue active)");
+    }
+
+    fn count(&self, _: &Source, metrics: &Metrics) {
+        metrics.queue.activated.add_one();
     }
 
     fn fields(&self, each: &mut dyn FnMut(&'static str, &str)) {

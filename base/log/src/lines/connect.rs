@@ -1,6 +1,8 @@
 //! `connect from host[address]` (smtpd).
 
 use super::Line;
+use crate::Source;
+use base_metrics::Metrics;
 
 /// A client connected.
 pub struct Connect<'a> {
@@ -21,6 +23,10 @@ impl Line for Connect<'_> {
         for part in ["connect from ", self.name, "[", self.addr, "]", self.port] {
             out.push_str(part);
         }
+    }
+
+    fn count(&self, _: &Source, metrics: &Metrics) {
+        metrics.smtpd.connects.add_one();
     }
 
     fn fields(&self, each: &mut dyn FnMut(&'static str, &str)) {

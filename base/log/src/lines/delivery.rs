@@ -1,7 +1,9 @@
 //! `ID: to=<…>, orig_to=<…>, relay=…, delay=…, delays=…, dsn=…, status=sent (…)` (every delivery agent).
 
 use super::{Delays, Line};
+use crate::Source;
 use base_calls::QueueId;
+use base_metrics::{Delivered, Metrics};
 use proto_address::external;
 use proto_dsn::Status;
 use std::fmt::Write;
@@ -54,6 +56,8 @@ pub struct Delivery<'a> {
     pub conn_use: u32,
     /// Where the time went.
     pub delays: Delays,
+    /// `may`, `dane`, `encrypt/requiretls` … (`smtp_log_tls_feature_status`); empty: not shown.
+    pub tls: &'a str,
     /// Enhanced status code.
     pub dsn: Status,
     /// Result.
@@ -77,7 +81,16 @@ impl Line for Delivery<'_> {
             let _ = write!(out, "conn_use={}, ", self.conn_use);
         }
         self.delays.text(out);
+        if !self.tls.is_empty() {
+            let _ = write!(out, ", tls={}", self.tls);
+        }
         let _ = write!(out, ", dsn={}, status={} ({})", self.dsn, self.status.as_str(), self.reason);
+    }
+
+    fn count(&self, source: &Source, metrics: &Metrics) {
+        let Delays { before, queue, setup, transmission } = self.delays;
+        let delays = [before, queue, setup, transmission];
+        metrics.deliveries.add(&source.name, Delivered { status: self.status.as_str(), delays });
     }
 
     fn fields(&self, each: &mut dyn FnMut(&'static str, &str)) {
@@ -88,6 +101,7 @@ impl Line for Delivery<'_> {
         let mut delays = String::new();
         self.delays.text(&mut delays);
         each("delays", &delays);
+        each("tls", self.tls);
         each("dsn", &self.dsn.to_string());
         each("status", self.status.as_str());
         each("reason", self.reason);
@@ -110,13 +124,14 @@ mod tests {
             relay: "mx[192.0.2.1]:25",
             conn_use: 2,
             delays: Delays { before: Duration::from_millis(50), ..Delays::default() },
+            tls: "dane:may",
             dsn: Status::new(2, 0, 0),
             status: DeliveryStatus::Sent,
             reason: "250 ok",
         };
         assert_eq!(
             text_of(&line),
-            "123452C: to=<a@b>, orig_to=<c@b>, relay=mx[192.0.2.1]:25, conn_use=2, delay=0.05, delays=0.05/0/0/0, dsn=2.0.0, status=sent (250 ok)"
+            "123452C: to=<a@b>, orig_to=<c@b>, relay=mx[192.0.2.1]:25, conn_use=2, delay=0.05, delays=0.05/0/0/0, tls=dane:may, dsn=2.0.0, status=sent (250 ok)"
         );
     }
 }

@@ -1,6 +1,8 @@
 //! `disconnect from host[address] ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4` (smtpd).
 
 use super::Line;
+use crate::Source;
+use base_metrics::Metrics;
 use std::fmt::Write;
 
 /// How often a command was given, and how often it succeeded.
@@ -53,6 +55,14 @@ impl Line for Disconnect<'_> {
             out.push_str(part);
         }
         self.counts(out);
+    }
+
+    fn count(&self, _: &Source, metrics: &Metrics) {
+        metrics.smtpd.disconnects.add_one();
+        for c in self.commands {
+            metrics.smtpd.commands(c.name, true, c.ok);
+            metrics.smtpd.commands(c.name, false, c.total.saturating_sub(c.ok));
+        }
     }
 
     fn fields(&self, each: &mut dyn FnMut(&'static str, &str)) {

@@ -1,7 +1,9 @@
 //! `ID: from=<…>, status=expired, returned to sender` (qmgr).
 
 use super::Line;
+use crate::Source;
 use base_calls::QueueId;
+use base_metrics::Metrics;
 use proto_address::external;
 use std::fmt::Write;
 
@@ -24,6 +26,10 @@ impl Line for Expired<'_> {
         let status = if self.forced { "force-expired" } else { "expired" };
         let _ =
             write!(out, "{}: from=<{}>, status={status}, returned to sender", self.id, external(self.from));
+    }
+
+    fn count(&self, _: &Source, metrics: &Metrics) {
+        metrics.queue.expired.add_one();
     }
 
     fn fields(&self, each: &mut dyn FnMut(&'static str, &str)) {

@@ -13,13 +13,7 @@ pub struct Free {
 
 impl Line for Free {
     fn event(&self) -> &'static str {
-        match self.severity {
-            Severity::Info => "info",
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-            Severity::Fatal => "fatal",
-            Severity::Panic => "panic",
-        }
+        self.severity.word()
     }
 
     fn text(&self, out: &mut String) {

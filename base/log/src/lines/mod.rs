@@ -28,6 +28,8 @@ pub use reject::Reject;
 pub use removed::Removed;
 
 use crate::{Severity, Source};
+use base_metrics::Metrics;
+use std::fmt::Write;
 
 /// One log line: the classic text and the fields of its JSON form come from the same value.
 pub trait Line {
@@ -37,16 +39,20 @@ pub trait Line {
     fn text(&self, out: &mut String);
     /// The fields of the JSON form.
     fn fields(&self, each: &mut dyn FnMut(&'static str, &str));
+    /// Counts what happened.
+    fn count(&self, _source: &Source, _metrics: &Metrics) {}
     /// How grave it is.
     fn severity(&self) -> Severity {
         Severity::Info
     }
 }
 
-/// The JSON form of a line.
+/// The JSON form of a line: `time` (RFC 3339, microseconds), `event`, `severity`, `program`, `session`, then the line's own fields.
 pub(crate) fn to_json(source: &Source, line: &dyn Line, out: &mut String) {
-    out.push_str("{\"event\":");
+    let _ = write!(out, "{{\"time\":\"{:.6}\",\"event\":", jiff::Timestamp::now());
     string(line.event(), out);
+    out.push_str(",\"severity\":");
+    string(line.severity().word(), out);
     out.push_str(",\"program\":");
     string(&source.name, out);
     out.push_str(",\"session\":");
@@ -62,10 +68,10 @@ pub(crate) fn to_json(source: &Source, line: &dyn Line, out: &mut String) {
 
 fn string(text: &str, out: &mut String) {
     out.push('"');
-    for c in text.chars() {
+    for c in crate::writer::cut(text).chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() => drop(write!(out, "\\u{:04x}", u32::from(c))),
             c => out.push(c),
         }
     }

@@ -1,6 +1,8 @@
 //! `NOQUEUE: reject: RCPT from host[address]: 554 5.7.1 …; from=<…> to=<…> proto=ESMTP helo=<…>` (smtpd).
 
 use super::Line;
+use crate::Source;
+use base_metrics::Metrics;
 
 /// A command was refused, or a rule had something to say of it.
 pub struct Reject<'a> {
@@ -10,6 +12,8 @@ pub struct Reject<'a> {
     pub action: &'a str,
     /// `CONNECT`, `HELO`, `MAIL`, `RCPT`, `DATA`, `END-OF-MESSAGE`, `VRFY` …
     pub stage: &'a str,
+    /// The restriction that had its say; empty when it was none. Not part of the classic line.
+    pub restriction: &'static str,
     /// `host[address]`.
     pub client: &'a str,
     /// The reply or text.
@@ -43,12 +47,19 @@ impl Line for Reject<'_> {
         }
     }
 
+    fn count(&self, _: &Source, metrics: &Metrics) {
+        metrics.refusals.add(self.action, self.restriction, self.text);
+    }
+
     fn fields(&self, each: &mut dyn FnMut(&'static str, &str)) {
         each("queue_id", self.id);
         each("action", self.action);
         each("stage", self.stage);
         each("client", self.client);
         each("text", self.text);
+        if !self.restriction.is_empty() {
+            each("restriction", self.restriction);
+        }
         for (name, value) in self.known() {
             each(name, value);
         }
@@ -66,6 +77,7 @@ mod tests {
             id: "NOQUEUE",
             action: "reject",
             stage: "RCPT",
+            restriction: "reject_unauth_destination",
             client: "unknown[192.0.2.1]",
             text: "554 5.7.1 <a@b>: Relay access denied",
             context: &[("from", Some("")), ("to", Some("a@b")), ("proto", Some("SMTP")), ("helo", None)],

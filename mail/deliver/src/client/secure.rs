@@ -227,6 +227,7 @@ impl Session {
                 self.prove(cfg, demands, tls, log)
             }
             Err(failure) => {
+                log.identity.log.metrics().tls.client_failed.add_one();
                 log.note(&format!("SSL_connect error to {}: {}", self.peer.namaddrport(), failure.words()));
                 if let base_tls::Failure::Library(text) = &failure {
                     log.warning(text);
@@ -255,6 +256,7 @@ impl Session {
         tls: base_tls::Session,
         log: &Reporter<'_>,
     ) -> Result<(), NoTls> {
+        log.identity.log.metrics().tls.connected(tls.protocol);
         let domain = split_host_port(&demands.hop).map_or(demands.hop.as_str(), |(h, _)| h);
         let id = Identity {
             domain,

@@ -64,6 +64,18 @@ impl Failure {
 impl Restrict {
     /// The action of the server, or the default one.
     pub(crate) async fn policy(&self, server: &Server, facts: &Facts<'_>) -> String {
+        let began = Instant::now();
+        let action = self.tries(server, facts).await;
+        let counts = &self.log.metrics().policy;
+        counts.requests.observe(began.elapsed());
+        action.unwrap_or_else(|| {
+            counts.failures.add_one();
+            server.default_action().to_owned()
+        })
+    }
+
+    /// `None`: no answer.
+    async fn tries(&self, server: &Server, facts: &Facts<'_>) -> Option<String> {
         let of = Of {
             context: &server.manner.context,
             compatibility_level: &self.config.compatibility_level,
@@ -73,7 +85,7 @@ impl Restrict {
         let (mut tries, mut kept) = (1, server.take());
         loop {
             let (failure, reused) = match self.one_try(server, &bytes, facts, kept.take()).await {
-                Ok(action) => return action,
+                Ok(action) => return Some(action),
                 Err(failure) => failure,
             };
             // A server may close a connection that it has not heard of for long, or all when it starts anew: that is no
@@ -87,7 +99,7 @@ impl Restrict {
                 self.log.warning(facts.source, text);
             }
             if last {
-                return server.default_action().to_owned();
+                return None;
             }
             tries += 1;
             if !reused {

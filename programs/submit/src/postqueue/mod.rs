@@ -11,7 +11,7 @@ mod print;
 pub(crate) mod users;
 
 use base_conf::Config;
-use base_log::{Format, Log, Source, Target};
+use base_log::{Log, Source, Target};
 use base_sys::privilege;
 use options::Request;
 use std::ffi::OsString;
@@ -107,7 +107,7 @@ fn log(cfg: Option<&Config>, lines: &[String]) {
     // A file that postlogd writes is not for the caller's rights: only root writes it directly.
     let file = if privilege::is_root() { get("maillog_file") } else { String::new() };
     let syslog_name = Some(get("syslog_name")).filter(|n| !n.is_empty()).unwrap_or_else(|| "postfix".into());
-    let log = Log::open(&Target::from_parameters(&file, &get("syslog_facility")), Format::Classic);
+    let log = Log::open(&Target::from_parameters(&file, &get("syslog_facility")));
     let source = Source::new(format!("{syslog_name}/postqueue"), std::process::id());
     for line in lines {
         log.info(&source, line);

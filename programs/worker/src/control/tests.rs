@@ -42,14 +42,14 @@ impl Notifier for Nothing {
     }
 }
 
-struct World {
+pub(crate) struct World {
     spool: Arc<MemorySpool>,
-    handle: Handle,
-    dir: tempfile::TempDir,
+    pub(crate) handle: Handle,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let config =
             ScheduleConfig::from_config(&Config::from_text(""), &MasterCf::default()).expect("defaults");
         let parts = Parts {
@@ -68,7 +68,7 @@ impl World {
         Self { spool, handle, dir }
     }
 
-    async fn store(&self, to: &str, held: bool) -> String {
+    pub(crate) async fn store(&self, to: &str, held: bool) -> String {
         let mut draft = self.spool.draft(false).expect("draft");
         draft.write(b"Subject: x\r\n\r\nbody\r\n").expect("room");
         let recipients =
