@@ -1,14 +1,17 @@
 //! A name server on 127.0.0.1:53 of the namespace, from lines `NAME TYPE DATA`.
 //!
 //! `IP PTR NAME` makes a reverse record; data `!SERVFAIL` and `!REFUSED` fail, `!TIMEOUT` is never answered, `!SLOW DATA` is answered
-//! after 100 ms. A name that no line has is NXDOMAIN, unless there are names below it.
+//! after 100 ms; `!AD DATA` is vouched for (the AD bit of an answer, when it is asked for and all of it is). A name that no line has is NXDOMAIN, unless there are names below it.
 
 use anyhow::{Context, Result};
 use hickory_proto::{
     op::{Message, MessageType, ResponseCode},
     rr::{
         Name, RData, Record,
-        rdata::{A, AAAA, CNAME, MX, NS, PTR, TXT},
+        rdata::{
+            A, AAAA, CNAME, MX, NS, PTR, TLSA, TXT,
+            tlsa::{CertUsage, Matching, Selector},
+        },
     },
 };
 use std::{
@@ -25,6 +28,7 @@ struct Entry {
     kind: String,
     data: Result<RData, Trouble>,
     slow: bool,
+    vouched: bool,
 }
 
 /// How a question fails.
@@ -74,6 +78,7 @@ fn entry(line: &str) -> Result<Entry> {
         name.zip(kind).zip(data).map(|((n, k), d)| (n, k, d)).with_context(|| line.to_owned())?;
     let name = name.parse::<IpAddr>().map_or_else(|_| name.to_ascii_lowercase(), reverse);
     let (data, slow) = data.strip_prefix("!SLOW ").map_or((data, false), |d| (d, true));
+    let (data, vouched) = data.strip_prefix("!AD ").map_or((data, false), |d| (d, true));
     let trouble = match data {
         "!SERVFAIL" => Some(Trouble::ServFail),
         "!REFUSED" => Some(Trouble::Refused),
@@ -81,7 +86,7 @@ fn entry(line: &str) -> Result<Entry> {
         _ => None,
     };
     if let Some(trouble) = trouble {
-        return Ok(Entry { name, kind: kind.into(), data: Err(trouble), slow });
+        return Ok(Entry { name, kind: kind.into(), data: Err(trouble), slow, vouched });
     }
     let host = |t: &str| Name::from_str(&format!("{}.", t.trim_end_matches('.')));
     let data = match kind {
@@ -95,9 +100,25 @@ fn entry(line: &str) -> Result<Entry> {
             let (preference, exchange) = data.split_once(' ').context("MX needs a preference")?;
             RData::MX(MX::new(preference.parse()?, host(exchange)?))
         }
+        "TLSA" => RData::TLSA(tlsa(data)?),
         other => anyhow::bail!("type {other}"),
     };
-    Ok(Entry { name, kind: kind.into(), data: Ok(data), slow })
+    Ok(Entry { name, kind: kind.into(), data: Ok(data), slow, vouched })
+}
+
+/// `3 1 1 HEX`.
+fn tlsa(data: &str) -> Result<TLSA> {
+    let words: Vec<&str> = data.split_whitespace().collect();
+    let [usage, selector, matching, hex] = words[..] else { anyhow::bail!("TLSA {data}") };
+    let bytes: Result<Vec<u8>, _> =
+        (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16)).collect();
+    let number = |word: &str| word.parse::<u8>();
+    Ok(TLSA::new(
+        CertUsage::from(number(usage)?),
+        Selector::from(number(selector)?),
+        Matching::from(number(matching)?),
+        bytes?,
+    ))
 }
 
 fn reverse(ip: IpAddr) -> String {
@@ -127,8 +148,12 @@ fn answer(entries: &[Entry], query: &Message) -> Option<(Vec<u8>, bool)> {
         m.metadata.response_code = ResponseCode::NXDomain;
     }
     let mut slow = false;
+    // RFC 6840 5.7: who sets AD or DO wants to hear of it.
+    let asked_for = query.metadata.authentic_data || query.edns.as_ref().is_some_and(|e| e.flags().dnssec_ok);
+    let mut vouched = asked_for && !known.is_empty();
     for e in known.iter().filter(|e| e.kind == kind || e.kind == "CNAME") {
         slow |= e.slow;
+        vouched &= e.vouched;
         match &e.data {
             Ok(data) => {
                 m.add_answer(Record::from_rdata(question.name().clone(), 60, data.clone()));
@@ -138,5 +163,6 @@ fn answer(entries: &[Entry], query: &Message) -> Option<(Vec<u8>, bool)> {
             Err(Trouble::Timeout) => return None,
         }
     }
+    m.metadata.authentic_data = vouched;
     m.to_vec().ok().map(|bytes| (bytes, slow))
 }

@@ -15,6 +15,8 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b20\d{12}\.", "<TS>."),
         (r#""arrival_time": \d{10}\b"#, r#""arrival_time": <EPOCH>"#),
         (r"\bdelay=\d+(?:\.\d+)?, delays=(?:\d+(?:\.\d+)?/){3}\d+(?:\.\d+)?,", "delay=<N>, delays=<N>,"),
+        // From 3.11.
+        (r"(, delays=<N>), tls=[\w/:.?!+-]+,", "$1,"),
         (r"<QID>\.\d{10}/", "<QID>.<TS>/"),
         (r"\b(PID|pid)([:= ]+)\d+", "$1$2<PID>"),
         // Maildir: Postfix; Dovecot and maildrop; procmail.

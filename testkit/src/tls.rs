@@ -2,7 +2,8 @@
 //!
 //! The files stand in /mnt/tls of a scenario's machine: `ca.crt`, and `.crt` and `.key` of `server` (mail.example.com, mx.example.org),
 //! `client` (client.example.net), `other` (other.example), all signed by the authority, and `self` (mx.example.org), which is
-//! signed by itself; `server.pem` and `other.pem` are chain files. Nobody's certificate is checked here.
+//! signed by itself; `server.pem` and `other.pem` are chain files. `chained` and `expired` (mx.example.org and their names below
+//! dane.example) are signed by `ca2.crt`; the first one brings it along, the second one has expired. Nobody's certificate is checked here.
 
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, ServerConnection,
@@ -21,8 +22,13 @@ use std::{
 
 const FILES: &[(&str, &str)] = &[
     ("ca.crt", include_str!("../keys/ca.crt")),
+    ("ca2.crt", include_str!("../keys/ca2.crt")),
+    ("chained.crt", include_str!("../keys/chained.crt")),
+    ("chained.key", include_str!("../keys/chained.key")),
     ("client.crt", include_str!("../keys/client.crt")),
     ("client.key", include_str!("../keys/client.key")),
+    ("expired.crt", include_str!("../keys/expired.crt")),
+    ("expired.key", include_str!("../keys/expired.key")),
     ("other.crt", include_str!("../keys/other.crt")),
     ("other.key", include_str!("../keys/other.key")),
     ("other.pem", include_str!("../keys/other.pem")),

@@ -158,7 +158,23 @@ pub struct Envelope {
 /// only go where that is offered.
 pub const UTF8_HEADER: &str = "utf8_header";
 
+/// The attribute of a message whose sender demands TLS all the way (REQUIRETLS, RFC 8689).
+pub const REQUIRETLS: &str = "requiretls";
+
+/// The attribute of a message whose sender wants it delivered even without TLS (`TLS-Required: no`, RFC 8689).
+pub const TLS_OPTIONAL: &str = "tls_optional";
+
 impl Envelope {
+    /// Whether the sender demands TLS all the way.
+    pub fn requires_tls(&self) -> bool {
+        self.attribute(REQUIRETLS).is_some()
+    }
+
+    /// Whether the sender would rather have the message delivered than protected. REQUIRETLS overrules it (RFC 8689 4.1).
+    pub fn tls_is_optional(&self) -> bool {
+        self.attribute(TLS_OPTIONAL).is_some() && !self.requires_tls()
+    }
+
     /// A named attribute.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())

@@ -26,6 +26,8 @@ pub struct BounceConfig {
     pub(crate) templates: Templates,
     /// Milters and checks look at notices too (`internal_mail_filter_classes`).
     pub(crate) filter: bool,
+    /// `requiretls_redact_dsn`: of mail that demands TLS only the header goes back, which may take another way.
+    pub(crate) redact_requiretls: bool,
     cfg: Config,
 }
 
@@ -52,6 +54,7 @@ impl BounceConfig {
                 .list("internal_mail_filter_classes")?
                 .iter()
                 .any(|c| c.eq_ignore_ascii_case("bounce")),
+            redact_requiretls: cfg.bool("requiretls_redact_dsn")?,
             cfg: cfg.clone(),
         })
     }

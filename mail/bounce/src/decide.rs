@@ -77,7 +77,7 @@ pub(crate) fn decide(config: &BounceConfig, notice: &Notice) -> Plan {
 }
 
 fn letters(config: &BounceConfig, notice: &Notice) -> Vec<Letter> {
-    to_sender(notice).into_iter().chain(copy(config, notice)).collect()
+    to_sender(config, notice).into_iter().chain(copy(config, notice)).collect()
 }
 
 /// A notice for each failed address.
@@ -103,7 +103,7 @@ fn return_path(notice: &Notice, about: &[(u32, Diagnosis)]) -> String {
     verp.unwrap_or_else(|| envelope.sender.clone())
 }
 
-fn to_sender(notice: &Notice) -> Option<Letter> {
+fn to_sender(config: &BounceConfig, notice: &Notice) -> Option<Letter> {
     let envelope = &notice.message.envelope;
     let wants = |n: Notify| match notice.kind {
         NoticeKind::Failed => n.wants_failure(),
@@ -115,7 +115,8 @@ fn to_sender(notice: &Notice) -> Option<Letter> {
         |i: u32| envelope.recipients.get(i as usize).is_none_or(|r| !r.notify.never && wants(r.notify));
     let about: Vec<_> = notice.recipients.iter().filter(|(i, _)| asked || wanted(*i)).cloned().collect();
     // RFC 3461 4.3: RET=FULL is about failures; other notices return the header.
-    let full = notice.kind == NoticeKind::Failed && envelope.ret != Some(Ret::Hdrs);
+    let redacted = config.redact_requiretls && envelope.requires_tls();
+    let full = notice.kind == NoticeKind::Failed && envelope.ret != Some(Ret::Hdrs) && !redacted;
     let returned = if full { Returned::Full } else { Returned::Headers };
     let to = return_path(notice, &about);
     (!about.is_empty()).then(|| Letter {

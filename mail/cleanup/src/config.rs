@@ -71,6 +71,10 @@ pub struct CleanupConfig {
     pub always_bcc: String,
     pub sender_bcc_maps: String,
     pub recipient_bcc_maps: String,
+    /// `tls_required_enable`.
+    pub tls_required: bool,
+    /// `requiretls_enable` and `requiretls_esmtp_header`.
+    pub requiretls_header: bool,
     pub smtputf8_autodetect_sendmail: bool,
     pub smtputf8_autodetect_smtpd: bool,
     pub smtputf8_autodetect_forward: bool,
@@ -143,6 +147,8 @@ impl CleanupConfig {
             always_bcc: c.str("always_bcc")?,
             sender_bcc_maps: c.str("sender_bcc_maps")?,
             recipient_bcc_maps: c.str("recipient_bcc_maps")?,
+            tls_required: c.bool("tls_required_enable")?,
+            requiretls_header: c.bool("requiretls_enable")? && c.bool("requiretls_esmtp_header")?,
             smtputf8_autodetect_sendmail: utf8 && detects("sendmail"),
             smtputf8_autodetect_smtpd: utf8 && detects("smtpd"),
             smtputf8_autodetect_forward: utf8 && detects("forward"),

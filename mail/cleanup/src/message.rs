@@ -560,6 +560,7 @@ async fn bounce(
             relay: "none",
             conn_use: 0,
             delays: Delays { before, ..Delays::default() },
+            tls: "",
             dsn: error.status,
             status: DeliveryStatus::Bounced,
             reason,

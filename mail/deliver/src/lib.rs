@@ -18,6 +18,7 @@ mod transports;
 
 pub use transports::Transports;
 
+use base_cache::Caches;
 use base_calls::{Deliver, Route, Submit};
 use base_conf::{Config, Service};
 use base_dns::Resolver;
@@ -41,6 +42,8 @@ pub struct Deps {
     pub submit: Arc<dyn Submit>,
     /// Opens certificates and keys, which may be readable by root only.
     pub opener: Arc<dyn Opener>,
+    /// Caches that outlive a restart.
+    pub caches: Arc<Caches>,
     /// `queue_directory`: relative socket paths, `private/courier`.
     pub queue_directory: PathBuf,
     /// The agents of this configuration; a new, empty one for each configuration.

@@ -41,17 +41,19 @@ pub(crate) struct Origin {
     pub conn_use: u32,
     /// When the connection was ready; `None`: it never was.
     pub ready: Option<Timestamp>,
+    /// What the log says of TLS (`smtp_log_tls_feature_status`).
+    pub tls: String,
 }
 
 impl Origin {
     /// No relay.
     pub fn none() -> Self {
-        Self { relay: "none".into(), conn_use: 0, ready: None }
+        Self { relay: "none".into(), conn_use: 0, ready: None, tls: String::new() }
     }
 
     /// A named place without a connection: `local`.
     pub fn named(relay: &str, ready: Timestamp) -> Self {
-        Self { relay: relay.into(), conn_use: 0, ready: Some(ready) }
+        Self { relay: relay.into(), conn_use: 0, ready: Some(ready), tls: String::new() }
     }
 }
 
@@ -237,6 +239,7 @@ impl<'a> Reporter<'a> {
             relay: &origin.relay,
             conn_use: origin.conn_use,
             delays: self.delays(origin),
+            tls: &origin.tls,
             dsn,
             status,
             reason,

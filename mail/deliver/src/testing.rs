@@ -49,6 +49,7 @@ impl Bench {
             route: Arc::new(Nothing),
             submit: Arc::new(Nothing),
             opener: Arc::new(base_sys::opener::Plain),
+            caches: Arc::new(base_cache::Caches::new(Arc::new(|_| ()))),
             queue_directory: "/nonexistent".into(),
             transports: Arc::new(Transports::default()),
         };
@@ -102,5 +103,6 @@ pub(crate) fn delivery_of(nexthop: &str, to: &[&str], content: &str) -> Delivery
         nexthop: nexthop.into(),
         targets,
         activated: Timestamp::now(),
+        done: Vec::new(),
     }
 }

@@ -114,8 +114,9 @@ fn pressure(cfg: &Config) -> Result<Pressure, Error> {
 }
 
 /// Keywords of what this server can do.
-fn offer() -> Keywords {
-    Settings::default().offer
+fn offer(cfg: &Config) -> Result<Keywords, Error> {
+    let usual = Settings::default().offer;
+    Ok(if cfg.bool("requiretls_enable")? { usual.union(Keywords::of(&[Keyword::RequireTls])) } else { usual })
 }
 
 impl SmtpConfig {
@@ -199,7 +200,7 @@ fn settings(cfg: &Config, limits: Limits) -> Result<Settings, Error> {
         .map_err(|word| Error::new(format!("unknown EHLO keyword in smtpd_discard_ehlo_keywords: {word}")))?;
     Ok(Settings {
         hostname: cfg.str("myhostname")?,
-        offer: offer(),
+        offer: offer(cfg)?,
         discarded,
         size_limit: u64::try_from(cfg.int("message_size_limit")?).unwrap_or(0),
         helo_required: cfg.bool("smtpd_helo_required")?,

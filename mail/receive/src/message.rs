@@ -2,7 +2,8 @@
 
 use crate::{connection::Connection, filter, filter::Filter, received::Received, reply::of_submit_error};
 use base_calls::{
-    BodyType, ClientInfo, Envelope, MessageAction, Origin, QueueId, Recipient, Ret, Submission, Timestamp,
+    BodyType, ClientInfo, Envelope, MessageAction, Origin, QueueId, REQUIRETLS, Recipient, Ret, Submission,
+    Timestamp,
 };
 use base_log::lines::Client;
 use proto_address::external;
@@ -226,7 +227,11 @@ fn envelope(c: &Connection) -> Envelope {
         content_filter: c.shared.config.content_filter.clone(),
         rewrite_local: c.forwarded.as_ref().and_then(|f| f.local).unwrap_or(c.rewrite_local),
         verp: mail.verp,
-        attributes: server(c).into_iter().chain(log_ident(c)).collect(),
+        attributes: server(c)
+            .into_iter()
+            .chain(log_ident(c))
+            .chain(mail.requiretls.then(|| (REQUIRETLS.to_owned(), "yes".to_owned())))
+            .collect(),
         ..Envelope::default()
     }
 }

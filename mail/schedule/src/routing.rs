@@ -146,8 +146,18 @@ impl Inner {
             ..Delays::default()
         };
         let (to, relay) = (target.address.as_str(), "none");
-        let line =
-            DeliveryLine { id: message.id, to, orig_to, relay, conn_use: 0, delays, dsn, status, reason };
+        let line = DeliveryLine {
+            id: message.id,
+            to,
+            orig_to,
+            relay,
+            conn_use: 0,
+            delays,
+            tls: "",
+            dsn,
+            status,
+            reason,
+        };
         self.log.line(&self.source, &line);
     }
 

@@ -313,6 +313,7 @@ impl Builder<'_> {
         for service in self.master.services.iter().filter(|s| s.command == "smtpd") {
             let kind = if service.kind == base_conf::ServiceKind::Inet { "inet" } else { "unix" };
             let key = format!("{}/{kind}", service.name);
+                caches: Arc::clone(&self.fixed.caches),
             let limit = service.maxproc.map_or(default_limit, |n| usize::try_from(n).unwrap_or(usize::MAX));
             limits.insert(key.clone(), limit);
             servers.insert(key, self.smtp_server(&self.view_of(service), verify)?);

@@ -1,6 +1,6 @@
 //! Parameters that Postfix has not: docs/extensions.md. Not listed by `postconf -d`; sorted by name.
 
-use super::{Param, int, text, time};
+use super::{Param, int, text, time, yesno};
 
 /// The group.
 #[rustfmt::skip]
@@ -18,3 +18,7 @@ pub(super) const PARAMS: &[Param] = &[
     text("maillog_json_file", "").hidden().used(),
     text("metrics_listen", "").hidden().used(),
 ];
+    yesno("smtp_mta_sts", "no").hidden().used(),
+    text("smtp_mta_sts_CAfile", "").hidden().used(),
+    text("smtp_mta_sts_cache_map", "$default_cache_db_type:$data_directory/mta_sts").hidden().used(),
+    time("smtp_mta_sts_timeout", "60s").hidden().used(),

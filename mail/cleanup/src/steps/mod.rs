@@ -14,6 +14,7 @@ mod message_id;
 mod missing_headers;
 mod recipients_from_header;
 mod smtputf8_autodetect;
+mod tls_wishes;
 mod undisclosed_recipients;
 
 use crate::{
@@ -96,9 +97,11 @@ pub const STEPS: &[Step] = &[
     message_drop_headers::STEP,
     header_addresses::STEP,
     smtputf8_autodetect::STEP,
+    tls_wishes::STEP,
     missing_headers::STEP,
     message_id::UNSEEN,
     undisclosed_recipients::STEP,
+    tls_wishes::RECORD,
     recipients_from_header::RESOLVE,
     automatic_bcc::STEP,
 ];

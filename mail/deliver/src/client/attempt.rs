@@ -5,11 +5,12 @@
 
 use super::{
     config::{ClientConfig, Dialect},
+    feature_status::{self, Progress},
     generic,
     hosts::{self, Candidate, NoHosts},
     nexthop::{self, NextHop},
     pool::Pool,
-    resolver,
+    requiretls, resolver,
     sasl::Login,
     secure::Demands,
     session::{NoSession, Peer, Purpose, Session},
@@ -190,7 +191,7 @@ impl Client {
         while let Some(mut session) = self.pool.take(&key) {
             session.peer.name.clone_from(&peer.name);
             session.peer.relay.clone_from(&peer.relay);
-            if self.transfer(work, session, is_final).await {
+            if self.transfer(work, session, &demands, is_final).await {
                 work.sessions += 1;
                 return;
             }
@@ -206,18 +207,30 @@ impl Client {
             Err(NoSession::Plain) => work.why = Some(texts::local(&peer)),
             Ok(session) => {
                 work.sessions += 1;
-                self.transfer(work, session, is_final).await;
+                self.transfer(work, session, &demands, is_final).await;
             }
             Err(NoSession::Unreachable(why)) => work.why = Some(why),
             Err(NoSession::Refused(why)) => {
                 work.sessions += 1;
-                let origin = origin(&peer, 0, None);
+                let why = match demands.requiretls {
+                    Some(requiretls::Level::Enforce) if why.status.subject() == 7 => {
+                        Diagnosis { status: why.status.with_class(5), ..why }
+                    }
+                    _ => why,
+                };
+                let tls = self.features(&demands, &Progress::Failed(&why));
+                let origin = origin(&peer, 0, None, tls);
                 if is_final && why.status.class() != 5 {
                     work.reporter.destination_down(&why);
                 }
                 work.all(&origin, why, is_final);
             }
         }
+    }
+
+    /// What the delivery line says of TLS.
+    fn features(&self, demands: &Demands, progress: &Progress<'_>) -> String {
+        if self.cfg.log_features { feature_status::text(demands, progress) } else { String::new() }
     }
 
     /// What a host must prove, and who we are for it. An error: why no mail may go there.
@@ -242,10 +255,17 @@ impl Client {
     }
 
     /// One transaction. False: the session was reused and is dead; nothing was tried.
-    async fn transfer(&self, work: &mut Work<'_, '_>, mut session: Session, is_final: bool) -> bool {
+    async fn transfer(
+        &self,
+        work: &mut Work<'_, '_>,
+        mut session: Session,
+        demands: &Demands,
+        is_final: bool,
+    ) -> bool {
         let reused = session.uses > 0;
         session.uses = session.uses.saturating_add(1);
-        let origin = origin(&session.peer, session.uses, Some(Session::ready_now()));
+        let tls = self.features(demands, &Progress::Session(&session));
+        let origin = origin(&session.peer, session.uses, Some(Session::ready_now()), tls);
         let delivery = work.reporter.delivery;
         let envelope = &delivery.message.envelope;
         if let Some(limit) = session.features.size.filter(|&limit| envelope.size > limit) {
@@ -254,6 +274,11 @@ impl Client {
         }
         if work.utf8 && !session.features.has(Keyword::SmtpUtf8) {
             work.all(&origin, texts::no_utf8(&session.peer), is_final);
+            tokio::spawn(session.quit());
+            return true;
+        }
+        if let Some(why) = requiretls::fault(demands.requiretls, &session) {
+            work.all(&origin, why, is_final);
             tokio::spawn(session.quit());
             return true;
         }
@@ -272,7 +297,8 @@ impl Client {
             },
             None => None,
         };
-        let mut mail = transfer::mail_params(delivery, work.utf8);
+        let mut mail =
+            transfer::mail_params(delivery, work.utf8, requiretls::is_sent(demands.requiretls, &session));
         let rcpts = work.left.iter().map(|t| transfer::rcpt_params(t, work.reporter.recipient(t)));
         let mut rcpts: Vec<_> = rcpts.collect();
         if let Some(public) = &public {
@@ -412,8 +438,8 @@ fn sorted(targets: &[Target]) -> Vec<&Target> {
     list
 }
 
-fn origin(peer: &Peer, conn_use: u32, ready: Option<Timestamp>) -> Origin {
-    Origin { relay: peer.relay.clone(), conn_use, ready }
+fn origin(peer: &Peer, conn_use: u32, ready: Option<Timestamp>, tls: String) -> Origin {
+    Origin { relay: peer.relay.clone(), conn_use, ready, tls }
 }
 
 /// A reused session that the server had closed meanwhile, or closes with 421: as if it had not been there.

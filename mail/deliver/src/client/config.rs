@@ -1,6 +1,6 @@
 //! The settings of an SMTP or LMTP client service: `smtp_…` and `lmtp_…` of postconf(5).
 
-use super::{checks::Checks, generic::Generic, sasl::Sasl, srv, tls::Tls};
+use super::{checks::Checks, generic::Generic, requiretls::RequireTls, sasl::Sasl, srv, sts::Sts, tls::Tls};
 use crate::Deps;
 use base_conf::{Config, Error, Service, computed};
 use base_dns::Hosts;
@@ -83,6 +83,8 @@ pub(crate) struct ClientConfig {
     pub default_port: u16,
     /// False: `smtp_dns_support_level = disabled`, no MX lookups.
     pub dns: bool,
+    /// `smtp_dns_support_level = dnssec`.
+    pub dnssec: bool,
     pub hosts: Hosts,
     pub protocols: Protocols,
     pub preference: Preference,
@@ -122,6 +124,13 @@ pub(crate) struct ClientConfig {
     /// `smtp_address_verify_target`.
     pub probe: Probe,
     pub tls: Tls,
+    /// `tls_required_enable`: `TLS-Required: no` is heeded.
+    pub tls_required: bool,
+    pub requiretls: RequireTls,
+    /// `smtp_mta_sts`.
+    pub sts: Option<Sts>,
+    /// `smtp_log_tls_feature_status`.
+    pub log_features: bool,
     pub sasl: Option<Sasl>,
     /// `minimal_backoff_time`.
     pub min_backoff: Duration,
@@ -188,6 +197,7 @@ impl ClientConfig {
             default_port: base_net::port_number(&port)
                 .ok_or_else(|| Error::new(format!("unknown service: {port}/tcp")))?,
             dns,
+            dnssec: r.str("dns_support_level")? == "dnssec",
             hosts: host_lookup(&r, dns)?,
             protocols: Protocols::parse(&cfg.str("inet_protocols")?)
                 .map_err(|e| Error::new(e.to_string()))?,
@@ -227,6 +237,10 @@ impl ClientConfig {
             deadline: deadline(&r)?,
             probe: probe(&r)?,
             tls: Tls::open(dialect, cfg, deps)?,
+            tls_required: cfg.bool("tls_required_enable")?,
+            requiretls: RequireTls::open(dialect, cfg, deps)?,
+            sts: if lmtp { None } else { Sts::open(cfg, deps)? },
+            log_features: r.bool("log_tls_feature_status")?,
             sasl: Sasl::open(dialect, cfg, deps)?,
             min_backoff: cfg.time("minimal_backoff_time")?,
             assume_final: lmtp && cfg.bool("lmtp_assume_final")?,

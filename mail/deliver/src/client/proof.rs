@@ -11,6 +11,8 @@ pub(crate) struct Identity<'a> {
     pub domain: &'a str,
     /// The host.
     pub host: &'a str,
+    /// The name below which the records are; empty: none.
+    pub base: &'a str,
     pub digest: Digest,
     pub wide_wildcards: bool,
     /// Usable records of the host, at the DANE levels.
@@ -74,7 +76,7 @@ fn by_name(policy: &Policy, c: &Certificate, id: &Identity<'_>) -> bool {
 }
 
 /// Whether a certificate's name suits a pattern: a name, or `.domain` for everything below it.
-fn suits(name: &str, pattern: &str, wide: bool) -> bool {
+pub(crate) fn suits(name: &str, pattern: &str, wide: bool) -> bool {
     let (name, pattern) = (name.to_ascii_lowercase(), pattern.trim_end_matches('.').to_ascii_lowercase());
     let name = name.trim_end_matches('.');
     if pattern.is_empty() || name.is_empty() {
@@ -96,8 +98,8 @@ fn by_dns(peer: &Peer, id: &Identity<'_>) -> bool {
     id.tlsa.iter().any(|r| match r.usage {
         3 => names(r, &peer.certificate),
         2 => {
-            let name =
-                |n: &String| suits(n, id.host, id.wide_wildcards) || suits(n, id.domain, id.wide_wildcards);
+            let own = [id.domain, id.host, id.base];
+            let name = |n: &String| own.iter().any(|o| suits(n, o, id.wide_wildcards));
             let issuer = |der: &&Vec<u8>| Certificate::parse(der).is_some_and(|c| names(r, &c));
             peer.certificate.dns_names.iter().any(name)
                 && peer.issuers.iter().filter(issuer).any(|der| peer.is_signed_by(der))
@@ -116,9 +118,19 @@ fn names(r: &Tlsa, c: &Certificate) -> bool {
     }
 }
 
-/// Records that can be used: usage 2 and 3, known selectors and digests (RFC 7672 3.1.3: the others are as if not there).
-pub(crate) fn usable(records: Vec<Tlsa>) -> Vec<Tlsa> {
-    records.into_iter().filter(|r| matches!(r.usage, 2 | 3) && r.selector <= 1 && r.matching <= 2).collect()
+/// Records that can be used: usage 2 and 3, known selectors, digests that are listed (RFC 7672 3.1.3: the others are as if not
+/// there). Of several digests of the same kind only the strongest counts (RFC 7671 9); `digests`: the strongest first.
+pub(crate) fn usable(records: Vec<Tlsa>, digests: &[u8]) -> Vec<Tlsa> {
+    let rank = |r: &Tlsa| digests.iter().position(|d| *d == r.matching);
+    let known: Vec<Tlsa> = records
+        .into_iter()
+        .filter(|r| matches!(r.usage, 2 | 3) && r.selector <= 1 && (r.matching == 0 || rank(r).is_some()))
+        .collect();
+    let is_weak = |r: &Tlsa| {
+        let same = |o: &&Tlsa| (o.usage, o.selector) == (r.usage, r.selector) && o.matching != 0;
+        r.matching != 0 && known.iter().filter(same).any(|o| rank(o) < rank(r))
+    };
+    known.iter().filter(|r| !is_weak(r)).cloned().collect()
 }
 
 #[cfg(test)]
@@ -152,7 +164,14 @@ mod tests {
         assert!(names(&record(3, 1, 1, Digest::Sha256.of(b"key")), &c));
         assert!(names(&record(3, 1, 2, Digest::Sha512.of(b"key")), &c));
         assert!(!names(&record(3, 0, 1, Digest::Sha256.of(b"key")), &c));
-        let left = usable(vec![record(0, 1, 1, vec![]), record(3, 1, 1, vec![]), record(3, 1, 9, vec![])]);
-        assert_eq!(left.len(), 1);
+        let left = |records: &[(u8, u8, u8)], digests: &[u8]| {
+            let records = records.iter().map(|&(u, s, m)| record(u, s, m, vec![])).collect();
+            usable(records, digests).iter().map(|r| (r.usage, r.selector, r.matching)).collect::<Vec<_>>()
+        };
+        assert_eq!(left(&[(0, 1, 1), (3, 1, 1), (3, 1, 9), (3, 2, 1)], &[2, 1]), [(3, 1, 1)]);
+        // The strongest of a kind, and whole certificates whatever else there is.
+        let mixed = [(3, 1, 1), (3, 1, 2), (2, 0, 1), (3, 1, 0)];
+        assert_eq!(left(&mixed, &[2, 1]), [(3, 1, 2), (2, 0, 1), (3, 1, 0)]);
+        assert_eq!(left(&mixed, &[1]), [(3, 1, 1), (2, 0, 1), (3, 1, 0)]);
     }
 }

@@ -5,13 +5,16 @@
 
 use super::{
     config::ClientConfig,
+    dane,
     proof::{self, Identity, Proof},
+    requiretls,
     session::{Peer, Session},
+    sts, texts,
     tls::{Level, Policy},
 };
 use crate::report::Reporter;
 use base_calls::Diagnosis;
-use base_dns::{DnsError, Resolver, Tlsa};
+use base_dns::{Resolver, Tlsa};
 use base_net::{LineStream, split_host_port};
 use base_tls::Target;
 use proto_dsn::Status;
@@ -21,10 +24,20 @@ use proto_smtp::client::{ServerReply, Stage};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Demands {
     pub policy: Policy,
+    /// The level before DNS was asked.
+    pub wanted: Level,
     /// The next hop as it was given.
     pub hop: String,
+    /// How far the sender's demand for TLS all the way is heeded; `None`: there is none.
+    pub requiretls: Option<requiretls::Level>,
     /// What DNS says of the host, at the DANE levels.
     pub tlsa: Vec<Tlsa>,
+    /// The name below which it says so (RFC 7671 7): the host, or what the host is an alias for. Empty without records.
+    pub base: String,
+    /// The host's own name may be forged: a certificate that is as DNS says proves less.
+    pub forgeable: bool,
+    /// What an MTA-STS policy in testing would demand: it is only told.
+    pub trial: Option<Box<Policy>>,
 }
 
 /// What tells sessions with one address apart that may not be used for each other's mail.
@@ -68,67 +81,115 @@ impl Demands {
             bad.warnings.iter().for_each(|w| log.warning(w));
             later(5, bad.reason.to_owned())
         })?;
-        let mut demands = Self { policy, hop: hop.to_owned(), tlsa: Vec::new() };
+        let wanted = policy.level;
+        let mut demands = Self {
+            policy,
+            wanted,
+            hop: hop.to_owned(),
+            tlsa: Vec::new(),
+            base: String::new(),
+            forgeable: false,
+            trial: None,
+            requiretls: None,
+        };
+        demands.heed(cfg, log).await?;
         if matches!(demands.policy.level, Level::Dane | Level::DaneOnly) {
-            demands.ask_dns(resolver, peer, port, log).await?;
+            dane::ask(&mut demands, cfg, resolver, (peer, port), log).await?;
+        }
+        demands.ask_policy(cfg, resolver, peer, log).await?;
+        if demands.requiretls == Some(requiretls::Level::Enforce) && !demands.is_proving() {
+            return Err(texts::no_requiretls(peer, "there is no way to verify the certificate of"));
         }
         Ok(demands)
     }
 
-    /// TLSA records of a host whose address is vouched for (RFC 7672 2.2). Nothing there: level `dane` is like `may`.
-    async fn ask_dns(
+    /// What the sender wants (RFC 8689): `TLS-Required: no` is content with opportunistic encryption, REQUIRETLS with nothing less
+    /// than the destination's policy says.
+    async fn heed(&mut self, cfg: &ClientConfig, log: &Reporter<'_>) -> Result<(), Diagnosis> {
+        let envelope = &log.delivery.message.envelope;
+        if envelope.tls_is_optional() && cfg.tls_required && self.policy.level > Level::May {
+            self.policy = cfg.tls.at(Level::May);
+        }
+        if envelope.requires_tls() {
+            let level = cfg.requiretls.level(self.domain()).await.map_err(|text| {
+                log.warning(&text);
+                later(5, "client TLS configuration problem".to_owned())
+            })?;
+            self.requiretls = Some(level);
+            if level >= requiretls::Level::StartTls && self.policy.level < Level::Encrypt {
+                self.policy = cfg.tls.at(Level::Encrypt);
+            }
+        }
+        self.wanted = self.policy.level;
+        Ok(())
+    }
+
+    /// Which hosts the destination's policy names: that of an entry of the policy table, or the domain's own (MTA-STS). DNS has
+    /// precedence where it names the server's key (RFC 8461 2).
+    async fn ask_policy(
         &mut self,
+        cfg: &ClientConfig,
         resolver: &Resolver,
         peer: &Peer,
-        port: Option<u16>,
         log: &Reporter<'_>,
     ) -> Result<(), Diagnosis> {
-        let only = self.policy.level == Level::DaneOnly;
-        let refuse = |text: &str| {
-            log.warning(&format!("TLS policy lookup for {}/{}: {text}", self.hop, peer.name));
-            later(5, text.to_owned())
-        };
-        let Some(port) = port else { return Ok(()) };
-        let dnssec = resolver.dnssec();
-        // An answer that cannot be had is no answer: who suppresses it must not get plain text for it (RFC 7672 2.1).
-        let vouched = match dnssec.addresses(&peer.name, true, true).await {
-            Ok(host) if host.authentic => self.exchangers_are_vouched_for(&dnssec).await,
-            Ok(_) => Ok(false),
-            Err(e) => no_word(e),
-        };
-        match vouched {
-            Err(_) => return Err(refuse("TLSA lookup error")),
-            Ok(false) if only => return Err(refuse("non DNSSEC destination")),
-            Ok(false) => return Ok(()),
-            Ok(true) => {}
+        if !self.policy.hosts.is_empty() {
+            let hosts = sts::Policy::of_hosts(self.policy.hosts.clone());
+            return if hosts.names(&peer.name) { Ok(()) } else { Err(self.not_named(peer)) };
         }
-        match dnssec.tlsa(&format!("_{port}._tcp.{}", peer.name)).await {
-            Ok(found) if found.authentic => {
-                self.tlsa = proof::usable(found.records);
-                // Records that cannot be used demand encryption all the same (RFC 7672 2.2).
-                self.policy.level = if self.tlsa.is_empty() { Level::Encrypt } else { self.policy.level };
-                Ok(())
-            }
-            Err(DnsError::TempFail(_)) => Err(refuse("TLSA lookup error")),
-            _ if only => Err(refuse("no TLSA records found")),
-            _ => Ok(()),
+        let weak = self.policy.level != Level::None && !self.is_proving();
+        let by_name =
+            !self.hop.starts_with('[') && split_host_port(&self.hop).is_some_and(|(_, port)| port.is_none());
+        let wanted =
+            weak && by_name && !self.policy.explicit && !log.delivery.message.envelope.tls_is_optional();
+        let Some(sts) = cfg.sts.as_ref().filter(|_| wanted) else { return Ok(()) };
+        let (policy, trouble) = sts.policy(resolver, self.domain()).await;
+        trouble.iter().for_each(|text| log.warning(text));
+        let Some(policy) = policy else { return Ok(()) };
+        let named = policy.names(&peer.name);
+        let secure = Policy {
+            matches: vec!["hostname".to_owned()],
+            servername: "hostname".to_owned(),
+            ..cfg.tls.at(Level::Secure)
+        };
+        match policy.mode {
+            sts::Mode::Enforce if !named => return Err(self.not_named(peer)),
+            sts::Mode::Enforce => self.policy = secure,
+            _ if !named => log.note(&format!("MTA-STS testing: {}", self.not_named(peer).reason)),
+            _ => self.trial = Some(Box::new(secure)),
+        }
+        self.wanted = self.policy.level;
+        Ok(())
+    }
+
+    fn not_named(&self, peer: &Peer) -> Diagnosis {
+        later(5, format!("host {} is not named by the MTA-STS policy of {}", peer.namaddr(), self.domain()))
+    }
+
+    /// The next hop without brackets and port.
+    pub fn domain(&self) -> &str {
+        let host = split_host_port(&self.hop).map_or(self.hop.as_str(), |(h, _)| h);
+        host.trim_matches(['[', ']'])
+    }
+
+    /// The server must prove who it is.
+    fn is_proving(&self) -> bool {
+        match self.policy.level {
+            Level::Dane | Level::DaneOnly => self.is_dane(),
+            level => level > Level::Encrypt,
         }
     }
 
-    async fn exchangers_are_vouched_for(&self, dnssec: &Resolver) -> Result<bool, DnsError> {
-        if self.hop.starts_with('[') {
-            return Ok(true);
-        }
-        let domain = split_host_port(&self.hop).map_or(self.hop.as_str(), |(h, _)| h);
-        match dnssec.mx(domain).await {
-            Ok(mx) => Ok(mx.authentic),
-            Err(DnsError::NotFound | DnsError::NoData) => Ok(true),
-            Err(e) => no_word(e),
+    /// The level that counts after DNS was asked.
+    pub fn effective(&self) -> Level {
+        match self.policy.level {
+            Level::Dane if !self.is_dane() => Level::May,
+            level => level,
         }
     }
 
     /// Whether the server must prove itself by DNS.
-    fn is_dane(&self) -> bool {
+    pub fn is_dane(&self) -> bool {
         !self.tlsa.is_empty()
     }
 
@@ -144,6 +205,8 @@ impl Demands {
         }
         // Below these nobody looks at names, and the server hears none.
         let named = self.policy.level > Level::Encrypt || !self.policy.servername.is_empty();
+        // A policy in testing looks at each server anew, too.
+        let named = named || self.trial.is_some();
         let names = named.then(|| (self.hop.clone(), host.to_owned()));
         Some(Scope { policy: self.policy.clone(), tlsa: self.tlsa.clone(), names })
     }
@@ -180,7 +243,7 @@ impl Session {
         let reply = self
             .reply(log)
             .await
-            .map_err(|how| NoTls::failed(super::texts::broken(&self.peer, Stage::Ehlo, how), false))?;
+            .map_err(|how| NoTls::failed(texts::broken(&self.peer, Stage::Ehlo, how), false))?;
         if reply.class() != 2 {
             return match demands.is_mandatory() {
                 true => Err(NoTls::failed(refused(&self.peer, &reply), true)),
@@ -238,13 +301,15 @@ impl Session {
         }
     }
 
-    /// The name to ask for: `smtp_tls_servername`, or the host at the DANE levels (RFC 7672 8.1).
+    /// The name to ask for: `smtp_tls_servername`, or the one below which the records are (RFC 7672 8.1).
     fn server_name(&self, demands: &Demands) -> Option<String> {
-        let domain = split_host_port(&demands.hop).map_or(demands.hop.as_str(), |(h, _)| h);
+        if demands.is_dane() {
+            return Some(demands.base.clone());
+        }
         match demands.policy.servername.as_str() {
-            "" => demands.is_dane().then(|| self.peer.name.clone()),
+            "" => None,
             "hostname" => Some(self.peer.name.clone()),
-            "nexthop" => Some(domain.to_owned()),
+            "nexthop" => Some(demands.domain().to_owned()),
             name => Some(name.to_owned()),
         }
     }
@@ -257,9 +322,9 @@ impl Session {
         log: &Reporter<'_>,
     ) -> Result<(), NoTls> {
         log.identity.log.metrics().tls.connected(tls.protocol);
-        let domain = split_host_port(&demands.hop).map_or(demands.hop.as_str(), |(h, _)| h);
         let id = Identity {
-            domain,
+            domain: demands.domain(),
+            base: &demands.base,
             host: &self.peer.name,
             digest: cfg.tls.digest,
             wide_wildcards: cfg.tls.wide_wildcards,
@@ -268,6 +333,7 @@ impl Session {
         let proof = proof::judge(&demands.policy, tls.peer.as_ref(), &id);
         let server = self.peer.namaddrport().to_owned();
         let word = match (&proof, &tls.peer) {
+            (Proof::Verified, _) if demands.forgeable => "Trusted",
             (Proof::Verified, _) => "Verified",
             (Proof::Failed(_), Some(_)) => "Untrusted",
             (_, None) => "Anonymous",
@@ -284,18 +350,17 @@ impl Session {
         if let Some(peer) = tls.peer.as_ref().filter(|_| cfg.tls.log_level >= 2) {
             log.note(&format!("{server}: {}", peer.log_text(cfg.tls.digest)));
         }
-        self.verified = proof == Proof::Verified;
+        let trial = demands.trial.as_ref().map(|policy| proof::judge(policy, tls.peer.as_ref(), &id));
+        if let Some(Proof::Failed(why)) = trial {
+            log.note(&format!("MTA-STS testing: certificate verification failed for {server}: {why}"));
+        }
+        self.verified = proof == Proof::Verified && !demands.forgeable;
         self.tls = Some(Box::new(tls));
         match proof {
             Proof::Failed(_) => Err(NoTls::failed(later(5, "Server certificate not verified".into()), true)),
             Proof::Unasked | Proof::Verified => Ok(()),
         }
     }
-}
-
-/// Nothing is vouched for without an answer; an error when there may be one later.
-fn no_word(error: DnsError) -> Result<bool, DnsError> {
-    if matches!(error, DnsError::TempFail(_)) { Err(error) } else { Ok(false) }
 }
 
 fn refused(peer: &Peer, reply: &ServerReply) -> Diagnosis {
@@ -315,8 +380,13 @@ mod tests {
     fn sessions_for_others() {
         let demands = |level, servername: &str, hop: &str| Demands {
             policy: Policy { level, servername: servername.into(), ..Policy::default() },
+            wanted: level,
             hop: hop.into(),
             tlsa: Vec::new(),
+            base: String::new(),
+            forgeable: false,
+            trial: None,
+            requiretls: None,
         };
         for (level, servername, shared) in [
             (Level::None, "", true),

@@ -113,7 +113,7 @@ pub(crate) enum NoSession {
 impl From<NoTls> for Ended {
     fn from(n: NoTls) -> Self {
         match n {
-            NoTls::Failed(diagnosis, alive) => Self::Refused(*diagnosis, alive),
+            NoTls::Failed(diagnosis, alive) => Self::Refused(diagnosis, alive),
             NoTls::Plain => Self::Plain,
         }
     }
@@ -122,7 +122,7 @@ impl From<NoTls> for Ended {
 /// How a handshake ended without a session.
 enum Ended {
     /// The reason, and whether the connection still stands.
-    Refused(Diagnosis, bool),
+    Refused(Box<Diagnosis>, bool),
     Plain,
 }
 
@@ -219,7 +219,7 @@ impl Session {
                 if alive {
                     tokio::spawn(session.quit());
                 }
-                Err(NoSession::Refused(diagnosis))
+                Err(NoSession::Refused(*diagnosis))
             }
         }
     }
@@ -231,7 +231,7 @@ impl Session {
         purpose: &Purpose<'_>,
         log: &Reporter<'_>,
     ) -> Result<(), Ended> {
-        let refused = |(diagnosis, alive)| Ended::Refused(diagnosis, alive);
+        let refused = |(diagnosis, alive)| Ended::Refused(Box::new(diagnosis), alive);
         if cfg.tls.wrapper && purpose.demands.policy.level != Level::None {
             self.handshake(cfg, purpose.demands, log).await?;
         }

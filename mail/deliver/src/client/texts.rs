@@ -43,6 +43,12 @@ pub(crate) fn broken(peer: &Peer, stage: Stage, how: Broken) -> Diagnosis {
     }
 }
 
+/// What a server lacks of a message that demands TLS all the way (RFC 8689 4.2.1): the mail goes back.
+pub(crate) fn no_requiretls(peer: &Peer, missing: &str) -> Diagnosis {
+    let text = format!("REQUIRETLS is required, but {missing} host {}", peer.namaddr());
+    Diagnosis::new(super::requiretls::NEEDED, text)
+}
+
 /// Something here failed: the content could not be read, a table is down.
 pub(crate) fn local(peer: &Peer) -> Diagnosis {
     Diagnosis::new(Status::new(4, 3, 0), format!("local data error while talking to {}", peer.namaddr()))

@@ -52,6 +52,20 @@ impl Level {
         })
     }
 
+    /// As main.cf writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::May => "may",
+            Self::Encrypt => "encrypt",
+            Self::Fingerprint => "fingerprint",
+            Self::Dane => "dane",
+            Self::DaneOnly => "dane-only",
+            Self::Verify => "verify",
+            Self::Secure => "secure",
+        }
+    }
+
     /// Nothing goes out without encryption.
     pub fn is_mandatory(self) -> bool {
         self >= Self::Encrypt && self != Self::Dane
@@ -69,6 +83,10 @@ pub(crate) struct Policy {
     /// The name to ask for.
     pub servername: String,
     pub reuse: bool,
+    /// From an entry of `smtp_tls_policy_maps`: what domains say of themselves does not change it.
+    pub explicit: bool,
+    /// The host must be one of these (`mx_host_pattern` of an MTA-STS plugin); empty: any.
+    pub hosts: Vec<String>,
 }
 
 /// A table that cannot be asked, or an entry that makes no sense.
@@ -78,6 +96,17 @@ pub(crate) struct BadPolicy {
     pub warnings: Vec<String>,
     /// For the sender.
     pub reason: &'static str,
+}
+
+/// `smtp_tls_dane_insecure_mx_policy`: what the records of a host are for whose name may be forged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InsecureMx {
+    /// Nothing.
+    May,
+    /// A wish for encryption.
+    Encrypt,
+    /// As good as any.
+    Dane,
 }
 
 /// The settings of a client.
@@ -90,6 +119,13 @@ pub(crate) struct Tls {
     pub time_limit: Duration,
     /// `tls_wildcard_matches_multiple_labels`.
     pub wide_wildcards: bool,
+    pub insecure_mx: InsecureMx,
+    /// `smtp_tls_force_insecure_host_tlsa_lookup`.
+    pub force_tlsa_lookup: bool,
+    /// Matching types of TLSA records, the strongest first (`tls_dane_digests`).
+    pub dane_digests: Vec<u8>,
+    /// `smtp_tls_enforce_sts_mx_patterns`.
+    enforce_mx_patterns: bool,
     policy_maps: Maps,
     per_site: Maps,
     enforce_peername: bool,
@@ -125,6 +161,15 @@ impl Tls {
             digest: Digest::named(&str("tls_fingerprint_digest")?).map_err(|e| Error::new(e.to_string()))?,
             time_limit: cfg.time(&name("starttls_timeout"))?.max(Duration::from_secs(1)),
             wide_wildcards: cfg.bool("tls_wildcard_matches_multiple_labels")?,
+            insecure_mx: match cfg.str("smtp_tls_dane_insecure_mx_policy")?.as_str() {
+                "may" => InsecureMx::May,
+                "encrypt" => InsecureMx::Encrypt,
+                "dane" => InsecureMx::Dane,
+                word => return Err(Error::new(format!("bad smtp_tls_dane_insecure_mx_policy: {word}"))),
+            },
+            force_tlsa_lookup: cfg.bool(&name("tls_force_insecure_host_tlsa_lookup"))?,
+            dane_digests: digests(&cfg.list("tls_dane_digests")?)?,
+            enforce_mx_patterns: cfg.bool(&name("tls_enforce_sts_mx_patterns"))?,
             policy_maps: maps("tls_policy_maps")?,
             per_site: maps("tls_per_site")?,
             enforce_peername: cfg.bool(&name("tls_enforce_peername"))?,
@@ -165,7 +210,7 @@ impl Tls {
     }
 
     /// The parameters at a level.
-    fn at(&self, level: Level) -> Policy {
+    pub fn at(&self, level: Level) -> Policy {
         if level == Level::None {
             return Policy::default();
         }
@@ -177,7 +222,15 @@ impl Tls {
             Level::Secure => self.secure_match.clone(),
             _ => Vec::new(),
         };
-        Policy { level, protocols, exclude, matches, servername: self.servername.clone(), reuse: self.reuse }
+        Policy {
+            level,
+            protocols,
+            exclude,
+            matches,
+            servername: self.servername.clone(),
+            reuse: self.reuse,
+            ..Policy::default()
+        }
     }
 
     /// The entry of `smtp_tls_policy_maps`: the next hop as it is, then its parent domains.
@@ -211,12 +264,13 @@ impl Tls {
             ],
             reason: "client TLS configuration problem",
         };
-        let mut words = entry.split([',', ' ', '\t', '\n']).filter(|w| !w.is_empty());
+        let mut words = base_conf::list::split(entry).into_iter().map(unbraced);
         let word = words.next().ok_or_else(|| bad("empty result".into()))?;
-        let level = Level::named(word).ok_or_else(|| bad(format!("invalid security level \"{word}\"")))?;
-        let mut policy = self.at(level);
+        let level = Level::named(&word).ok_or_else(|| bad(format!("invalid security level \"{word}\"")))?;
+        let mut policy = Policy { explicit: true, ..self.at(level) };
         let mut own: Vec<String> = Vec::new();
         for word in words {
+            let word = word.as_str();
             let (name, value) = word
                 .split_once('=')
                 .ok_or_else(|| bad(format!("malformed attribute/value pair \"{word}\"")))?;
@@ -231,6 +285,12 @@ impl Tls {
                 "exclude" => policy.exclude = format!("{} {}", policy.exclude, value),
                 "servername" => policy.servername = value.to_owned(),
                 "connection_reuse" => policy.reuse = value.eq_ignore_ascii_case("yes"),
+                // What MTA-STS plugins say (from 3.10).
+                "mx_host_pattern" if self.enforce_mx_patterns => {
+                    policy.hosts.push(value.to_ascii_lowercase())
+                }
+                "mx_host_pattern" | "policy_domain" | "policy_failure" | "policy_string" | "policy_ttl"
+                | "policy_type" => {}
                 // Grades and trust anchors of a destination's own, and what OpenSSL alone has.
                 "ciphers" | "tafile" | "enable_rpk" => {}
                 "protocols" => return Err(bad(format!("invalid {name} value \"{value}\""))),
@@ -239,6 +299,10 @@ impl Tls {
         }
         if !own.is_empty() {
             policy.matches = own;
+        }
+        if !policy.hosts.is_empty() {
+            // The certificate is that of the host, which is one of the policy's (`smtp_tls_enforce_sts_mx_patterns`).
+            policy.matches = vec!["hostname".to_owned()];
         }
         if level == Level::Fingerprint && policy.matches.is_empty() {
             return Err(bad("no certificate fingerprints".into()));
@@ -310,6 +374,32 @@ fn level(cfg: &Config, name: &dyn Fn(&str) -> String) -> Result<Level, Error> {
         return Ok(if peer { Level::Verify } else { Level::Encrypt });
     }
     Ok(if cfg.bool(&name("use_tls"))? { Level::May } else { Level::None })
+}
+
+/// `{ name = value }` as `name=value`.
+fn unbraced(word: &str) -> String {
+    let Some(inner) = word.strip_prefix('{').and_then(|w| w.strip_suffix('}')) else {
+        return word.to_owned();
+    };
+    let (name, value) = inner.split_once('=').unwrap_or((inner, ""));
+    format!("{}={}", name.trim(), value.trim())
+}
+
+/// `sha512 sha256=1`: the numbers of RFC 7218 2.3.
+fn digests(words: &[String]) -> Result<Vec<u8>, Error> {
+    let number = |word: &String| {
+        let (name, number) = word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v)));
+        let known = match name.to_ascii_lowercase().as_str() {
+            "sha256" => 1,
+            "sha512" => 2,
+            _ => return Err(Error::new(format!("tls_dane_digests: unsupported digest algorithm: {name}"))),
+        };
+        match number.is_none_or(|n| n.parse() == Ok(known)) {
+            true => Ok(known),
+            false => Err(Error::new(format!("tls_dane_digests: {word}: the number of {name} is {known}"))),
+        }
+    };
+    words.iter().map(number).collect()
 }
 
 fn keys(cfg: &Config, name: &dyn Fn(&str) -> String) -> Result<Vec<KeyFiles>, Error> {

@@ -17,13 +17,14 @@ use proto_smtp::{
 const CHUNK: usize = 64 * 1024;
 
 /// The MAIL parameters of a message.
-pub(crate) fn mail_params(delivery: &Delivery, smtputf8: bool) -> MailParams<'_> {
+pub(crate) fn mail_params(delivery: &Delivery, smtputf8: bool, requiretls: bool) -> MailParams<'_> {
     let envelope = &delivery.message.envelope;
     MailParams {
         sender: delivery.sender(),
         size: envelope.size,
         eight_bit: envelope.body == BodyType::EightBitMime,
         smtputf8,
+        requiretls,
         envid: &envelope.envid,
         ret: match envelope.ret {
             None => "",

@@ -14,6 +14,8 @@ pub struct MailParams<'a> {
     pub eight_bit: bool,
     /// SMTPUTF8 is due.
     pub smtputf8: bool,
+    /// REQUIRETLS is due.
+    pub requiretls: bool,
     /// `ENVID=`, decoded; empty when none.
     pub envid: &'a str,
     /// `RET=`: `FULL`, `HDRS`, or empty.
@@ -80,6 +82,9 @@ impl MailParams<'_> {
         }
         if self.smtputf8 && features.has(Keyword::SmtpUtf8) {
             out.extend_from_slice(b" SMTPUTF8");
+        }
+        if self.requiretls && features.has(Keyword::RequireTls) {
+            out.extend_from_slice(b" REQUIRETLS");
         }
         if features.has(Keyword::Dsn) {
             if !self.envid.is_empty() {
@@ -158,6 +163,7 @@ mod tests {
             size: 392,
             eight_bit: true,
             smtputf8: true,
+            requiretls: true,
             envid: "a+b",
             ret: "FULL",
         };

@@ -21,6 +21,8 @@ pub struct MailParams {
     pub eight_bit: Option<bool>,
     /// `SMTPUTF8`.
     pub smtputf8: bool,
+    /// `REQUIRETLS`.
+    pub requiretls: bool,
     /// `RET=`: FULL (true) or HDRS (false).
     pub ret_full: Option<bool>,
     /// `ENVID=`, decoded.
@@ -91,6 +93,10 @@ impl MailParams {
             Some(v) if p.is("ENVID") => dsn_allowed(s).and_then(|()| self.set_envid(v)),
             None if p.is("SMTPUTF8") && s.smtputf8 && !s.discarded.has(Keyword::SmtpUtf8) => {
                 self.smtputf8 = true;
+                Ok(())
+            }
+            None if p.is("REQUIRETLS") && s.announces(Keyword::RequireTls) => {
+                self.requiretls = true;
                 Ok(())
             }
             v if p.is("XVERP") && s.verp => self.set_verp(v, s),

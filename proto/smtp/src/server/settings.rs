@@ -90,7 +90,7 @@ impl Settings {
         lines
     }
 
-    fn announces(&self, k: Keyword) -> bool {
+    pub(super) fn announces(&self, k: Keyword) -> bool {
         let allowed = match k {
             Keyword::Xclient => self.xclient,
             Keyword::Xforward => self.xforward,
@@ -99,6 +99,8 @@ impl Settings {
             Keyword::Vrfy => !self.disable_vrfy,
             Keyword::Auth => self.auth.as_ref().is_some_and(|a| !a.mechanisms.is_empty()),
             Keyword::StartTls => self.starttls && !self.encrypted,
+            // RFC 8689 4.1: the client that says it has come over TLS.
+            Keyword::RequireTls => self.encrypted,
             _ => true,
         };
         allowed && self.offer.has(k) && !self.discarded.has(k)

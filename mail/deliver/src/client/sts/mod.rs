@@ -1,0 +1,230 @@
+//! MTA-STS (RFC 8461): what a domain's policy demands of its mail exchangers. An extension, `smtp_mta_sts = yes`.
+//!
+//! [`Sts::policy`] asks for the TXT record at each delivery (DNS answers are cached), and fetches the policy when its id is new, over
+//! HTTPS with a proved certificate. Policies outlive a restart (`smtp_mta_sts_cache_map`), hold as long as they say, whatever
+//! happens to record and server meanwhile, and are bounded by the cache. A fetch that failed is not tried again for five minutes.
+
+mod http;
+mod policy;
+
+pub(crate) use policy::{Mode, Policy};
+
+use super::proof;
+use crate::Deps;
+use base_cache::Cache;
+use base_calls::Timestamp;
+use base_conf::{Config, Error};
+use base_dns::{DnsError, Resolver};
+use base_net::{ConnectOptions, connect};
+use base_tls::{Authorities, Connector, ConnectorOptions, Handshakes, Target};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const PORT: u16 = 443;
+/// A fetch that failed is not tried again before this (RFC 8461 5.1).
+const AGAIN: u64 = 300;
+/// The most addresses of a policy's host that are tried.
+const ADDRESSES: usize = 4;
+
+/// The policies of others.
+pub(crate) struct Sts {
+    cache: Arc<Cache>,
+    connector: Connector,
+    time_limit: Duration,
+    /// One fetch per domain at a time.
+    fetching: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// A policy as the cache has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kept {
+    /// Of the TXT record; empty: the fetch failed.
+    id: String,
+    /// Seconds since 1970.
+    until: u64,
+    policy: Policy,
+}
+
+impl Kept {
+    /// `id until max_age mode host …`
+    fn text(&self) -> String {
+        let p = &self.policy;
+        let age = p.max_age.as_secs();
+        format!("{} {} {age} {} {}", self.id, self.until, p.mode.word(), p.hosts.join(" "))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let (id, until, age) = (words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let mode = Mode::named(words.next()?)?;
+        let hosts = words.filter(|w| !w.is_empty()).map(str::to_owned).collect();
+        Some(Self {
+            id: id.to_owned(),
+            until,
+            policy: Policy { mode, hosts, max_age: Duration::from_secs(age) },
+        })
+    }
+}
+
+impl Sts {
+    /// `None` unless `smtp_mta_sts = yes`. Must run within a tokio runtime.
+    pub fn open(cfg: &Config, deps: &Deps) -> Result<Option<Self>, Error> {
+        if !cfg.bool("smtp_mta_sts")? {
+            return Ok(None);
+        }
+        let file = cfg.str("smtp_mta_sts_CAfile")?;
+        let authorities = match file.is_empty() {
+            true => Authorities { system: true, ..Authorities::default() },
+            false => Authorities { file: Some(file.into()), ..Authorities::default() },
+        };
+        let handshakes = Handshakes { protocols: ">=TLSv1.2".into(), ..Handshakes::default() };
+        let options = ConnectorOptions { authorities, handshakes, ..ConnectorOptions::default() };
+        Ok(Some(Self {
+            cache: deps.caches.open(&cfg.str("smtp_mta_sts_cache_map")?),
+            connector: Connector::new(options, Arc::clone(&deps.opener)),
+            time_limit: cfg.time("smtp_mta_sts_timeout")?.max(Duration::from_secs(1)),
+            fetching: Mutex::default(),
+        }))
+    }
+
+    /// The policy of a domain. The text is for the log: a new policy cannot be had.
+    pub async fn policy(&self, resolver: &Resolver, domain: &str) -> (Option<Policy>, Option<String>) {
+        let domain = domain.to_ascii_lowercase();
+        let kept = self.kept(&domain);
+        let id = match resolver.txt(&format!("_mta-sts.{domain}")).await {
+            Ok(found) => policy::record_id(&found.records),
+            Err(DnsError::NotFound | DnsError::NoData) => None,
+            Err(e) => return (kept, Some(format!("MTA-STS record of {domain}: {e}"))),
+        };
+        let Some(id) = id else { return (kept, None) };
+        if self.is_known(&domain, &id) || self.failed_lately(&domain) {
+            return (self.kept(&domain), None);
+        }
+        let turn = self.turn(&domain);
+        let held = turn.lock().await;
+        // Somebody else may have been first.
+        let error = match self.is_known(&domain, &id) || self.failed_lately(&domain) {
+            true => None,
+            false => self.renew(resolver, &domain, id).await.err(),
+        };
+        drop(held);
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner).remove(&domain);
+        (self.kept(&domain), error.map(|e| format!("MTA-STS policy of {domain}: {e}")))
+    }
+
+    fn entry(&self, domain: &str) -> Option<Kept> {
+        let kept = Kept::parse(&self.cache.get(domain)?)?;
+        (kept.until > Timestamp::now().secs()).then_some(kept)
+    }
+
+    /// The policy that still holds.
+    fn kept(&self, domain: &str) -> Option<Policy> {
+        self.entry(domain).map(|k| k.policy).filter(|p| p.mode != Mode::None)
+    }
+
+    fn is_known(&self, domain: &str, id: &str) -> bool {
+        self.entry(domain).is_some_and(|k| k.id == id)
+    }
+
+    fn failed_lately(&self, domain: &str) -> bool {
+        let until = self.cache.get(&format!("!{domain}")).and_then(|t| t.parse::<u64>().ok());
+        until.is_some_and(|t| t > Timestamp::now().secs())
+    }
+
+    fn turn(&self, domain: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut all = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(domain.to_owned()).or_default())
+    }
+
+    async fn renew(&self, resolver: &Resolver, domain: &str, id: String) -> Result<(), String> {
+        let now = Timestamp::now().secs();
+        let fetched = tokio::time::timeout(self.time_limit, self.fetch(resolver, domain)).await;
+        match fetched.unwrap_or_else(|_| Err("timed out".to_owned())) {
+            Ok(policy) => {
+                let until = now.saturating_add(policy.max_age.as_secs());
+                self.cache.put(domain, &Kept { id, until, policy }.text());
+                self.cache.remove(&format!("!{domain}"));
+                Ok(())
+            }
+            Err(e) => {
+                self.cache.put(&format!("!{domain}"), &now.saturating_add(AGAIN).to_string());
+                Err(e)
+            }
+        }
+    }
+
+    async fn fetch(&self, resolver: &Resolver, domain: &str) -> Result<Policy, String> {
+        let host = format!("mta-sts.{domain}");
+        let found = resolver.addresses(&host, true, true).await.map_err(|e| e.text(&host, "A"))?;
+        let mut last = "no address".to_owned();
+        for ip in found.records.into_iter().take(ADDRESSES) {
+            match self.get(&host, SocketAddr::new(ip, PORT)).await {
+                Ok(text) => return policy::parse(&text).map_err(str::to_owned),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    /// The policy's text of one server.
+    async fn get(&self, host: &str, to: SocketAddr) -> Result<String, String> {
+        let socket =
+            connect(to, &ConnectOptions::within(self.time_limit)).await.map_err(|e| e.to_string())?;
+        let ready = self.connector.ready().0.map_err(|p| p.to_string())?;
+        let target = Target { sni: Some(host.to_owned()) };
+        let (mut io, session) = self
+            .connector
+            .connect(&ready, socket.boxed(), &target, self.time_limit)
+            .await
+            .map_err(|e| format!("{e:?}"))?;
+        let peer = session.peer.ok_or("no certificate")?;
+        if let base_tls::Trust::Untrusted(why) = &peer.trust {
+            return Err(format!("certificate of {host}: {why}"));
+        }
+        if !peer.certificate.dns_names.iter().any(|n| proof::suits(n, host, false)) {
+            return Err(format!("certificate of {host}: hostname mismatch"));
+        }
+        let request =
+            format!("GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        io.write_all(request.as_bytes()).await.map_err(|e| e.to_string())?;
+        io.flush().await.map_err(|e| e.to_string())?;
+        let mut answer = Vec::new();
+        loop {
+            let mut part = [0; 4096];
+            // A server that just closes the connection is as good as one that says goodbye.
+            let n = io.read(&mut part).await.unwrap_or(0);
+            answer.extend_from_slice(part.get(..n).unwrap_or_default());
+            if let Some(body) = http::body(&answer, n == 0)? {
+                return String::from_utf8(body).map_err(|_| "not UTF-8".to_owned());
+            }
+            if answer.len() > http::MAX {
+                return Err("too long".to_owned());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_cache_holds() {
+        let policy = Policy {
+            mode: Mode::Testing,
+            hosts: vec!["a.test".into(), "*.b.test".into()],
+            max_age: Duration::from_secs(9),
+        };
+        let kept = Kept { id: "x1".into(), until: 77, policy };
+        assert_eq!(kept.text(), "x1 77 9 testing a.test *.b.test");
+        assert_eq!(Kept::parse(&kept.text()), Some(kept));
+        for text in ["", "x", "x y 1 none", "x 1 1 sometimes"] {
+            assert_eq!(Kept::parse(text), None, "{text}");
+        }
+    }
+}
