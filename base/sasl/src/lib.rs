@@ -11,12 +11,14 @@ mod internal;
 mod local;
 mod passwords;
 mod sql;
+mod users_file;
 
 pub use cyrus::{Cyrus, SmtpdConf};
 pub use dovecot::Dovecot;
 pub use internal::{Internal, random_password};
 pub use passwords::{BadDatabase, DEFAULT_PATH, Passwords, User};
 pub use proto_sasl::{BadOption, Mechanism, Properties, Security};
+pub use users_file::{BadName, UsersFile, check_name};
 
 use base_calls::Fut;
 use base_sys::opener::Opener;

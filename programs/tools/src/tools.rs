@@ -28,6 +28,7 @@ pub const ALL: &[Tool] = &[
     crate::sendmail::TOOL,
     crate::showq::TOOL,
     crate::up::TOOL,
+    crate::sasl::USERS,
 ];
 
 /// The tool called `name`.

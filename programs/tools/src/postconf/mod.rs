@@ -14,7 +14,7 @@ mod fold;
 mod known;
 mod lists;
 mod options;
-mod replace;
+pub(crate) mod replace;
 mod services;
 mod show;
 mod templates;
@@ -36,8 +36,8 @@ pub const TOOL: Tool = Tool { name: "postconf", run, about: "show and edit param
 
 /// Why a command ends: the text after `postconf: fatal: `; empty when all has been said.
 #[derive(Debug)]
-struct Fatal {
-    text: String,
+pub(crate) struct Fatal {
+    pub(crate) text: String,
 }
 
 impl Fatal {

@@ -7,12 +7,12 @@ use super::{Done, Fatal, describe};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 /// An edit that has begun.
-pub(super) struct Replacing {
+pub(crate) struct Replacing {
     path: PathBuf,
     temp: PathBuf,
     file: File,
@@ -27,7 +27,10 @@ impl Replacing {
         // Not even an empty temporary file beside a file that cannot be edited.
         File::open(path).map_err(|e| fail("open", path, " for reading", &e))?;
         loop {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&temp);
+            // What is written may be secret: nobody else's before it has the old file's mode.
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).mode(0o600);
+            let file = options.open(&temp);
             let file = file.map_err(|e| fail("open", &temp, "", &e))?;
             file.lock().map_err(|e| fail("lock", &temp, "", &e))?;
             // The one who held the lock has renamed or removed the file it was on.

@@ -3,13 +3,21 @@
 //! A database that Cyrus SASL made (Berkeley DB) is read; once changed here it has our own format, which Cyrus SASL does not
 //! read. The file is replaced whole, so that a server sees the old one or the new one. Exit status 0 as the originals.
 
-use crate::{getopt, tools::Tool};
+mod password;
+mod users;
+
+pub use users::TOOL as USERS;
+
+use crate::{
+    getopt,
+    postconf::{Fatal, replace::Replacing},
+    tools::Tool,
+};
 use base_sasl::{DEFAULT_PATH, Passwords};
 use std::{
     ffi::OsString,
-    fs,
-    io::{self, BufRead, IsTerminal, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs, io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -20,9 +28,6 @@ pub const SASLPASSWD2: Tool = Tool { name: "saslpasswd2", run: passwd, about: "s
 /// Lists users.
 pub const SASLDBLISTUSERS2: Tool =
     Tool { name: "sasldblistusers2", run: list, about: "list the users of the SASL password database" };
-
-/// The longest password.
-const MAX_PASSWORD: usize = 1024;
 
 const USAGE: &str = "saslpasswd2: usage: saslpasswd2 [-v] [-c [-p] [-n]] [-d] [-a appname] [-f sasldb] [-u DOM] userid\n\
 \t-p\tpipe mode -- no prompt, password read on stdin\n\
@@ -69,19 +74,28 @@ fn passwd(args: &[OsString]) -> ExitCode {
             passwords.remove(&name, &realm);
             return Ok(());
         }
-        let password = ask(parsed.has('p'))?;
+        let password = password::ask(parsed.has('p'))?;
         if !parsed.has('n') {
             passwords.set(&name, &realm, &password);
         }
         Ok(())
     };
-    match update(&path, change) {
+    match edit(&path, change) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("saslpasswd2: {}: {e}", path.display());
             ExitCode::from(1)
         }
     }
+}
+
+/// Changes a database.
+fn edit(path: &Path, change: impl FnOnce(&mut Passwords) -> io::Result<()>) -> io::Result<()> {
+    update(path, 0o640, |bytes| {
+        let mut passwords = Passwords::read(&bytes).map_err(io::Error::other)?;
+        change(&mut passwords)?;
+        Ok(passwords.write())
+    })
 }
 
 fn list(args: &[OsString]) -> ExitCode {
@@ -114,84 +128,26 @@ fn host_name() -> String {
         .map_or_else(|_| "localhost".to_owned(), |t| t.trim().to_owned())
 }
 
-/// The password from standard input, or typed twice.
-fn ask(pipe: bool) -> io::Result<String> {
-    let typed = !pipe && io::stdin().is_terminal();
-    if !typed {
-        return line();
+/// Reads a file of passwords, changes it, and puts the new one in its place: whole, so that a server sees the old one or the new
+/// one, with the same owner and mode. A new file has `mode`.
+fn update(path: &Path, mode: u32, change: impl FnOnce(Vec<u8>) -> io::Result<Vec<u8>>) -> io::Result<()> {
+    let made = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).is_ok();
+    let done = (|| {
+        let failed = |e: Fatal| io::Error::other(e.text);
+        let edit = Replacing::begin(path).map_err(failed)?;
+        let content = change(edit.read().map_err(failed)?)?;
+        edit.finish(&content).map_err(failed)
+    })();
+    if made && done.is_err() {
+        let _ = fs::remove_file(path);
     }
-    let quiet = Quiet::start();
-    let first = prompt("Password: ")?;
-    let second = prompt("Again (for verification): ")?;
-    drop(quiet);
-    if first != second {
-        return Err(io::Error::other("passwords don't match"));
-    }
-    Ok(first)
-}
-
-fn prompt(text: &str) -> io::Result<String> {
-    eprint!("{text}");
-    io::stderr().flush()?;
-    let typed = line();
-    eprintln!();
-    typed
-}
-
-fn line() -> io::Result<String> {
-    let mut text = String::new();
-    io::stdin().lock().read_line(&mut text)?;
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() || text.len() > MAX_PASSWORD {
-        return Err(io::Error::other("empty or endless password"));
-    }
-    Ok(text.to_owned())
-}
-
-/// No echo while it lives.
-struct Quiet;
-
-impl Quiet {
-    fn start() -> Self {
-        Self::stty("-echo");
-        Self
-    }
-
-    fn stty(word: &str) {
-        let _ = std::process::Command::new("stty").arg(word).status();
-    }
-}
-
-impl Drop for Quiet {
-    fn drop(&mut self) {
-        Self::stty("echo");
-    }
-}
-
-/// Reads the database, changes it, and puts the new one in its place with the same owner and mode.
-fn update(path: &Path, change: impl FnOnce(&mut Passwords) -> io::Result<()>) -> io::Result<()> {
-    let (bytes, mode, owner) = match fs::metadata(path) {
-        Ok(m) => (fs::read(path)?, m.mode() & 0o777, Some((m.uid(), m.gid()))),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => (Vec::new(), 0o640, None),
-        Err(e) => return Err(e),
-    };
-    let mut passwords = Passwords::read(&bytes).map_err(io::Error::other)?;
-    change(&mut passwords)?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let new = PathBuf::from(name);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-    file.write_all(&passwords.write())?;
-    file.sync_all()?;
-    if let Some((uid, gid)) = owner {
-        std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
-    }
-    fs::rename(&new, path)
+    done
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn a_database_is_replaced_whole() {
@@ -203,12 +159,13 @@ mod tests {
                 Ok(())
             }
         };
-        update(&db, set("alice")).unwrap();
-        update(&db, set("bob")).unwrap();
+        edit(&db, set("alice")).unwrap();
+        edit(&db, set("bob")).unwrap();
         let users = Passwords::read(&fs::read(&db).unwrap()).unwrap().users();
         assert_eq!(users.len(), 2);
         assert_eq!(fs::metadata(&db).unwrap().mode() & 0o777, 0o640);
-        let failed = update(&db, |_| Err(io::Error::other("no")));
-        assert!(failed.is_err() && fs::read_dir(dir.path()).unwrap().count() == 1);
+        assert!(edit(&db, |_| Err(io::Error::other("no"))).is_err());
+        assert!(edit(&dir.path().join("new"), |_| Err(io::Error::other("no"))).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }
