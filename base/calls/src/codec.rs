@@ -295,6 +295,9 @@ pub fn encode_diagnosis(d: &Diagnosis, out: &mut Vec<u8>) {
     for one in &d.more {
         w.nested(8, |w| encode_diagnosis(&Diagnosis { more: Vec::new(), ..one.clone() }, w.0));
     }
+    for member in &d.done {
+        w.always(9, member.as_bytes());
+    }
 }
 
 /// Decodes a diagnosis.
@@ -315,6 +318,7 @@ fn decode_one_diagnosis(input: &[u8], outer: bool) -> Result<Diagnosis, Malforme
             5 => d.diagnostic = Some((std::mem::take(&mut kind), text(v)?)),
             6 => d.action = Some(text(v)?),
             7 => d.address = Some(text(v)?),
+            9 => d.done.push(text(v)?),
             8 if outer => d.more.push(decode_one_diagnosis(v, false)?),
             _ => {}
         }

@@ -50,6 +50,8 @@ pub struct CourierRequest {
     pub envelope: Envelope,
     /// The recipients: index in the queued message's envelope, and resolved address.
     pub targets: Vec<Target>,
+    /// For each target, the members of its alias that earlier attempts are done with ([`Deposit::member`]).
+    pub done: Vec<Vec<String>>,
     /// The content.
     pub content: ContentPlace,
 }
@@ -73,6 +75,8 @@ pub enum Verdict {
 pub struct Deposit {
     /// The address of the log line and of the notice (`<member>` "expanded from" `<alias>` when it differs).
     pub address: String,
+    /// The member of an alias as it is told from others: the address in lower case, `|command`, `/file`.
+    pub member: String,
     /// What became of it.
     pub verdict: Verdict,
 }
@@ -112,7 +116,9 @@ pub struct CourierAnswer {
 impl TargetAnswer {
     /// An answer for a recipient that is its own final address.
     pub fn single(index: u32, address: impl Into<String>, verdict: Verdict) -> Self {
-        Self { index, deposits: vec![Deposit { address: address.into(), verdict }], forwards: Vec::new() }
+        let address = address.into();
+        let deposits = vec![Deposit { member: address.to_lowercase(), address, verdict }];
+        Self { index, deposits, forwards: Vec::new() }
     }
 }
 
@@ -191,6 +197,11 @@ impl CourierRequest {
         for n in [kind, offset, len] {
             put_uint(&mut out, n);
         }
+        put_uint(&mut out, self.done.len() as u64);
+        for members in &self.done {
+            put_uint(&mut out, members.len() as u64);
+            members.iter().for_each(|m| put_bytes(&mut out, m.as_bytes()));
+        }
         if out.len() > MAX_FRAME || !self.is_sound() {
             return Err(Malformed);
         }
@@ -211,6 +222,7 @@ impl CourierRequest {
                 (1, offset, len) => ContentPlace::File { offset, len },
                 _ => return Err(Malformed),
             },
+            done: take_list(input, |i| take_list(i, take_text))?,
         };
         if !request.is_sound() {
             return Err(Malformed);
@@ -223,7 +235,8 @@ impl CourierRequest {
             ContentPlace::Inline { len } => len <= MAX_INLINE,
             ContentPlace::File { offset, len } => offset.checked_add(len).is_some(),
         };
-        inline_fits && self.targets.len() == self.envelope.recipients.len() && !self.targets.is_empty()
+        let count = self.targets.len();
+        inline_fits && count > 0 && count == self.envelope.recipients.len() && self.done.len() <= count
     }
 }
 
@@ -269,6 +282,7 @@ impl CourierAnswer {
             put_uint(&mut out, t.deposits.len() as u64);
             for d in &t.deposits {
                 put_bytes(&mut out, d.address.as_bytes());
+                put_bytes(&mut out, d.member.as_bytes());
                 put_verdict(&mut out, &d.verdict);
             }
             put_uint(&mut out, t.forwards.len() as u64);
@@ -286,7 +300,7 @@ impl CourierAnswer {
             Ok(TargetAnswer {
                 index: take_u32(i)?,
                 deposits: take_list(i, |i| {
-                    Ok(Deposit { address: take_text(i)?, verdict: take_verdict(i)? })
+                    Ok(Deposit { address: take_text(i)?, member: take_text(i)?, verdict: take_verdict(i)? })
                 })?,
                 forwards: take_list(i, take_forward)?,
             })
@@ -331,12 +345,14 @@ mod tests {
                 ..Envelope::default()
             },
             targets: vec![Target { index: 3, address: "alice@example.com".into() }],
+            done: vec![vec!["bob@example.com".into(), "|command".into()]],
             content: ContentPlace::File { offset: 512, len: 99 },
         }
     }
 
     fn answer() -> CourierAnswer {
-        let deposit = |verdict| Deposit { address: "bob@example.com".into(), verdict };
+        let deposit =
+            |verdict| Deposit { address: "bob@example.com".into(), member: "|command".into(), verdict };
         CourierAnswer {
             targets: vec![TargetAnswer {
                 index: 3,

@@ -27,6 +27,8 @@ pub struct Delivery {
     pub activated: Timestamp,
     /// The envelope sender of this delivery where it is not the message's: VERP, with one target.
     pub verp_sender: Option<Arc<str>>,
+    /// Members of a recipient's alias that earlier attempts are done with, by envelope index.
+    pub done: Vec<(u32, Vec<String>)>,
 }
 
 impl Delivery {

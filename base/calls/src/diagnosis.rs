@@ -17,6 +17,8 @@ pub struct Diagnosis {
     pub action: Option<String>,
     /// The final address, when it is not the envelope recipient's own: a member of an alias.
     pub address: Option<String>,
+    /// Members of the recipient's alias for which nothing is left to do, by the name that `courier::Deposit::member` has.
+    pub done: Vec<String>,
     /// More of the same kind for the same envelope recipient: other members of its alias. These have no `more`.
     pub more: Vec<Diagnosis>,
 }

@@ -143,7 +143,8 @@ impl Progress {
         self.held = false;
         self.expired = None;
         for r in &mut self.recipients {
-            if matches!(r, RecipientState::Deferred(_)) {
+            // What some members of an alias have got already is not forgotten.
+            if matches!(r, RecipientState::Deferred(d) if d.done.is_empty()) {
                 *r = RecipientState::Pending;
             }
         }

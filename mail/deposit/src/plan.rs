@@ -27,6 +27,8 @@ pub enum Step {
 pub struct Work {
     /// The final address, for the log line.
     pub address: String,
+    /// The member of an alias, when it is not that address: `|command`, `/file`.
+    pub member: Option<String>,
     /// What `sendmail -bv` says instead: `delivers to mailbox`.
     pub preview: String,
     /// Who.

@@ -4,6 +4,7 @@
 
 use crate::core::TransportLimits;
 use crate::feedback::{Feedback, Rules};
+use crate::slots::SlotRules;
 use base_conf::{Config, Error, MasterCf, ServiceKind};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -105,6 +106,12 @@ fn limits(cfg: &Config, name: &str, processes: u32) -> Result<TransportLimits, E
         recipients: match count(cfg.int(&own("destination_recipient_limit"))?) {
             0 => usize::MAX,
             n => n,
+        },
+        slots: SlotRules {
+            cost: u32_of(cfg.int(&own("delivery_slot_cost"))?),
+            discount: u32_of(cfg.int(&own("delivery_slot_discount"))?),
+            loan: u32_of(cfg.int(&own("delivery_slot_loan"))?),
+            minimum: u32_of(cfg.int(&own("minimum_delivery_slots"))?),
         },
         processes: processes.max(1),
         rate_delay: cfg.time(&own("destination_rate_delay"))?,

@@ -1,38 +1,41 @@
-//! Who is delivered to next: recipients grouped by transport and next hop, fair share, limits.
+//! Who is delivered to next: messages in turn within a transport, small ones past big ones, limits.
 //!
 //! Pure: no clock, no IO. The driver submits routed recipients, takes [`Job`]s as long as there are any, and says how each
-//! ended. Guarantees: never more jobs than the transport's processes or the destination's window; within a transport,
-//! destinations take turns; within a destination, messages take turns (`…_destination_recipient_limit` recipients
-//! each), so nothing starves while jobs end. A destination or transport that is dead gets nothing: what waits for it
-//! or comes later is sent to the `retry` transport with the reason, as Postfix does, until the time is over.
+//! ended. Guarantees: never more jobs than the transport's processes or the destination's window; transports take turns;
+//! within a transport messages go in the order of arrival, those without a destination that has room are passed over, and a
+//! message with few deliveries goes past one with many, within the bounds of [`crate::slots`]; a message's destinations take
+//! turns. A destination or transport that is dead gets nothing: what waits for it or comes later is sent to the `retry`
+//! transport with the reason, as Postfix does, until the time is over.
 //!
 //! SCHEDULER_README, qmgr(8).
 
 use crate::feedback::Concurrency;
 pub use crate::jobs::{Batch, Health, Job, Ticket, TransportLimits};
 use crate::slab::Slab;
-use base_calls::Timestamp;
-use proto_dsn::Status;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use crate::work::{Dead, Destination, Order, Part, Work};
+use base_calls::{Target, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::{cmp::Reverse, sync::Arc};
+
+mod failing;
+mod preempt;
 
 /// The transport that defers with the text of its next hop.
 pub const RETRY: &str = "retry";
-
-#[derive(Debug)]
-struct Dead {
-    until: Timestamp,
-    /// Next hop for the retry transport.
-    text: Arc<str>,
-}
 
 #[derive(Debug)]
 struct Transport {
     name: Arc<str>,
     limits: TransportLimits,
     running: u32,
-    /// Destinations that may start a job, in turn.
-    ring: VecDeque<usize>,
+    /// Messages with something to deliver, in their order.
+    line: BTreeSet<(Order, usize)>,
+    /// Those of them that have a ready part.
+    ready: BTreeSet<(Order, usize)>,
+    /// The message whose delivery was started last.
+    current: Option<usize>,
+    /// When somebody who may go past the current message is looked for again, and the slots that it needs for that.
+    search_at: (Timestamp, usize),
     /// In the ring of transports.
     listed: bool,
     destinations: HashMap<Arc<str>, usize>,
@@ -40,21 +43,21 @@ struct Transport {
     not_before: Timestamp,
 }
 
-#[derive(Debug)]
-struct Destination<M> {
-    transport: usize,
-    key: Arc<str>,
-    concurrency: Concurrency,
-    running: u32,
-    waiting: VecDeque<Batch<M>>,
-    /// In the ring of its transport.
-    listed: bool,
-    not_before: Timestamp,
-    /// A timer for `not_before` is set.
-    timed: bool,
-    dead: Option<Dead>,
-    /// In the list of idle ones that are kept.
-    idle: bool,
+impl Transport {
+    /// Whether a delivery may start.
+    fn has_room(&self, now: Timestamp) -> bool {
+        match self.limits.transport_delay.is_zero() {
+            true => self.running < self.limits.processes,
+            false => self.running == 0 && self.not_before <= now,
+        }
+    }
+
+    /// A delivery of this message was started.
+    fn is_current(&mut self, w: usize) {
+        if self.current.replace(w) != Some(w) {
+            self.search_at = (Timestamp::default(), 1);
+        }
+    }
 }
 
 /// The scheduler's table. `M` names a message.
@@ -62,17 +65,22 @@ struct Destination<M> {
 pub struct Core<M> {
     transports: Vec<Transport>,
     names: HashMap<Arc<str>, usize>,
-    destinations: Slab<Destination<M>>,
+    destinations: Slab<Destination>,
+    works: Slab<Work<M>>,
     ring: VecDeque<usize>,
     /// Idle destinations with something learned, oldest first.
     idle: VecDeque<usize>,
     timers: BinaryHeap<Reverse<(Timestamp, usize)>>,
     /// Transports that rest.
     transport_timers: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    /// Places given away in lines.
+    places: u64,
 }
 
 /// Idle destinations whose concurrency is remembered.
 const KEEP_IDLE: usize = 1000;
+
+type Limits<'a> = &'a dyn Fn(&str) -> TransportLimits;
 
 impl<M> Default for Core<M> {
     fn default() -> Self {
@@ -80,37 +88,41 @@ impl<M> Default for Core<M> {
             transports: Vec::new(),
             names: HashMap::new(),
             destinations: Slab::default(),
+            works: Slab::default(),
             ring: VecDeque::new(),
             idle: VecDeque::new(),
             timers: BinaryHeap::new(),
             transport_timers: BinaryHeap::new(),
+            places: 0,
         }
     }
 }
 
 impl<M: Clone> Core<M> {
-    /// Adds recipients. `limits` are those of a transport that is seen for the first time.
-    pub fn submit(&mut self, now: Timestamp, batch: Batch<M>, limits: &dyn Fn(&str) -> TransportLimits) {
-        let Some(mut batch) = self.redirect_from_dead_transport(now, batch, limits) else { return };
-        let t = self.transport(&batch.transport, limits);
-        if self.transports[t].limits.recipients != 1 {
-            let key = batch.nexthop.clone();
-            return self.enqueue(now, t, key, batch, limits);
+    /// Adds recipients of one message. `limits` are those of a transport that is seen for the first time.
+    pub fn submit(&mut self, now: Timestamp, batches: Vec<Batch<M>>, limits: Limits<'_>) {
+        let mut works: BTreeMap<usize, usize> = BTreeMap::new();
+        for batch in batches {
+            let t = self.transport(&batch.transport, limits);
+            let transport = &mut self.transports[t];
+            if transport.dead.as_ref().is_some_and(|d| now >= d.until) {
+                transport.dead = None;
+            }
+            match &transport.dead {
+                Some(dead) => {
+                    let text = dead.text.clone();
+                    self.retry(now, &text, &batch.message, batch.targets, limits);
+                }
+                None => self.assign(now, t, batch, &mut works, limits),
+            }
         }
-        while let Some(target) = batch.targets.pop_front() {
-            let key = Arc::from(format!("{}\0{}", batch.nexthop, target.address));
-            let one = Batch {
-                message: batch.message.clone(),
-                transport: batch.transport.clone(),
-                nexthop: batch.nexthop.clone(),
-                targets: VecDeque::from([target]),
-            };
-            self.enqueue(now, t, key, one, limits);
+        for t in works.into_keys() {
+            self.list_transport(now, t);
         }
     }
 
     /// A transport by name.
-    fn transport(&mut self, name: &Arc<str>, limits: &dyn Fn(&str) -> TransportLimits) -> usize {
+    fn transport(&mut self, name: &Arc<str>, limits: Limits<'_>) -> usize {
         if let Some(&t) = self.names.get(name) {
             return t;
         }
@@ -118,7 +130,10 @@ impl<M: Clone> Core<M> {
             name: name.clone(),
             limits: limits(name),
             running: 0,
-            ring: VecDeque::new(),
+            line: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            current: None,
+            search_at: (Timestamp::default(), 1),
             listed: false,
             destinations: HashMap::new(),
             dead: None,
@@ -129,96 +144,94 @@ impl<M: Clone> Core<M> {
         t
     }
 
-    fn redirect_from_dead_transport(
-        &mut self,
-        now: Timestamp,
-        batch: Batch<M>,
-        limits: &dyn Fn(&str) -> TransportLimits,
-    ) -> Option<Batch<M>> {
-        let t = self.transport(&batch.transport, limits);
-        let transport = &mut self.transports[t];
-        if transport.dead.as_ref().is_some_and(|d| now >= d.until) {
-            transport.dead = None;
-        }
-        let Some(dead) = &transport.dead else { return Some(batch) };
-        let text = dead.text.clone();
-        self.retry(now, text, batch, limits);
-        None
-    }
-
-    fn retry(
-        &mut self,
-        now: Timestamp,
-        text: Arc<str>,
-        mut batch: Batch<M>,
-        limits: &dyn Fn(&str) -> TransportLimits,
-    ) {
-        batch.transport = Arc::from(RETRY);
-        batch.nexthop = text.clone();
-        let t = self.transport(&batch.transport, limits);
-        self.enqueue(now, t, text, batch, limits);
-    }
-
-    fn enqueue(
+    /// Splits a batch into deliveries and adds them to the message's work in the transport.
+    fn assign(
         &mut self,
         now: Timestamp,
         t: usize,
-        key: Arc<str>,
         batch: Batch<M>,
-        limits: &dyn Fn(&str) -> TransportLimits,
+        works: &mut BTreeMap<usize, usize>,
+        limits: Limits<'_>,
     ) {
-        let d = self.destination(t, key);
-        let Some(destination) = self.destinations.get_mut(d) else { return };
-        if destination.dead.as_ref().is_some_and(|dead| now >= dead.until) {
-            destination.dead = None;
-            destination.concurrency = Concurrency::new(&self.transports[t].limits.rules);
+        let Batch { message, nexthop, targets, .. } = batch;
+        let size = self.transports[t].limits.recipients;
+        let mut targets = targets.into_iter().peekable();
+        while targets.peek().is_some() {
+            let entry: Vec<Target> = targets.by_ref().take(size).collect();
+            let key = match (size, entry.first()) {
+                (1, Some(target)) => Arc::from(format!("{nexthop}\0{}", target.address)),
+                _ => nexthop.clone(),
+            };
+            let d = self.destination(t, key, &nexthop);
+            match self.dead_text(now, d) {
+                Some(text) => self.retry(now, &text, &message, entry, limits),
+                None => {
+                    let w = *works.entry(t).or_insert_with(|| self.works.insert(new_work(&message, t, now)));
+                    self.add(now, w, d, entry);
+                }
+            }
         }
-        if let Some(dead) = &destination.dead {
-            let text = dead.text.clone();
-            return self.retry(now, text, batch, limits);
-        }
-        destination.waiting.push_back(batch);
-        self.list(now, d);
     }
 
-    fn destination(&mut self, t: usize, key: Arc<str>) -> usize {
+    fn destination(&mut self, t: usize, key: Arc<str>, nexthop: &Arc<str>) -> usize {
         let transport = &mut self.transports[t];
         if let Some(&d) = transport.destinations.get(&key) {
             return d;
         }
-        let d = self.destinations.insert(Destination {
-            transport: t,
-            key: key.clone(),
-            concurrency: Concurrency::new(&transport.limits.rules),
-            running: 0,
-            waiting: VecDeque::new(),
-            listed: false,
-            not_before: Timestamp::default(),
-            timed: false,
-            dead: None,
-            idle: false,
-        });
+        let new = Destination::new(t, key.clone(), nexthop.clone(), &transport.limits.rules);
+        let d = self.destinations.insert(new);
         transport.destinations.insert(key, d);
         d
     }
 
-    /// Puts a destination in the ring of those that may start a job, if it may.
-    fn list(&mut self, now: Timestamp, d: usize) {
+    /// Adds a delivery to a message's work; a work without any gets a place in the line.
+    fn add(&mut self, now: Timestamp, w: usize, d: usize, entry: Vec<Target>) {
+        let place = self.places + 1;
+        let (Some(work), Some(destination)) = (self.works.get_mut(w), self.destinations.get_mut(d)) else {
+            return;
+        };
+        let transport = &mut self.transports[work.transport];
+        if work.entries == 0 {
+            self.places = place;
+            work.order = Order::last(place);
+            transport.line.insert((work.order, w));
+        }
+        work.entries += 1;
+        if let Some(part) = work.parked.get_mut(&d) {
+            return part.entries.push_back(entry);
+        }
+        if let Some(part) = work.ready.back_mut().filter(|p| p.destination == d) {
+            return part.entries.push_back(entry);
+        }
+        let part = Part { destination: d, entries: VecDeque::from([entry]) };
+        if destination.queue.is_empty() && destination.ready < destination.room(now, &transport.limits) {
+            destination.ready += 1;
+            work.ready.push_back(part);
+            transport.ready.insert((work.order, w));
+        } else {
+            destination.queue.insert((work.order, w));
+            work.parked.insert(d, part);
+            self.wake(now, d);
+        }
+    }
+
+    /// Lets the first of those that wait for a destination go on, as far as there is room.
+    fn wake(&mut self, now: Timestamp, d: usize) {
         let Some(destination) = self.destinations.get_mut(d) else { return };
         let t = destination.transport;
-        let may = !destination.listed
-            && !destination.waiting.is_empty()
-            && destination.running
-                < destination.concurrency.window().min(self.transports[t].limits.rules.limit.max(1));
-        if !may {
-            return;
+        let transport = &mut self.transports[t];
+        while destination.ready < destination.room(now, &transport.limits)
+            && let Some((order, w)) = destination.queue.pop_first()
+        {
+            let Some(work) = self.works.get_mut(w) else { continue };
+            let Some(part) = work.parked.remove(&d) else { continue };
+            work.ready.push_back(part);
+            destination.ready += 1;
+            transport.ready.insert((order, w));
         }
-        if destination.not_before > now {
+        if destination.not_before > now && !destination.queue.is_empty() {
             self.set_timer(d);
-            return;
         }
-        destination.listed = true;
-        self.transports[t].ring.push_back(d);
         self.list_transport(now, t);
     }
 
@@ -233,11 +246,7 @@ impl<M: Clone> Core<M> {
 
     fn list_transport(&mut self, now: Timestamp, t: usize) {
         let transport = &mut self.transports[t];
-        let room = match transport.limits.transport_delay.is_zero() {
-            true => transport.running < transport.limits.processes,
-            false => transport.running == 0 && transport.not_before <= now,
-        };
-        if room && !transport.listed && !transport.ring.is_empty() {
+        if transport.has_room(now) && !transport.listed && !transport.ready.is_empty() {
             transport.listed = true;
             self.ring.push_back(t);
         }
@@ -246,11 +255,11 @@ impl<M: Clone> Core<M> {
     /// The next job that may start, if any.
     pub fn next(&mut self, now: Timestamp) -> Option<Job<M>> {
         while let Some(t) = self.ring.pop_front() {
-            let transport = &mut self.transports[t];
-            transport.listed = false;
-            let Some(d) = transport.ring.pop_front() else { continue };
-            let job = self.start(t, d);
-            self.list(now, d);
+            self.transports[t].listed = false;
+            if !self.transports[t].has_room(now) {
+                continue;
+            }
+            let job = self.select(now, t);
             self.list_transport(now, t);
             if job.is_some() {
                 return job;
@@ -259,36 +268,75 @@ impl<M: Clone> Core<M> {
         None
     }
 
-    fn start(&mut self, t: usize, d: usize) -> Option<Job<M>> {
-        let destination = self.destinations.get_mut(d)?;
-        destination.listed = false;
-        let mut batch = destination.waiting.pop_front()?;
-        let transport = &mut self.transports[t];
-        let take = batch.targets.len().min(transport.limits.recipients);
-        let targets = batch.targets.drain(..take).collect();
-        destination.running += 1;
-        transport.running += 1;
-        let job = Job {
-            message: batch.message.clone(),
-            transport: batch.transport.clone(),
-            nexthop: batch.nexthop.clone(),
-            targets,
-            ticket: Ticket { destination: d },
-        };
-        if !batch.targets.is_empty() {
-            destination.waiting.push_back(batch);
+    fn select(&mut self, now: Timestamp, t: usize) -> Option<Job<M>> {
+        while let Some(&(_, first)) = self.transports[t].ready.first() {
+            let w = self.preempt(now, t, first).unwrap_or(first);
+            let job = self.start(now, w);
+            if job.is_some() {
+                self.transports[t].is_current(w);
+                return job;
+            }
         }
-        Some(job)
+        None
+    }
+
+    /// A delivery of this message. Parts whose destination has no room any more go back to wait.
+    fn start(&mut self, now: Timestamp, w: usize) -> Option<Job<M>> {
+        let work = self.works.get_mut(w)?;
+        let transport = &mut self.transports[work.transport];
+        let mut job = None;
+        let mut late = Vec::new();
+        while let Some(mut part) = work.ready.pop_front() {
+            let d = part.destination;
+            let Some(destination) = self.destinations.get_mut(d) else { continue };
+            if destination.room(now, &transport.limits) == 0 {
+                destination.ready -= 1;
+                destination.queue.insert((work.order, w));
+                work.park(part);
+                late.push(d);
+                continue;
+            }
+            let targets = part.entries.pop_front().unwrap_or_default();
+            work.entries -= 1;
+            work.slots.earn();
+            destination.running += 1;
+            transport.running += 1;
+            match part.entries.is_empty() {
+                true => destination.ready -= 1,
+                false => work.ready.push_back(part),
+            }
+            job = Some(Job {
+                message: work.message.clone(),
+                transport: transport.name.clone(),
+                nexthop: destination.nexthop.clone(),
+                targets,
+                ticket: Ticket { destination: d },
+            });
+            break;
+        }
+        self.tidy(w);
+        for d in late.into_iter().chain(job.iter().map(|job: &Job<M>| job.ticket.destination)) {
+            self.wake(now, d);
+        }
+        job
+    }
+
+    /// Takes a message out of the lines in which it has nothing left to do.
+    fn tidy(&mut self, w: usize) {
+        let Some(work) = self.works.get(w) else { return };
+        let transport = &mut self.transports[work.transport];
+        if work.ready.is_empty() {
+            transport.ready.remove(&(work.order, w));
+        }
+        if work.entries == 0 {
+            transport.line.remove(&(work.order, w));
+            transport.current = transport.current.filter(|c| *c != w);
+            self.works.remove(w);
+        }
     }
 
     /// A job ended.
-    pub fn finish(
-        &mut self,
-        now: Timestamp,
-        ticket: Ticket,
-        health: Health,
-        limits: &dyn Fn(&str) -> TransportLimits,
-    ) {
+    pub fn finish(&mut self, now: Timestamp, ticket: Ticket, health: Health, limits: Limits<'_>) {
         let d = ticket.destination;
         let Some(destination) = self.destinations.get_mut(d) else { return };
         let t = destination.transport;
@@ -320,64 +368,12 @@ impl<M: Clone> Core<M> {
         }
     }
 
-    fn failed(
-        &mut self,
-        now: Timestamp,
-        d: usize,
-        status: Status,
-        reason: &str,
-        limits: &dyn Fn(&str) -> TransportLimits,
-    ) {
-        let Some(destination) = self.destinations.get_mut(d) else { return };
-        let transport = &self.transports[destination.transport];
-        destination.concurrency.failed(&transport.limits.rules);
-        if destination.concurrency.window() > 0 || destination.dead.is_some() {
-            return;
-        }
-        let text: Arc<str> = Arc::from(format!("{status} delivery temporarily suspended: {reason}"));
-        let until = now.plus(transport.limits.dead_time);
-        destination.dead = Some(Dead { until, text: text.clone() });
-        self.timers.push(Reverse((until, d)));
-        for batch in std::mem::take(&mut destination.waiting) {
-            self.retry(now, text.clone(), batch, limits);
-        }
-    }
-
-    fn transport_failed(
-        &mut self,
-        now: Timestamp,
-        t: usize,
-        status: Status,
-        reason: &str,
-        limits: &dyn Fn(&str) -> TransportLimits,
-    ) {
-        let transport = &mut self.transports[t];
-        if transport.dead.is_some() || *transport.name == *RETRY {
-            return;
-        }
-        let text: Arc<str> = Arc::from(format!("{status} {reason}"));
-        let until = now.plus(transport.limits.transport_dead_time);
-        transport.dead = Some(Dead { until, text: text.clone() });
-        let mut all: Vec<usize> = transport.destinations.values().copied().collect();
-        all.sort_unstable();
-        for d in all {
-            let Some(destination) = self.destinations.get_mut(d) else { continue };
-            for batch in std::mem::take(&mut destination.waiting) {
-                self.retry(now, text.clone(), batch, limits);
-            }
-            self.settle(now, d);
-        }
-    }
-
-    /// After a change: list it, or forget it when nothing is to be remembered.
+    /// After a change: let others go on, or forget it when nothing is to be remembered.
     fn settle(&mut self, now: Timestamp, d: usize) {
-        self.list(now, d);
+        self.wake(now, d);
         let Some(destination) = self.destinations.get_mut(d) else { return };
         let rules = &self.transports[destination.transport].limits.rules;
-        if destination.running > 0 || !destination.waiting.is_empty() || destination.listed {
-            return;
-        }
-        if destination.dead.as_ref().is_some_and(|dead| now < dead.until) {
+        if !destination.is_quiet() || destination.dead.as_ref().is_some_and(|dead| now < dead.until) {
             return;
         }
         if destination.not_before > now {
@@ -401,7 +397,7 @@ impl<M: Clone> Core<M> {
         {
             let Some(destination) = self.destinations.get_mut(d) else { continue };
             destination.idle = false;
-            if destination.running == 0 && destination.waiting.is_empty() && destination.dead.is_none() {
+            if destination.is_quiet() && destination.dead.is_none() {
                 self.forget(d);
             }
         }
@@ -454,16 +450,33 @@ impl<M: Clone> Core<M> {
     }
 
     /// New limits after a reload. Jobs that run are counted against them.
-    pub fn reload(&mut self, now: Timestamp, limits: &dyn Fn(&str) -> TransportLimits) {
+    pub fn reload(&mut self, now: Timestamp, limits: Limits<'_>) {
         for t in 0..self.transports.len() {
             self.transports[t].limits = limits(&self.transports[t].name.clone());
             self.list_transport(now, t);
         }
         self.revive(now);
+        for d in self.destinations.keys() {
+            self.wake(now, d);
+        }
     }
 
     /// Destinations known.
     pub fn destinations(&self) -> usize {
         self.destinations.len()
+    }
+}
+
+/// A message's work before its first delivery is added.
+fn new_work<M: Clone>(message: &M, transport: usize, now: Timestamp) -> Work<M> {
+    Work {
+        message: message.clone(),
+        transport,
+        order: Order::last(0),
+        since: now,
+        ready: VecDeque::new(),
+        parked: BTreeMap::new(),
+        entries: 0,
+        slots: Default::default(),
     }
 }

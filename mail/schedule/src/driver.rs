@@ -205,6 +205,7 @@ impl Inner {
             [target] if !envelope.verp.is_empty() => envelope.verp_sender(&target.address).map(Arc::from),
             _ => None,
         };
+        let done = attempt.done_members(&indexes);
         let delivery = Delivery {
             message: attempt.message.clone(),
             transport,
@@ -212,6 +213,7 @@ impl Inner {
             targets,
             activated: attempt.activated,
             verp_sender,
+            done,
         };
         let mut running = Running { inner: self.clone(), job: Some((attempt, indexes, ticket)) };
         // Agents keep their own limits; this one is for an agent that hangs.

@@ -1,9 +1,9 @@
 //! What goes into the scheduler and what comes out of it.
 
 use crate::feedback::Rules;
+use crate::slots::SlotRules;
 use base_calls::Target;
 use proto_dsn::Status;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ pub struct TransportLimits {
     pub rules: Rules,
     /// `…_destination_recipient_limit`; `usize::MAX` for none. With 1, each recipient is a destination of its own.
     pub recipients: usize,
+    /// How messages go past each other.
+    pub slots: SlotRules,
     /// Deliveries at once (maxproc of master.cf); `u32::MAX` for no limit.
     pub processes: u32,
     /// `…_destination_rate_delay`.
@@ -36,7 +38,7 @@ pub struct Batch<M> {
     /// Next hop.
     pub nexthop: Arc<str>,
     /// Recipients.
-    pub targets: VecDeque<Target>,
+    pub targets: Vec<Target>,
 }
 
 /// A delivery to make.

@@ -112,10 +112,21 @@ impl Ledger {
             }
             Outcome::Sent(Some(d)) => Change::Delivered(index, d),
             Outcome::Sent(None) => Change::Done(index),
-            Outcome::Deferred(d) => Change::Deferred(index, d),
+            Outcome::Deferred(mut d) => {
+                d.done.extend(self.done_members(index).iter().cloned());
+                Change::Deferred(index, d)
+            }
             Outcome::Failed(d) => Change::Failed(index, d),
         };
         self.change(change);
+    }
+
+    /// The members of a recipient's alias that earlier attempts are done with.
+    pub fn done_members(&self, index: u32) -> &[String] {
+        match self.progress.recipients.get(index as usize) {
+            Some(RecipientState::Deferred(d)) => &d.done,
+            _ => &[],
+        }
     }
 
     fn change(&mut self, change: Change) {
@@ -316,6 +327,23 @@ mod tests {
         assert!(l.report(&pending, report));
         assert!(l.verdict(at(1), &e, &c).is_quiet());
         assert!(!l.is_finished());
+    }
+
+    #[test]
+    fn members_that_are_done_stay_done() {
+        let done = |names: &[&str]| {
+            let done = names.iter().map(|n| (*n).to_owned()).collect();
+            Outcome::Deferred(Box::new(Diagnosis { done, ..*why() }))
+        };
+        let (mut l, _) = tried(vec![done(&["a"]), Outcome::Deferred(why())], "x@y");
+        for names in [&["b"][..], &[]] {
+            l.report(&[0], DeliveryReport { outcomes: vec![(0, done(names))], ..DeliveryReport::default() });
+        }
+        assert_eq!((l.done_members(0), l.done_members(1)), (&["b".to_owned(), "a".to_owned()][..], &[][..]));
+        let mut again = Progress::new(2);
+        l.take_unsaved().iter().for_each(|c| again.apply(c));
+        again.apply(&Change::Requeued);
+        assert_eq!(Ledger::new(again).done_members(0).len(), 2);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The queue manager: which message is delivered when, where to, and how many at once (qmgr(8)).
 //!
 //! A pure part and a driver around it:
-//! - [`core`] shares out deliveries: destinations, turns, limits; [`feedback`] is a destination's concurrency
+//! - [`core`] shares out deliveries: turns, limits; [`feedback`] is a destination's concurrency, [`slots`] what lets small
+//!   messages past big ones
 //! - [`backlog`] holds sixteen bytes for each message that is on disk only
 //! - [`ledger`] is one delivery attempt: outcomes, notices that are due, the next time; [`plan`] its routes
 //! - [`config`] is the snapshot of the parameters
@@ -23,7 +24,9 @@ pub mod ledger;
 pub mod plan;
 mod routing;
 mod slab;
+pub mod slots;
 mod state;
+mod work;
 
 pub use config::ScheduleConfig;
 pub use driver::{Agents, Parts};

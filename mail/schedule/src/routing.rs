@@ -9,7 +9,7 @@ use base_calls::{DeliveryReport, Diagnosis, Mode, Outcome, RouteError, Target, T
 use base_log::lines::{Active, Delays, Delivery as DeliveryLine, DeliveryStatus};
 use proto_address::split_domain;
 use proto_dsn::Status;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,9 +50,7 @@ impl Inner {
         let now = Timestamp::now();
         let mut jobs = {
             let mut state = self.state();
-            for batch in batches {
-                state.core.submit(now, batch, &parts.limits());
-            }
+            state.core.submit(now, batches, &parts.limits());
             if self.is_closing() { Vec::new() } else { state.take_jobs(now) }
         };
         if jobs.is_empty() {
@@ -85,12 +83,12 @@ impl Inner {
                         false => *known.entry((transport.clone(), nexthop.clone())).or_insert(batches.len()),
                     };
                     match batches.get_mut(at) {
-                        Some(batch) => batch.targets.push_back(target),
+                        Some(batch) => batch.targets.push(target),
                         None => batches.push(Batch {
                             message: attempt.clone(),
                             transport,
                             nexthop,
-                            targets: VecDeque::from([target]),
+                            targets: vec![target],
                         }),
                     }
                 }
@@ -101,7 +99,7 @@ impl Inner {
             }
         }
         for batch in batches.iter_mut().filter(|b| b.targets.len() > 1) {
-            in_order(batch.targets.make_contiguous());
+            in_order(&mut batch.targets);
         }
         batches
     }
@@ -179,11 +177,11 @@ impl Inner {
             return self.complete(attempt, indexes, ticket, report, Health::Unknown).await;
         }
         let health = Health::NoTransport(Status::new(4, 3, 0), "mail transport unavailable".into());
-        let batch = Batch { message: attempt, transport, nexthop, targets: targets.into() };
+        let batch = Batch { message: attempt, transport, nexthop, targets };
         let now = Timestamp::now();
         let mut state = self.state();
         state.core.finish(now, ticket, health, &parts.limits());
-        state.core.submit(now, batch, &parts.limits());
+        state.core.submit(now, vec![batch], &parts.limits());
         let mut jobs = if self.is_closing() { Vec::new() } else { state.take_jobs(now) };
         drop(state);
         let own = jobs.pop();

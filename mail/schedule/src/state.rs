@@ -73,6 +73,13 @@ impl Attempt {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Members of aliases that earlier attempts are done with, by recipient.
+    pub(crate) fn done_members(&self, indexes: &[u32]) -> Vec<(u32, Vec<String>)> {
+        let ledger = self.ledger();
+        let of = |i: &u32| Some((*i, ledger.done_members(*i).to_vec())).filter(|(_, done)| !done.is_empty());
+        indexes.iter().filter_map(of).collect()
+    }
+
     fn memory(&self) -> u64 {
         match &self.message.content {
             Content::Memory(b) => b.len() as u64,

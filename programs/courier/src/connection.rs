@@ -80,11 +80,14 @@ fn target(shared: &Shared, source: &Source, plan: TargetPlan, content: &Content)
     let mut answer = TargetAnswer::default();
     for step in plan.steps {
         match step {
-            Step::Say { address, verdict } => answer.deposits.push(Deposit { address, verdict }),
+            Step::Say { address, verdict } => {
+                answer.deposits.push(Deposit { member: address.to_lowercase(), address, verdict });
+            }
             Step::Forward(forward) => answer.forwards.push(forward),
             Step::Do(work) => {
                 let verdict = work_done(shared, source, &work, content);
-                answer.deposits.push(Deposit { address: work.address, verdict });
+                let member = work.member.unwrap_or_else(|| work.address.to_lowercase());
+                answer.deposits.push(Deposit { address: work.address, member, verdict });
             }
         }
     }
@@ -98,7 +101,11 @@ fn for_one(index: u32, address: &str, answer: &TargetAnswer) -> TargetAnswer {
     let deposits = answer
         .deposits
         .iter()
-        .map(|d| Deposit { address: address.to_owned(), verdict: d.verdict.clone() })
+        .map(|d| Deposit {
+            address: address.to_owned(),
+            member: address.to_lowercase(),
+            verdict: d.verdict.clone(),
+        })
         .collect();
     TargetAnswer { index, deposits, forwards: Vec::new() }
 }

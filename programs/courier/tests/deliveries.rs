@@ -110,6 +110,7 @@ fn request(service: &str, nexthop: &str, addresses: &[&str], content: &Content) 
             ..Envelope::default()
         },
         targets: (0..).zip(addresses).map(|(index, a)| Target { index, address: (*a).into() }).collect(),
+        done: Vec::new(),
         content: place,
     }
 }
@@ -241,7 +242,8 @@ fn aliases_expand_and_forward() {
     }
     let c = Courier::start(
         "alias_maps = inline:{{two = nobody, daemon}, {nested = two, games}, {out = nobody, x@example.org}, \
-         self=self, loop=loop2, loop2=loop, list=nobody, owner-list=daemon, {mixed = nosuch, nobody}}",
+         self=self, loop=loop2, loop2=loop, list=nobody, owner-list=daemon, {mixed = nosuch, nobody}, \
+         {games = games, nobody}, {play = games, daemon, x@example.org, y@example.org}}",
     );
     let content = memory(MAIL);
     let check = |address: &str, expect: &str| {
@@ -262,6 +264,21 @@ fn aliases_expand_and_forward() {
     check(
         "mixed@example.com",
         &format!("0 nosuch: failed 5.1.1 unknown user: \"nosuch\" | 0 nobody: {sent}"),
+    );
+    check(
+        "play@example.com",
+        &format!(
+            "0 games: {sent} | 0 nobody: {sent} | 0 daemon: {sent} | 0 play: forward from a@example.net to x@example.org,y@example.org"
+        ),
+    );
+    // What an earlier attempt is done with is left out.
+    let mut again = request("local", "", &["play@example.com"], &content);
+    again.done =
+        vec![["nobody@example.com", "daemon@example.com", "x@example.org"].map(str::to_owned).into()];
+    let answer = ask(&mut c.connect(), &again, &content);
+    assert_eq!(
+        show(&answer).replace("@example.com", ""),
+        format!("0 games: {sent}\n0 play: forward from a@example.net to y@example.org\n")
     );
     let text = fs::read_to_string(c.path("spool/games")).unwrap();
     assert!(

@@ -25,6 +25,8 @@ use proto_address::external;
 use proto_dsn::Status;
 use std::{sync::Arc, time::Duration};
 
+/// Bytes of names of members that a request may have on top of everything else.
+const MAX_DONE: usize = 256 << 10;
 /// Time on top of a command's own limit: locks, disks, the courier's queue.
 const SLACK: Duration = Duration::from_secs(600);
 
@@ -88,6 +90,7 @@ impl Courier {
                 ..without_recipients(&message.envelope)
             },
             targets: delivery.targets.clone(),
+            done: done_members(delivery),
             content: ContentPlace::Inline { len: message.content.len() },
         })
     }
@@ -116,7 +119,7 @@ impl Courier {
 
     async fn target(&self, reporter: &mut Reporter<'_>, target: &Target, answer: TargetAnswer) {
         let origin = Origin::named(&self.relay, reporter.started);
-        if let [Deposit { address, verdict: Verdict::HandOver(to) }] = &answer.deposits[..]
+        if let [Deposit { address, verdict: Verdict::HandOver(to), .. }] = &answer.deposits[..]
             && answer.forwards.is_empty()
         {
             return self.hand_over(reporter, target, address, to).await;
@@ -125,10 +128,19 @@ impl Courier {
             !answer.forwards.is_empty() || answer.deposits.iter().any(|d| d.address != target.address);
         let mut worst = Worst::default();
         for deposit in answer.deposits {
+            let (member, goods) = (deposit.member.clone(), worst.goods);
             self.deposit(reporter, target, &origin, deposit, &mut worst).await;
+            if worst.goods > goods {
+                worst.done.push(member);
+            }
         }
         for forward in &answer.forwards {
+            let goods = worst.goods;
             self.forward(reporter, target, &origin, forward, &mut worst).await;
+            if worst.goods > goods {
+                worst.done.extend(forward.recipients.iter().map(|r| r.to_lowercase()));
+                worst.done.extend(Some(forward.address.to_lowercase()).filter(|a| *a != target.address));
+            }
         }
         let notice = self.notice(reporter, target, expanded, &worst);
         reporter.outcome(target, worst.outcome(notice));
@@ -168,7 +180,7 @@ impl Courier {
                 let d =
                     Diagnosis { action: Some(self.action.into()), ..Diagnosis::new(status, text.clone()) };
                 reporter.log_sent(target, &deposit.address, origin, d);
-                worst.sent = Some((status, text));
+                worst.sent(status, text);
             }
             Verdict::Deferred(d) | Verdict::Failed(d) => {
                 worst.add(reporter.log_failure(target, &deposit.address, origin, d));
@@ -200,7 +212,7 @@ impl Courier {
                 let text = format!("forwarded as {id}");
                 let d = Diagnosis::new(Status::new(2, 0, 0), text.clone());
                 reporter.log_sent(target, &forward.address, origin, d);
-                worst.sent = Some((Status::new(2, 0, 0), text));
+                worst.sent(Status::new(2, 0, 0), text);
             }
             Err(e) => {
                 let class = if e.code / 100 == 5 { 5 } else { 4 };
@@ -250,6 +262,16 @@ impl Courier {
     }
 }
 
+/// What earlier attempts are done with, by target; nothing when there is none, or more than fits a request.
+fn done_members(delivery: &Delivery) -> Vec<Vec<String>> {
+    let bytes: usize = delivery.done.iter().flat_map(|(_, members)| members).map(|m| m.len() + 8).sum();
+    if bytes == 0 || bytes > MAX_DONE {
+        return Vec::new();
+    }
+    let of = |t: &Target| delivery.done.iter().find(|(i, _)| *i == t.index).map(|(_, m)| m.clone());
+    delivery.targets.iter().map(|t| of(t).unwrap_or_default()).collect()
+}
+
 /// An envelope without its recipients, which need not be copied.
 fn without_recipients(e: &Envelope) -> Envelope {
     Envelope {
@@ -280,6 +302,10 @@ fn is_final(args: &[String]) -> bool {
 /// What becomes of a recipient with several final addresses.
 #[derive(Default)]
 struct Worst {
+    /// How many were delivered.
+    goods: usize,
+    /// Which.
+    done: Vec<String>,
     sent: Option<(Status, String)>,
     failed: Option<Box<Diagnosis>>,
     deferred: Option<Box<Diagnosis>>,
@@ -298,14 +324,20 @@ impl Worst {
             Outcome::Deferred(d) => join(&mut self.deferred, d),
             Outcome::Failed(d) => join(&mut self.failed, d),
             Outcome::Sent(_) => {
+                self.goods += 1;
                 self.sent.get_or_insert((Status::new(2, 0, 0), String::new()));
             }
         }
     }
 
+    fn sent(&mut self, status: Status, text: String) {
+        self.goods += 1;
+        self.sent = Some((status, text));
+    }
+
     fn outcome(self, notice: Option<Diagnosis>) -> Outcome {
         match (self.deferred, self.failed) {
-            (Some(d), _) => Outcome::Deferred(d),
+            (Some(d), _) => Outcome::Deferred(Box::new(Diagnosis { done: self.done, ..*d })),
             (None, Some(d)) => Outcome::Failed(d),
             (None, None) => Outcome::Sent(notice.map(Box::new)),
         }

@@ -172,7 +172,11 @@ async fn aliases() {
         let dir = tempfile::tempdir().unwrap();
         let target = TargetAnswer {
             index: 0,
-            deposits: vec![Deposit { address: "alice@x".into(), verdict: sent("delivered to mailbox") }],
+            deposits: vec![Deposit {
+                address: "alice@x".into(),
+                member: "alice@x".into(),
+                verdict: sent("delivered to mailbox"),
+            }],
             forwards: vec![Forward {
                 address: "mix@x".into(),
                 sender: owner.into(),
@@ -210,6 +214,42 @@ async fn aliases() {
         assert_eq!(lines.next(), Some("Delivered-To: mix@x"));
         assert_eq!(lines.next(), Some("Subject: x"));
     }
+}
+
+/// What is done of an alias is named when the rest must wait, and is told to the courier the next time.
+#[tokio::test]
+async fn members_that_are_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let late = Verdict::Deferred(Diagnosis::new(Status::new(4, 2, 2), "later"));
+    let deposit = |address: &str, member: &str, verdict| Deposit {
+        address: address.into(),
+        member: member.into(),
+        verdict,
+    };
+    let target = TargetAnswer {
+        index: 0,
+        deposits: vec![
+            deposit("Alice@x", "alice@x", sent("delivered to mailbox")),
+            deposit("mix@x", "|command", sent("delivered to command: command")),
+            deposit("bob@x", "bob@x", late),
+        ],
+        forwards: vec![Forward {
+            address: "mix@x".into(),
+            sender: "s@example.com".into(),
+            delivered_to: "mix@x".into(),
+            recipients: vec!["Y@example.org".into()],
+        }],
+    };
+    let asked = courier(dir.path(), vec![answer(vec![target])]);
+    let mut bench = Bench::new("");
+    bench.deps.queue_directory = dir.path().into();
+    bench.deps.submit = Arc::new(Kept::default());
+    let mut d = delivery("x", &["mix@x"]);
+    d.done = vec![(0, vec!["carol@x".into()])];
+    let report = bench.agent(LOCAL).deliver(d).await;
+    assert_eq!(asked.lock().unwrap()[0].0.done, [["carol@x"]]);
+    let [(0, Outcome::Deferred(why))] = &report.outcomes[..] else { panic!("{report:?}") };
+    assert_eq!(why.done, ["alice@x", "|command", "y@example.org"]);
 }
 
 #[tokio::test]

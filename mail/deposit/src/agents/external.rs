@@ -242,7 +242,7 @@ fn step(item: &Item<'_>, preview: String, rights: &Rights, job: Job) -> Step {
         let verdict: Verdict = by_class(Status::new(4, 3, 5), text);
         return Step::Say { address, verdict };
     }
-    Step::Do(Box::new(Work { address, preview, who, make_first: None, job }))
+    Step::Do(Box::new(Work { address, member: None, preview, who, make_first: None, job }))
 }
 
 /// Characters that mean something to a shell, or a first word that is no program.

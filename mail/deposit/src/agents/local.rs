@@ -292,6 +292,7 @@ impl Local {
             folder == SpoolFolder::Closed && user.uid != 0 && privilege::is_root() && !path.ends_with('/');
         Step::Do(Box::new(Work {
             address: address.to_owned(),
+            member: None,
             preview: preview(&path),
             who: Identity { uid: user.uid, gid: user.gid, groups },
             make_first: closed.then(|| path.into()),

@@ -242,6 +242,7 @@ impl Pipe {
         };
         let work = Work {
             address: first.map(|t| t.address.clone()).unwrap_or_default(),
+            member: None,
             preview: format!("delivers to command: {}", command.name),
             who: self.who.clone(),
             make_first: None,
@@ -409,6 +410,7 @@ mod tests {
                 ..Envelope::default()
             },
             targets: (0..).zip(addresses).map(|(index, a)| Target { index, address: (*a).into() }).collect(),
+            done: Vec::new(),
             content: ContentPlace::Inline { len: 0 },
         }
     }

@@ -97,6 +97,7 @@ impl Virtual {
         let job = self.mailbox.job(&path, &prefix, &complaint, false);
         Ok(Step::Do(Box::new(Work {
             address: address.to_owned(),
+            member: None,
             preview: super::mailbox::preview(&path),
             who: Identity::new(uid, gid),
             make_first: None,

@@ -1,6 +1,6 @@
 //! The expansion of one recipient of local(8): aliases, include lists and .forward files, depth first.
 //!
-//! Each final address gets its step once. Nothing is delivered here: the result is a list of steps and lines for the log. A
+//! Each final address gets its step once, and none when an earlier attempt is done with it. Nothing is delivered here: the result is a list of steps and lines for the log. A
 //! list that cannot be read, or is not to be trusted, becomes a verdict about the address that names it.
 
 use super::{Found, Local};
@@ -32,8 +32,10 @@ pub(super) struct Expansion<'a> {
     recipient: &'a Recipient,
     /// The recipient as the Delivered-To: header names it.
     delivered_to: &'a str,
-    /// Final addresses that have their step.
-    done: HashSet<String>,
+    /// Addresses that were met.
+    met: HashSet<String>,
+    /// Members that an earlier attempt is done with.
+    done: HashSet<&'a str>,
     /// Users whose .forward file was read.
     forwarded: HashSet<String>,
     /// With whose rights the list that is being expanded acts.
@@ -71,12 +73,15 @@ impl<'a> Expansion<'a> {
         recipient: &'a Recipient,
         looped: bool,
     ) -> (Vec<Step>, Vec<String>) {
+        let at = request.targets.iter().position(|t| t.index == target.index);
+        let done = at.and_then(|at| request.done.get(at)).into_iter().flatten().map(String::as_str).collect();
         let mut x = Self {
             local,
             request,
             recipient,
             delivered_to: &target.address,
-            done: HashSet::new(),
+            met: HashSet::new(),
+            done,
             forwarded: HashSet::new(),
             rights: None,
             steps: Vec::new(),
@@ -158,6 +163,9 @@ impl<'a> Expansion<'a> {
 
     /// A member that is forwarded to.
     fn forward(&mut self, sender: &str, member: String) {
+        if self.done.contains(member.to_lowercase().as_str()) {
+            return;
+        }
         match self.outside.iter_mut().find(|(s, _)| s == sender) {
             Some((_, list)) => list.push(member),
             None => self.outside.push((sender.to_owned(), vec![member])),
@@ -180,7 +188,7 @@ impl<'a> Expansion<'a> {
         match member {
             Member::Address(a) => {
                 let full = self.local.complete(&a);
-                if !self.done.insert(full.to_lowercase()) {
+                if !self.meet(&full, above) {
                     return;
                 }
                 match self.local.is_here(&full) {
@@ -197,7 +205,7 @@ impl<'a> Expansion<'a> {
             }
             Member::User(name) => {
                 let full = self.local.complete(&name);
-                if self.done.insert(full.to_lowercase()) {
+                if self.meet(&full, above) {
                     self.mailbox(&full);
                 }
             }
@@ -206,15 +214,32 @@ impl<'a> Expansion<'a> {
         }
     }
 
+    /// Whether this is the first time; an alias that names itself means the user of that name.
+    fn meet(&mut self, address: &str, above: &[String]) -> bool {
+        let address = address.to_lowercase();
+        let itself = above.last().is_some_and(|name| *name == split_domain(&address).0);
+        self.met.insert(if itself { format!("\\{address}") } else { address })
+    }
+
     /// A command or a file.
     fn outlet(&mut self, alias: &str, member: &Member) {
         let Some(rights) = &self.rights else { return };
         let item = self.item(alias);
-        let step = match member {
-            Member::Command(command) => self.local.external.command(&item, command, rights),
-            Member::File(path) => self.local.external.file(&item, path, rights, &self.local.mailbox),
+        let (name, mut step) = match member {
+            Member::Command(command) => {
+                (format!("|{command}"), self.local.external.command(&item, command, rights))
+            }
+            Member::File(path) => {
+                (path.clone(), self.local.external.file(&item, path, rights, &self.local.mailbox))
+            }
             _ => return,
         };
+        if self.done.contains(name.as_str()) {
+            return;
+        }
+        if let Step::Do(work) = &mut step {
+            work.member = Some(name);
+        }
         self.steps.push(step);
     }
 
@@ -302,6 +327,9 @@ impl<'a> Expansion<'a> {
 
     /// A UNIX user's mailbox, or nobody's.
     fn mailbox(&mut self, address: &str) {
+        if self.done.contains(address.to_lowercase().as_str()) {
+            return;
+        }
         let item = self.item(address);
         match self.local.user(&item) {
             Ok(step) => self.steps.push(step),
