@@ -17,8 +17,8 @@ pub(super) const PARAMS: &[Param] = &[
     text("greylist_text", "Greylisted").hidden().used(),
     text("maillog_json_file", "").hidden().used(),
     text("metrics_listen", "").hidden().used(),
-];
     yesno("smtp_mta_sts", "no").hidden().used(),
     text("smtp_mta_sts_CAfile", "").hidden().used(),
     text("smtp_mta_sts_cache_map", "$default_cache_db_type:$data_directory/mta_sts").hidden().used(),
     time("smtp_mta_sts_timeout", "60s").hidden().used(),
+];
