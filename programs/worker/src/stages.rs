@@ -291,6 +291,7 @@ impl Builder<'_> {
                 route: Arc::clone(&self.route),
                 submit: self.cleanup(&cfg)?,
                 opener: self.tables.opener(),
+                caches: Arc::clone(&self.fixed.caches),
                 queue_directory: Path::new(&self.cfg.str("queue_directory")?).to_owned(),
                 transports: Arc::clone(&transports),
             };
@@ -313,7 +314,6 @@ impl Builder<'_> {
         for service in self.master.services.iter().filter(|s| s.command == "smtpd") {
             let kind = if service.kind == base_conf::ServiceKind::Inet { "inet" } else { "unix" };
             let key = format!("{}/{kind}", service.name);
-                caches: Arc::clone(&self.fixed.caches),
             let limit = service.maxproc.map_or(default_limit, |n| usize::try_from(n).unwrap_or(usize::MAX));
             limits.insert(key.clone(), limit);
             servers.insert(key, self.smtp_server(&self.view_of(service), verify)?);
