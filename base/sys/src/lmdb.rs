@@ -5,11 +5,10 @@
 
 use heed::types::Bytes;
 use heed::{Database, EnvFlags, EnvOpenOptions};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Seek};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::{fd::AsRawFd, unix::fs::FileExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 const MAGIC: u32 = 0xBEEF_C0DE;
 
@@ -22,31 +21,25 @@ pub fn read_all(file: &File, path: &Path, each: impl FnMut(&[u8], &[u8])) -> io:
         Ok(_) => read_at(path, each),
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
             let copy = Copy::of(file)?;
-            read_at(&copy.0, each)
+            read_at(&copy.name, each)
         }
         Err(e) => Err(e),
     }
 }
 
-/// A copy in a place of our own, gone when dropped.
-struct Copy(PathBuf);
+/// A copy in memory, which the library finds by the name of its descriptor.
+struct Copy {
+    _memory: File,
+    name: PathBuf,
+}
 
 impl Copy {
     fn of(mut file: &File) -> io::Result<Copy> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("hikyaku-{}-{number}.lmdb", std::process::id());
-        let copy = Copy(std::env::temp_dir().join(name));
-        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&copy.0)?;
+        let mut memory = crate::fds::memory_file(&[])?;
         file.rewind()?;
-        io::copy(&mut file, &mut to)?;
-        Ok(copy)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        io::copy(&mut file, &mut memory)?;
+        let name = format!("/proc/self/fd/{}", memory.as_raw_fd()).into();
+        Ok(Copy { _memory: memory, name })
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Whoever reads tables, certificates or keys gets an [`Opener`] by hand. Most open directly ([`Plain`]); the worker, which
 //! has dropped its privileges, asks master when it is refused ([`Opener::open`] of the one in `programs/worker`).
-//! Master answers only for files that its own reading of main.cf and master.cf names, by [`open_trusted`].
+//! Master answers only for files that its own reading of main.cf and master.cf names, by [`open_trusted`], or by [`open_as`]
+//! with the rights that the worker has itself, whose sandbox may not have the file's folder.
 
+use crate::privilege::{self, Identity};
 use nix::fcntl::OFlag;
 use std::{
     ffi::OsString,
@@ -53,9 +55,17 @@ impl Opener for Plain {
 /// Opens a regular file for somebody with fewer rights. No folder and no symbolic link on the way may be in the hands of
 /// anybody but root (or this process's own user): else a name in the configuration could be made to lead anywhere.
 pub fn open_trusted(path: &Path) -> io::Result<File> {
-    let real = resolve(path)?;
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(real)?;
+    open_regular(&resolve(path)?, OFlag::O_NOFOLLOW)
+}
+
+/// Opens a regular file with the rights of another user, wherever it is.
+pub fn open_as(path: &Path, who: &Identity) -> io::Result<File> {
+    privilege::as_identity(who, || open_regular(path, OFlag::empty()))
+}
+
+fn open_regular(path: &Path, more: OFlag) -> io::Result<File> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | more;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
@@ -112,7 +122,7 @@ fn parts(path: &Path) -> Vec<OsString> {
 
 fn trust(folder: &Path) -> io::Result<()> {
     let meta = fs::symlink_metadata(folder)?;
-    let ours = meta.uid() == 0 || meta.uid() == crate::privilege::effective_uid();
+    let ours = meta.uid() == 0 || meta.uid() == privilege::effective_uid();
     // In a sticky folder nobody else can replace what is root's, but anybody can add names.
     match ours && meta.mode() & 0o022 == 0 {
         true => Ok(()),
@@ -175,6 +185,20 @@ mod tests {
                 assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{name}");
             }
         });
+    }
+
+    #[test]
+    fn with_the_rights_of_another_user() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |name: &str| open_as(&dir.path().join(name), &Identity::new(65534, 65534));
+        for (name, mode) in [("all", 0o644), ("owner", 0o600)] {
+            fs::write(dir.path().join(name), "x").unwrap();
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(open("all").is_ok());
+        assert_eq!(open("owner").is_err(), crate::privilege::is_root());
+        assert!(open("").is_err(), "a folder");
     }
 
     #[test]

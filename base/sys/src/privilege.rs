@@ -70,6 +70,38 @@ pub fn become_identity(who: &Identity) -> io::Result<()> {
     verify(uid, gid, &groups)
 }
 
+/// Runs `work` with the rights of another user, in a thread of its own that ends with it: the rest of the process stays
+/// what it is. Without root it runs with the rights that are there.
+pub fn as_identity<T: Send>(who: &Identity, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    let change = is_root();
+    std::thread::scope(|scope| {
+        let run = || {
+            if change {
+                this_thread_becomes(who)?;
+            }
+            work()
+        };
+        let thread = std::thread::Builder::new().spawn_scoped(scope, run)?;
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread of another user ended")))
+    })
+}
+
+/// Credentials are those of a thread; libc's functions change all threads, the bare system calls only this one.
+fn this_thread_becomes(who: &Identity) -> io::Result<()> {
+    let mut groups = vec![who.gid];
+    groups.extend(who.groups.iter().filter(|&&g| g != who.gid));
+    let done = |result: libc::c_long| match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: plain system calls; `groups` is as long as said and outlives the call.
+    unsafe {
+        done(libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()))?;
+        done(libc::syscall(libc::SYS_setresgid, who.gid, who.gid, who.gid))?;
+        done(libc::syscall(libc::SYS_setresuid, who.uid, who.uid, who.uid))
+    }
+}
+
 fn already(uid: Uid) -> io::Result<()> {
     if getuid() == uid && geteuid() == uid {
         return Ok(());
@@ -121,6 +153,23 @@ mod tests {
         assert!(std::fs::File::open("/etc/shadow").is_err());
         assert!(become_identity(&Identity::new(0, 0)).is_err());
         println!("became {who}");
+    }
+
+    #[test]
+    fn a_thread_acts_for_another_user_and_the_process_stays() {
+        if !is_root() {
+            assert_eq!(as_identity(&Identity::new(1, 1), || Ok(effective_uid())).unwrap(), effective_uid());
+            return;
+        }
+        let who = Identity { uid: 65534, gid: 65534, groups: vec![8] };
+        let denied = as_identity(&who, || std::fs::File::open("/etc/shadow")).unwrap_err();
+        assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
+        let status = as_identity(&who, || std::fs::read_to_string("/proc/thread-self/status")).unwrap();
+        assert!(
+            status.contains("Uid:\t65534\t65534\t65534") && status.contains("Groups:\t8 65534"),
+            "{status}"
+        );
+        assert!(is_root() && std::fs::File::open("/etc/shadow").is_ok());
     }
 
     #[test]

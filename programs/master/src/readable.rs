@@ -1,11 +1,13 @@
 //! "Open for me": which files master opens for the worker, which may not read them itself.
 //!
 //! Only files that a value of main.cf or master.cf names, by master's own reading of both: `/path`, `type:/path` (and
-//! the indexed files of that name). They must be regular files, reached through folders that only root can change
-//! ([`opener::open_trusted`]), and are opened for reading.
+//! the indexed files of that name). They must be regular files. Those reached through folders that only root can change
+//! ([`opener::open_trusted`]) are opened with root's rights, all others with those of `mail_owner` ([`opener::open_as`]): the
+//! worker's sandbox has no folders that were named after its start.
 
-use base_conf::{Config, MasterCf, params};
-use base_sys::opener;
+use base_conf::{Config, MasterCf};
+use base_sandbox::of_configuration;
+use base_sys::{opener, privilege::Identity};
 use std::{
     collections::HashSet,
     fs::File,
@@ -24,70 +26,31 @@ impl Readable {
     /// All files that the values name; a value that cannot be expanded names none.
     pub fn of(config: &Config, master: &MasterCf) -> Self {
         let mut files = HashSet::new();
-        let mut add = |text: &str| files.extend(named(text));
-        let built_in = params::ALL.iter().map(|p| p.name);
-        for name in built_in.chain(config.main_cf().names()) {
-            config.str(name).iter().for_each(|text| add(text));
-        }
-        for service in &master.services {
-            let view = config.service(&service.name, &service.overrides);
-            for (name, _) in &service.overrides {
-                view.str(name).iter().for_each(|text| add(text));
-            }
+        for (_, named) in of_configuration(config, master) {
+            let suffixes = if named.table.is_some() { &SUFFIXES[..] } else { &SUFFIXES[..1] };
+            let path = named.path.display();
+            files.extend(suffixes.iter().map(|suffix| PathBuf::from(format!("{path}{suffix}"))));
         }
         Self(files)
     }
 
-    /// Opens `path` if it is one of them.
-    pub fn open(&self, path: &Path) -> io::Result<File> {
-        match self.0.contains(path) {
-            true => opener::open_trusted(path),
-            false => Err(io::ErrorKind::PermissionDenied.into()),
+    /// Opens `path` if it is one of them; `mail_owner` is whom the worker runs as, if that is not this process's user.
+    pub fn open(&self, path: &Path, mail_owner: Option<&Identity>) -> io::Result<File> {
+        if !self.0.contains(path) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        match (opener::open_trusted(path), mail_owner) {
+            (Err(e), Some(owner)) if e.kind() == io::ErrorKind::PermissionDenied => {
+                opener::open_as(path, owner)
+            }
+            (opened, _) => opened,
         }
     }
-}
-
-/// The paths in a value: those that start an item, or follow the `type:` of a table.
-fn named(text: &str) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for item in text.split(|c: char| c.is_whitespace() || ",{}=\"".contains(c)) {
-        let Some(at) = item.find('/') else { continue };
-        let (before, path) = item.split_at(at);
-        let is_table = before.ends_with(':');
-        if !is_table && !before.chars().all(|c| c == '!') {
-            continue;
-        }
-        let suffixes = if is_table { &SUFFIXES[..] } else { &SUFFIXES[..1] };
-        files.extend(suffixes.iter().map(|suffix| PathBuf::from(format!("{path}{suffix}"))));
-    }
-    files
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn names(text: &str) -> Vec<String> {
-        named(text).iter().map(|p| p.display().to_string()).filter(|p| !p.contains('.')).collect()
-    }
-
-    #[test]
-    fn paths_in_values() {
-        let cases: &[(&str, &[&str])] = &[
-            ("/etc/a", &["/etc/a"]),
-            ("!/etc/a, b/c", &["/etc/a"]),
-            ("proxy:hash:/etc/a regexp:/etc/b", &["/etc/a", "/etc/b"]),
-            ("unionmap:{hash:/a,{lmdb:/b}}", &["/a", "/b"]),
-            ("cafile=/x", &["/x"]),
-            ("127.0.0.0/8 [::1]/128 submit/x", &[]),
-            ("", &[]),
-        ];
-        for (text, want) in cases {
-            assert_eq!(names(text), *want, "{text}");
-        }
-        assert!(named("hash:/etc/a").contains(&PathBuf::from("/etc/a.db")));
-        assert!(!named("/etc/a").contains(&PathBuf::from("/etc/a.db")));
-    }
 
     #[test]
     fn from_both_files_and_nothing_else() {
@@ -100,7 +63,19 @@ mod tests {
         for file in ["/etc/k", "/etc/postfix/logins.db", "/etc/aliases.db"] {
             assert!(files.contains(Path::new(file)), "{file}");
         }
-        let refused = Readable(files).open(Path::new("/etc/shadow")).unwrap_err();
+        assert!(!files.contains(Path::new("/etc/k.db")));
+        let refused = Readable(files).open(Path::new("/etc/shadow"), None).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn where_others_can_write_with_the_rights_of_the_worker() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("map");
+        std::fs::write(&path, "a b\n").unwrap();
+        let files = Readable(HashSet::from([path.clone()]));
+        assert!(files.open(&path, None).is_err(), "below /tmp nothing is trusted");
+        let me = Identity::current();
+        assert!(files.open(&path, Some(&me)).is_ok());
     }
 }

@@ -9,7 +9,10 @@ use crate::{
 use anyhow::{Context, Result};
 use base_conf::{Config, MasterCf};
 use base_log::Target;
-use base_sys::{Group, User, privilege};
+use base_sys::{
+    Group, User,
+    privilege::{self, Identity},
+};
 use std::path::{Path, PathBuf};
 
 /// Owner and groups of the queue.
@@ -21,6 +24,15 @@ pub struct Owners {
     pub group: u32,
     /// `setgid_group`.
     pub setgid: u32,
+    /// More groups of `mail_owner`.
+    pub more: Vec<u32>,
+}
+
+impl Owners {
+    /// Whom the worker runs as.
+    pub fn worker(&self) -> Identity {
+        Identity { groups: self.more.clone(), ..Identity::new(self.user, self.group) }
+    }
 }
 
 /// The snapshot.
@@ -112,5 +124,5 @@ fn owners(config: &Config) -> Result<Option<Owners>> {
             config.dir().display()
         )
     })?;
-    Ok(Some(Owners { user: user.uid, group: user.gid, setgid: setgid.gid }))
+    Ok(Some(Owners { user: user.uid, group: user.gid, setgid: setgid.gid, more: user.more_groups() }))
 }

@@ -11,7 +11,7 @@ use crate::{
     launch::Report,
     notify::Notify,
     pid_file::PidFile,
-    settings::Settings,
+    settings::{Owners, Settings},
     sockets::Sockets,
 };
 use anyhow::{Result, bail};
@@ -270,7 +270,8 @@ impl Master<'_> {
                     bail!("{reason}")
                 }
                 Reply::Open { number, path } => {
-                    slot.tell_opened(number, self.settings.readable.open(Path::new(&path)));
+                    let owner = self.settings.owners.as_ref().map(Owners::worker);
+                    slot.tell_opened(number, self.settings.readable.open(Path::new(&path), owner.as_ref()));
                 }
                 Reply::Failed { .. } | Reply::Ready { .. } | Reply::Pong => {}
             }

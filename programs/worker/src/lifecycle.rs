@@ -5,9 +5,12 @@ use crate::{
     listeners::Listeners,
     opener::ThroughMaster,
     stages::{Faults, Fixed, Stages},
+    watchdog,
 };
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
+use base_conf::{Config, MasterCf};
+use base_sandbox::Folders;
 use base_sys::handoff::{Channel, Order, Reply};
 use std::{io, sync::Arc, thread, time::Duration};
 use tokio::sync::mpsc;
@@ -25,6 +28,7 @@ pub fn run(process: &Process, channel: Arc<Channel>) -> Result<()> {
         .thread_name("worker")
         .build()
         .context("cannot start the runtime")?;
+    watchdog::watch(runtime.handle(), process.log.clone(), process.source.clone())?;
     let result = runtime.block_on(obey(process, channel));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -45,6 +49,10 @@ async fn obey(process: &Process, channel: Arc<Channel>) -> Result<()> {
             Some(Order::Listener(key, fd)) => listeners.add(key, fd),
             Some(Order::Close(key)) => listeners.close(&key),
             Some(Order::Configured { generation }) => {
+                if running.is_some() && !has_folders(process) {
+                    process.log.info(&process.source, "the configuration names new folders: starting again");
+                    break;
+                }
                 process.log.reopen();
                 let result = configure(process, &mut running, &mut listeners).await;
                 let reply = match &result {
@@ -70,6 +78,15 @@ async fn obey(process: &Process, channel: Arc<Channel>) -> Result<()> {
     }
     process.log.flush();
     Ok(())
+}
+
+/// Whether the sandbox has what the configuration asks for now. It cannot grow: a new process gets a new one.
+fn has_folders(process: &Process) -> bool {
+    let now = Config::load(&process.config_dir)
+        .ok()
+        .zip(MasterCf::load(&process.config_dir).ok())
+        .map(|(config, master)| Folders::of(&config, &master));
+    now.is_none_or(|now| process.folders.cover(&now))
 }
 
 /// A thread of its own waits for master; the end of the channel is the end of master. Files that were asked for go to
@@ -107,7 +124,7 @@ async fn configure(
                 Arc::new(ArcSwap::from_pointee(Stages::build(process, &fixed, Faults::StopService)?));
             fixed.start(&stages.load_full())?;
             tokio::spawn(scan_maildrop(Arc::clone(&stages)));
-            fixed.watch_clients(&base_conf::Config::load(&process.config_dir)?)?;
+            fixed.watch_clients(&Config::load(&process.config_dir)?)?;
             *running = Some(Running { fixed, stages });
         }
         Some(r) => {

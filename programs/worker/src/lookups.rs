@@ -6,9 +6,10 @@
 
 use crate::{drop_privileges, events_file};
 use anyhow::{Context, Result};
-use base_conf::Config;
+use base_conf::{Config, MasterCf};
 use base_log::{Log, Source, Target};
 use base_nettables::NetTables;
+use base_sandbox::Folders;
 use base_sys::fds;
 use base_tables::{Options, Tables, elsewhere::Session, types::MoreTypes};
 use std::{os::unix::net::UnixStream, path::Path, sync::Arc};
@@ -40,7 +41,7 @@ pub fn run(dir: &Path) -> Result<()> {
     let tables =
         Tables::new(Options { warn: say(true), error: say(false), more: Some(more), ..Options::default() });
     let session = Session::accept(stream, &tables)?;
-    drop_privileges(&cfg)?;
+    drop_privileges(&cfg, &Folders::of(&cfg, &MasterCf::load(dir)?))?;
     let done = session.run();
     log.flush();
     Ok(done?)

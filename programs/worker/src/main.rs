@@ -15,11 +15,13 @@ mod opener;
 mod showq;
 mod stages;
 mod tables;
+mod watchdog;
 
 use anyhow::{Context, Result, bail};
-use base_conf::Config;
+use base_conf::{Config, MasterCf};
 use base_log::{Log, Source, Target};
-use base_sys::{handoff::Channel, limits, privilege, sandbox};
+use base_sandbox::{Applied, Folders};
+use base_sys::{handoff::Channel, limits, privilege};
 use opener::ThroughMaster;
 use std::{
     path::{Path, PathBuf},
@@ -40,6 +42,8 @@ pub struct Process {
     pub source: Source,
     /// Opens tables, certificates and keys, also those that only root may read.
     pub opener: Arc<ThroughMaster>,
+    /// Where files may be opened, from start to end.
+    pub folders: Folders,
 }
 
 fn main() -> ExitCode {
@@ -67,14 +71,24 @@ fn run() -> Result<()> {
     );
     let name = format!("{}/qmgr", cfg.str("syslog_name")?);
     let opener = Arc::new(ThroughMaster::new(Arc::clone(&channel)));
-    let process = Process { config_dir, source: Source::new(name, std::process::id()), log, opener };
-    let result = limits::raise_open_files(OPEN_FILES).map(drop).map_err(Into::into);
-    let result = result.and_then(|()| drop_privileges(&cfg)).and_then(|()| lifecycle::run(&process, channel));
+    let folders = Folders::of(&cfg, &MasterCf::load(&config_dir)?);
+    let process = Process { config_dir, source: Source::new(name, std::process::id()), log, opener, folders };
+    let result = start(&process, &cfg, channel);
     if let Err(e) = &result {
         process.log.fatal(&process.source, format!("{e:#}"));
         process.log.flush();
     }
     result
+}
+
+fn start(process: &Process, cfg: &Config, channel: Arc<Channel>) -> Result<()> {
+    limits::raise_open_files(OPEN_FILES)?;
+    let applied = drop_privileges(cfg, &process.folders)?;
+    for part in applied.missing {
+        process.log.warning(&process.source, part);
+    }
+    watchdog::abort_when_the_runtime_fails(process.log.clone(), process.source.clone());
+    lifecycle::run(process, channel)
 }
 
 /// `maillog_json_file`; empty: none.
@@ -92,8 +106,9 @@ fn config_dir(skip: usize) -> Result<PathBuf> {
     }
 }
 
-/// Becomes `mail_owner` when started as root; gives up what the worker never needs.
-fn drop_privileges(cfg: &Config) -> Result<()> {
+/// Becomes `mail_owner` when started as root; gives up what the worker never needs (base/sandbox). Before there is a
+/// second thread: it would keep what it has.
+fn drop_privileges(cfg: &Config, folders: &Folders) -> Result<Applied> {
     limits::set_umask(0o077);
     if privilege::is_root() {
         let name = cfg.str("mail_owner")?;
@@ -108,6 +123,5 @@ fn drop_privileges(cfg: &Config) -> Result<()> {
             })?;
         }
     }
-    sandbox::enter()?;
-    Ok(())
+    Ok(base_sandbox::worker(folders)?)
 }

@@ -37,8 +37,7 @@ impl Buffer {
                 .write(true)
                 .mode(0o600)
                 .custom_flags(O_TMPFILE)
-                .open(&settings.queue_directory)
-                .or_else(|_| unnamed(std::env::temp_dir()))?;
+                .open(&settings.data_directory)?;
             file.write_all(&std::mem::take(&mut self.memory))?;
             self.file = Some(file);
         }
@@ -58,10 +57,6 @@ impl Buffer {
     }
 }
 
-fn unnamed(folder: std::path::PathBuf) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).mode(0o600).custom_flags(O_TMPFILE).open(folder)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,7 +65,7 @@ mod tests {
     #[test]
     fn small_and_large() {
         let dir = tempfile::tempdir().expect("folder");
-        let main = format!("smtpd_proxy_filter = 1:2\nqueue_directory = {}", dir.path().display());
+        let main = format!("smtpd_proxy_filter = 1:2\ndata_directory = {}", dir.path().display());
         let main = main.replace("1:2", "127.0.0.1:10025");
         let settings = FilterSettings::new(&Config::from_text(&main)).expect("config").expect("a filter");
         for size in [0, 10, IN_MEMORY + 5, 3 * IN_MEMORY] {

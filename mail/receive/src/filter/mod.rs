@@ -31,6 +31,8 @@ pub(crate) struct FilterSettings {
     pub speed_adjust: bool,
     pub time_limit: Duration,
     pub queue_directory: PathBuf,
+    /// Where content is that memory shall not hold.
+    pub data_directory: PathBuf,
 }
 
 impl FilterSettings {
@@ -55,6 +57,7 @@ impl FilterSettings {
             speed_adjust,
             time_limit: c.time("smtpd_proxy_timeout")?,
             queue_directory: c.str("queue_directory")?.into(),
+            data_directory: c.str("data_directory")?.into(),
         })))
     }
 }
