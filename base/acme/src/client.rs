@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Nonces that the server may find too old, one after the other.
-const NONCES: usize = 5;
+const NONCES: usize = 10;
 /// For each thing that the server works on: how often it is asked, and how long to wait in between.
 const QUESTIONS: usize = 60;
 const PAUSE: Duration = Duration::from_secs(1);

@@ -44,13 +44,15 @@ pub enum KeyFiles {
     },
     /// Keys, each followed by its certificates.
     Chain(PathBuf),
+    /// The same; while there is no such file it is as if nothing were said of it.
+    Later(PathBuf),
 }
 
 impl KeyFiles {
     pub(crate) fn files(&self) -> Vec<&Path> {
         match self {
             Self::Pair { cert, key, .. } => vec![cert, key],
-            Self::Chain(path) => vec![path],
+            Self::Chain(path) | Self::Later(path) => vec![path],
         }
     }
 }
@@ -65,8 +67,13 @@ pub(crate) fn load(
     for f in files {
         match f {
             KeyFiles::Pair { kind, cert, key } => all.push(pair(kind, cert, key, from, provider)?),
-            KeyFiles::Chain(path) => {
-                let pem = read(from, path).map_err(|e| cannot_open(path, &e))?;
+            KeyFiles::Chain(path) | KeyFiles::Later(path) => {
+                let pem = match read(from, path) {
+                    Err(e) if e.kind() == io::ErrorKind::NotFound && matches!(f, KeyFiles::Later(_)) => {
+                        continue;
+                    }
+                    pem => pem.map_err(|e| cannot_open(path, &e))?,
+                };
                 all.extend(chain(&pem, &path.display().to_string(), provider)?);
             }
         }

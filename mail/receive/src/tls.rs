@@ -156,11 +156,16 @@ fn options(cfg: &Config, level: Level, require: bool) -> Result<ServerOptions, E
 }
 
 fn keys(cfg: &Config) -> Result<Vec<KeyFiles>, Error> {
+    let mut keys = Vec::new();
+    if !cfg.list("tls_acme_domains")?.is_empty() {
+        let folder = PathBuf::from(cfg.str("data_directory")?);
+        keys.push(KeyFiles::Later(base_acme::chain_file(&folder)));
+    }
     let chains = cfg.list("smtpd_tls_chain_files")?;
     if !chains.is_empty() {
-        return Ok(chains.into_iter().map(|f| KeyFiles::Chain(f.into())).collect());
+        keys.extend(chains.into_iter().map(|f| KeyFiles::Chain(f.into())));
+        return Ok(keys);
     }
-    let mut keys = Vec::new();
     for (kind, cert, key) in [
         ("RSA", "smtpd_tls_cert_file", "smtpd_tls_key_file"),
         ("ECDSA", "smtpd_tls_eccert_file", "smtpd_tls_eckey_file"),
@@ -299,6 +304,9 @@ mod tests {
             [KeyFiles::Chain("/a".into()), KeyFiles::Chain("/b".into())]
         );
         assert!(config("smtpd_tls_cert_file = none").options.keys.is_empty());
+        let acme = "data_directory = /d\ntls_acme_domains = a.example\nsmtpd_tls_chain_files = /a";
+        let chain = KeyFiles::Later("/d/acme/chain.pem".into());
+        assert_eq!(config(acme).options.keys, [chain, KeyFiles::Chain("/a".into())]);
     }
 
     #[test]

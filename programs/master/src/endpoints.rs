@@ -72,16 +72,26 @@ pub fn all(config: &Config, master: &MasterCf) -> Result<Vec<Endpoint>> {
             out.push(local(path, name, *server));
         }
     }
-    for word in config.list("metrics_listen")? {
-        out.extend(metrics(&word, &config.list("inet_protocols")?).context("metrics_listen")?);
+    out.extend(listen(config, "metrics_listen", "loopback-only")?);
+    if !config.list("tls_acme_domains")?.is_empty() {
+        out.extend(listen(config, "tls_acme_listen", "all")?);
     }
     Ok(out)
 }
 
-/// Where `/metrics` is served: `inet:host:port`, `host:port`, `unix:path`; without a host the loopback addresses.
-fn metrics(word: &str, protocols: &[String]) -> Result<Vec<Endpoint>> {
+/// What a parameter of ours says: `inet:host:port`, `host:port`, `port`, `unix:path`. `interfaces` are those of a word without host.
+fn listen(config: &Config, parameter: &str, interfaces: &str) -> Result<Vec<Endpoint>> {
+    let protocols = config.list("inet_protocols")?;
+    let mut all = Vec::new();
+    for word in config.list(parameter)? {
+        all.extend(place(parameter, &word, interfaces, &protocols).context(parameter.to_owned())?);
+    }
+    Ok(all)
+}
+
+fn place(parameter: &str, word: &str, interfaces: &str, protocols: &[String]) -> Result<Vec<Endpoint>> {
     let endpoint = |address: String, place: Place, kind: &str| Endpoint {
-        key: ListenerKey { service: format!("metrics_listen/{kind}"), address },
+        key: ListenerKey { service: format!("{parameter}/{kind}"), address },
         place,
         server: Server::Worker,
     };
@@ -90,9 +100,9 @@ fn metrics(word: &str, protocols: &[String]) -> Result<Vec<Endpoint>> {
     }
     let (host, port) = split(word.strip_prefix("inet:").unwrap_or(word))?;
     let port = port_number(port)?;
-    let addresses = interface(host.unwrap_or("loopback-only"), Protocols::parse(protocols)?)?;
+    let addresses = interface(host.unwrap_or(interfaces), Protocols::parse(protocols)?)?;
     if addresses.is_empty() {
-        bail!("no address of {} has a protocol of inet_protocols", host.unwrap_or("loopback-only"));
+        bail!("no address of {} has a protocol of inet_protocols", host.unwrap_or(interfaces));
     }
     let places = addresses.into_iter().map(|ip| SocketAddr::new(ip, port));
     Ok(places.map(|a| endpoint(a.to_string(), Place::Inet(a), "inet")).collect())

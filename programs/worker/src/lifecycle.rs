@@ -134,6 +134,7 @@ async fn configure(
         }
     }
     if let Some(r) = running {
+        r.fixed.acme.configure(process);
         listeners.start_new(process, &r.fixed, &r.stages);
     }
     Ok(())

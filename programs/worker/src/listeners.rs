@@ -28,6 +28,8 @@ use tokio::{sync::Notify, task::JoinHandle};
 
 /// How the listeners of `metrics_listen` are named by master.
 const METRICS: &str = "metrics_listen/";
+/// And those of `tls_acme_listen`.
+const ACME: &str = "tls_acme_listen/";
 
 /// Sessions under way, of all listeners.
 #[derive(Default)]
@@ -143,6 +145,7 @@ impl Listeners {
             (_, listener) if key.service.starts_with(METRICS) => {
                 spawn(observe::serve(listener, self.observed(process, fixed, handle)))
             }
+            (_, listener) if key.service.starts_with(ACME) => spawn(fixed.acme.serve(listener)),
             ("public/pickup", listener) => spawn(pickup(listener, stages)),
             (_, listener) => {
                 let service = Arc::clone(self.services.entry(key.service.clone()).or_default());

@@ -5,6 +5,7 @@
 //! (base/sys handoff). A reload builds new stages beside the old ones and swaps them: running sessions keep what they began with.
 //! When master is gone, or orders a stop, sessions get a moment to finish and the spool is closed in order.
 
+mod acme;
 mod agents;
 mod control;
 mod lifecycle;

@@ -1,6 +1,6 @@
 //! The stages of one configuration, wired together; and what outlives a reload.
 
-use crate::{Process, agents::AgentMap, tables::TableSets};
+use crate::{Process, acme::Certificates, agents::AgentMap, tables::TableSets};
 use anyhow::{Context, Result};
 use base_cache::Caches;
 use base_calls::{Arrivals, Notifier, Queued, Route, Submit, Verify};
@@ -34,6 +34,8 @@ pub struct Fixed {
     arrivals: Arc<LateArrivals>,
     anvil: Anvil,
     caches: Arc<Caches>,
+    /// The certificate of `tls_acme_domains`.
+    pub acme: Certificates,
     /// `queue_directory`.
     pub queue_directory: PathBuf,
     /// `queue_minfree` in bytes, as it was at the start.
@@ -78,6 +80,7 @@ impl Fixed {
             arrivals: Arc::default(),
             anvil: Anvil::new(),
             caches: Arc::new(caches(&cfg, &process.log)?),
+            acme: Certificates::default(),
             queue_directory,
         })
     }

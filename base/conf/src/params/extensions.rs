@@ -21,4 +21,10 @@ pub(super) const PARAMS: &[Param] = &[
     text("smtp_mta_sts_CAfile", "").hidden().used(),
     text("smtp_mta_sts_cache_map", "$default_cache_db_type:$data_directory/mta_sts").hidden().used(),
     time("smtp_mta_sts_timeout", "60s").hidden().used(),
+    text("tls_acme_CAfile", "").hidden().used(),
+    text("tls_acme_challenge", "http-01").hidden().used(),
+    text("tls_acme_contact", "").hidden().used(),
+    text("tls_acme_directory", "https://acme-v02.api.letsencrypt.org/directory").hidden().used(),
+    text("tls_acme_domains", "").hidden().used(),
+    text("tls_acme_listen", "80").hidden().used(),
 ];
