@@ -3,7 +3,7 @@
 //! It inherits one socket and nothing else, reads no configuration, and holds nothing of a message after its job. What a
 //! user can do to a process of theirs (kill it) costs a deferral of their own mail.
 
-use crate::frame;
+use crate::frame::{self, Frames};
 use anyhow::{Context, Result, bail};
 use base_calls::{codec::take_uint, courier::ContentPlace};
 use base_sys::{
@@ -12,7 +12,7 @@ use base_sys::{
     sandbox,
 };
 use mail_deposit::{Job, perform};
-use std::{io::Write, os::unix::net::UnixStream};
+use std::os::unix::net::UnixStream;
 
 /// The first argument of a child.
 pub const ARGUMENT: &str = "--child";
@@ -38,22 +38,21 @@ fn identity(args: &[String]) -> Result<Identity> {
 /// The child's main.
 pub fn run(args: &[String]) -> Result<()> {
     let number = std::env::var(ENV).context("not started by the courier")?;
-    let mut stream = UnixStream::from(fds::adopt(&number)?);
+    let mut frames = Frames::new(UnixStream::from(fds::adopt(&number)?), None);
     become_identity(&identity(args)?)?;
     sandbox::hide_memory()?;
     limits::set_umask(0o077);
-    while one(&mut stream)? {}
+    while one(&mut frames)? {}
     Ok(())
 }
 
 /// One job; false at the end of the stream.
-fn one(stream: &mut UnixStream) -> Result<bool> {
-    let Some((len, file)) = frame::read_head(stream)? else { return Ok(false) };
-    let body = frame::read_body(stream, len)?;
-    let (place, job) = parse(&body).ok_or_else(frame::malformed)?;
-    let content = frame::read_content(stream, place, file)?;
+fn one(frames: &mut Frames) -> Result<bool> {
+    let Some(len) = frames.next_len()? else { return Ok(false) };
+    let (place, job) = parse(&frames.bytes(len)?).ok_or_else(frame::malformed)?;
+    let content = frames.content(place)?;
     let report = perform(&job, &content);
-    stream.write_all(&frame::framed(&report.encode()))?;
+    frames.reply(&frame::framed(&report.encode()))?;
     Ok(true)
 }
 

@@ -3,7 +3,12 @@
 //! Runs on a thread of its own. A request that does not parse ends the connection. What happens to one recipient never
 //! keeps the others of the request from their answer.
 
-use crate::{frame, gate::Gate, pool::Pool, settings::Settings};
+use crate::{
+    frame::{self, Frames},
+    gate::Gate,
+    pool::Pool,
+    settings::Settings,
+};
 use base_calls::{
     Content, Diagnosis,
     courier::{CourierAnswer, CourierRequest, Deposit, TargetAnswer, Verdict},
@@ -30,6 +35,9 @@ use std::{
 /// O_NOFOLLOW.
 const NO_FOLLOW: i32 = 0o400_000;
 
+/// For a worker that stops in the middle of a request, or does not take its answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What connections share.
 pub struct Shared {
     /// The current configuration.
@@ -50,19 +58,17 @@ impl Shared {
 }
 
 /// Serves until the worker closes or sends nonsense.
-pub fn serve(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
-    stream.set_write_timeout(Some(Duration::from_secs(60)))?;
-    loop {
-        stream.set_read_timeout(None)?;
-        let Some((len, file)) = frame::read_head(&mut stream)? else { return Ok(()) };
+pub fn serve(shared: &Shared, stream: UnixStream) -> io::Result<()> {
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut frames = Frames::new(stream, Some(PATIENCE));
+    while let Some(len) = frames.next_len()? {
         let _pass = shared.busy.enter();
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        let body = frame::read_body(&mut stream, len)?;
-        let request = CourierRequest::parse(&body).map_err(|_| frame::malformed())?;
-        let content = frame::read_content(&mut stream, request.content, file)?;
+        let request = CourierRequest::parse(&frames.bytes(len)?).map_err(|_| frame::malformed())?;
+        let content = frames.content(request.content)?;
         let answer = answer(shared, &request, &content);
-        io::Write::write_all(&mut stream, &answer.to_frame())?;
+        frames.reply(&answer.to_frame())?;
     }
+    Ok(())
 }
 
 fn answer(shared: &Shared, request: &CourierRequest, content: &Content) -> CourierAnswer {

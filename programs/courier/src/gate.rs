@@ -1,7 +1,7 @@
 //! Counting what is going on, with an upper bound: connections at the door, requests in hand.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -10,9 +10,16 @@ use std::{
 pub struct Gate(Arc<Inner>);
 
 struct Inner {
-    count: Mutex<usize>,
+    state: Mutex<State>,
     changed: Condvar,
     limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    count: usize,
+    /// Threads that wait for a change. Without any, nobody is woken: that is a system call for each request.
+    waiting: usize,
 }
 
 /// One unit; given back when dropped.
@@ -21,44 +28,58 @@ pub struct Pass(Gate);
 impl Gate {
     /// At most `limit` passes at a time.
     pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Inner { count: Mutex::new(0), changed: Condvar::new(), limit }))
+        Self(Arc::new(Inner { state: Mutex::default(), changed: Condvar::new(), limit }))
     }
 
     /// Waits for a pass.
     pub fn enter(&self) -> Pass {
-        let mut count = self.0.count.lock().unwrap_or_else(PoisonError::into_inner);
-        while *count >= self.0.limit {
-            count = self.0.changed.wait(count).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.state();
+        while state.count >= self.0.limit {
+            state.waiting += 1;
+            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
-        *count += 1;
+        state.count += 1;
         Pass(self.clone())
     }
 
     /// Whether there is room, without waiting.
     pub fn has_room(&self) -> bool {
-        *self.0.count.lock().unwrap_or_else(PoisonError::into_inner) < self.0.limit
+        self.0.state().count < self.0.limit
     }
 
     /// Waits until all passes are back, at most `limit`.
     pub fn wait_empty(&self, limit: Duration) -> bool {
         let end = Instant::now() + limit;
-        let mut count = self.0.count.lock().unwrap_or_else(PoisonError::into_inner);
-        while *count > 0 {
+        let mut state = self.0.state();
+        while state.count > 0 {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
-            count = self.0.changed.wait_timeout(count, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting += 1;
+            state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting -= 1;
         }
         true
     }
 }
 
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
-        let inner = &self.0.0;
-        *inner.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        inner.changed.notify_all();
+        let mut state = self.0.0.state();
+        state.count -= 1;
+        let waiting = state.waiting > 0;
+        drop(state);
+        if waiting {
+            self.0.0.changed.notify_all();
+        }
     }
 }
 

@@ -3,7 +3,10 @@
 //! A delivery takes an idle child of its identity, or starts one; at the bound the longest idle child of another identity
 //! makes room, or the delivery waits. A child that fails in any way is killed; its recipient is deferred.
 
-use crate::{child, frame};
+use crate::{
+    child,
+    frame::{self, Frames},
+};
 use anyhow::{Context, Result, anyhow, bail};
 use base_calls::Content;
 use base_sys::{
@@ -37,46 +40,53 @@ struct State {
     idle: Vec<(Instant, Worker)>,
     /// Idle and busy ones.
     total: usize,
+    /// Deliveries that wait for a child.
+    waiting: usize,
 }
 
 /// A child process.
 struct Worker {
     who: Identity,
-    stream: UnixStream,
+    frames: Frames,
     process: Child,
+    /// How long the socket waits for a report.
+    limit: Duration,
 }
 
 impl Worker {
     fn start(program: &PathBuf, who: &Identity) -> Result<Self> {
         let (stream, theirs) = UnixStream::pair()?;
+        stream.set_write_timeout(Some(Duration::from_secs(60)))?;
         let mut launch = Launch::new(program);
         launch.command().args(child::arguments(who)).env_clear().current_dir("/");
         launch.command().envs(["TZ", "LANG"].iter().filter_map(|n| Some((*n, std::env::var_os(n)?))));
         launch.pass_fd(child::ENV, theirs.into()).silent().new_session();
         let process = launch.spawn().with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Self { who: who.clone(), stream, process })
+        let frames = Frames::new(stream, None);
+        Ok(Self { who: who.clone(), frames, process, limit: Duration::ZERO })
     }
 
     fn work(&mut self, job: &Job, content: &Content, limit: Duration) -> Result<JobReport> {
-        self.stream.set_read_timeout(Some(limit))?;
-        self.stream.set_write_timeout(Some(Duration::from_secs(60)))?;
-        frame::send(&mut self.stream, &child::encode(frame::place_of(content), job), content)?;
-        let (len, _) = frame::read_head(&mut self.stream)?.ok_or_else(|| anyhow!("the process ended"))?;
-        let body = frame::read_body(&mut self.stream, len)?;
-        JobReport::parse(&body).map_err(|_| anyhow!("malformed report"))
+        if self.limit != limit {
+            self.frames.stream().set_read_timeout(Some(limit))?;
+            self.limit = limit;
+        }
+        self.frames.send(&child::encode(frame::place_of(content), job), content)?;
+        let len = self.frames.next_len()?.ok_or_else(|| anyhow!("the process ended"))?;
+        JobReport::parse(&self.frames.bytes(len)?).map_err(|_| anyhow!("malformed report"))
     }
 
     /// An idle one ends when its socket closes.
     fn dismiss(self) {
-        let Self { stream, mut process, .. } = self;
-        drop(stream);
+        let Self { frames, mut process, .. } = self;
+        drop(frames);
         let _ = process.wait();
     }
 
     fn kill(self) {
-        let Self { stream, mut process, .. } = self;
+        let Self { frames, mut process, .. } = self;
         let _ = send_signal(process.id(), Sig::Kill);
-        drop(stream);
+        drop(frames);
         let _ = process.wait();
     }
 }
@@ -129,7 +139,9 @@ impl Pool {
             if left.is_zero() {
                 bail!("too many deliveries at a time");
             }
+            state.waiting += 1;
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting -= 1;
         }
     }
 
@@ -139,15 +151,24 @@ impl Pool {
     }
 
     fn give_back(&self, worker: Worker) {
-        self.state().idle.push((Instant::now(), worker));
-        self.changed.notify_one();
+        let mut state = self.state();
+        state.idle.push((Instant::now(), worker));
+        self.wake_one(state);
+    }
+
+    /// There is room for one more. Nobody is woken, which costs a system call, when nobody waits.
+    fn wake_one(&self, state: MutexGuard<'_, State>) {
+        let waiting = state.waiting > 0;
+        drop(state);
+        if waiting {
+            self.changed.notify_one();
+        }
     }
 
     fn forget(&self) {
         let mut state = self.state();
         state.total = state.total.saturating_sub(1);
-        drop(state);
-        self.changed.notify_one();
+        self.wake_one(state);
     }
 
     /// Ends the children that were idle for too long. Called now and then.

@@ -133,10 +133,24 @@ async fn send(stream: &mut UnixStream, frame: &[u8], inline: &[u8], file: Option
     Ok(())
 }
 
+/// The answer without its length. Usually with one read, which leaves the socket known to be empty, so that the next
+/// look at it in [`Link::connection`] asks nobody.
 async fn receive(stream: &mut UnixStream) -> Result<Vec<u8>, NoAnswer> {
-    let mut header = [0; 4];
-    stream.read_exact(&mut header).await?;
-    let mut body = vec![0; frame_len(header)?];
-    stream.read_exact(&mut body).await?;
-    Ok(body)
+    let mut answer = Vec::with_capacity(4096);
+    let body = loop {
+        if stream.read_buf(&mut answer).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        if let Some((head, body)) = answer.split_first_chunk::<4>()
+            && body.len() >= frame_len(*head)?
+        {
+            break frame_len(*head)?;
+        }
+    };
+    // Nothing was asked that more could be the answer to.
+    if answer.len() != body + 4 {
+        return Err(NoAnswer::Malformed);
+    }
+    answer.drain(..4);
+    Ok(answer)
 }
