@@ -13,6 +13,7 @@ mod feature_status;
 mod generic;
 mod hosts;
 mod nexthop;
+mod oauth;
 mod pool;
 mod proof;
 mod requiretls;

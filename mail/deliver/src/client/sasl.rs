@@ -7,6 +7,7 @@
 
 use super::{
     config::{ClientConfig, Dialect},
+    oauth::Tokens,
     session::{Broken, Peer, Session},
     texts,
 };
@@ -31,6 +32,8 @@ use std::{
 const ROUNDS: usize = 10;
 /// The most refused logins that are remembered.
 const MAX_REFUSED: usize = 1000;
+/// The mechanisms of who has an access token.
+const BEARER: [&str; 2] = ["OAUTHBEARER", "XOAUTH2"];
 /// The reply to a wrong password (RFC 4954 6).
 const WRONG_PASSWORD: u16 = 535;
 
@@ -47,6 +50,7 @@ pub(crate) struct Sasl {
     authzid: bool,
     service: &'static str,
     cache: Option<Cache>,
+    tokens: Option<Tokens>,
 }
 
 /// Logins that were refused (`smtp_sasl_auth_cache_name`): not tried again for a while. Kept in memory.
@@ -125,6 +129,7 @@ impl Sasl {
                 "" => None,
                 _ => Some(Cache { time: cfg.time(&name("auth_cache_time"))?, refused: Mutex::default() }),
             },
+            tokens: Tokens::open(dialect, cfg, deps)?,
         }))
     }
 
@@ -147,9 +152,10 @@ impl Sasl {
         Ok(None)
     }
 
-    async fn wanted<'a>(&self, offered: &'a [String]) -> Vec<&'a str> {
+    async fn wanted<'a>(&self, offered: &'a [String], bearer: bool) -> Vec<&'a str> {
         let mut out = Vec::new();
-        for name in offered {
+        let usable = |name: &&String| !bearer || BEARER.iter().any(|b| name.eq_ignore_ascii_case(b));
+        for name in offered.iter().filter(usable) {
             let yes = match &self.filter {
                 Some(list) => list.matches(name).await.unwrap_or(false),
                 None => true,
@@ -173,11 +179,12 @@ impl Sasl {
     async fn choose(
         &self,
         offered: &[String],
+        bearer: bool,
         peer: &Peer,
         security: Security,
         log: &Reporter<'_>,
     ) -> Result<&'static str, Diagnosis> {
-        let wanted = self.wanted(offered).await;
+        let wanted = self.wanted(offered, bearer).await;
         if wanted.is_empty() {
             let list = offered.join(" ");
             log.warning(&format!("{} offered no supported AUTH mechanisms: '{list}'", peer.namaddrport()));
@@ -210,13 +217,19 @@ impl Sasl {
     ) -> Result<(), Failed> {
         let security = self.security(session);
         let (offered, peer) = (session.features.auth.clone(), session.peer.clone());
-        let mechanism = self.choose(&offered, &peer, security, log).await.map_err(|d| (d, true))?;
-        if let Some(reply) = self.cache.as_ref().and_then(|c| c.find(&peer.name, login)) {
+        let token = self.token(login).await.map_err(|why| {
+            log.warning(&why);
+            (cannot(&peer, "no access token"), true)
+        })?;
+        let mechanism =
+            self.choose(&offered, token.is_some(), &peer, security, log).await.map_err(|d| (d, true))?;
+        let cache = self.cache.as_ref().filter(|_| token.is_none());
+        if let Some(reply) = cache.and_then(|c| c.find(&peer.name, login)) {
             return Err((self.refused(&peer, &reply, "SASL [CACHED] authentication failed"), true));
         }
         let credentials = Credentials {
             user: login.user.clone(),
-            password: login.password.clone(),
+            password: token.clone().unwrap_or_else(|| login.password.clone()),
             authzid: self.authzid,
             host: session.peer.name.clone(),
             service: self.service.to_owned(),
@@ -238,9 +251,7 @@ impl Sasl {
                 2 => return Ok(()),
                 3 => {}
                 _ => {
-                    if let Some(cache) = self.cache.as_ref().filter(|_| reply.code == WRONG_PASSWORD) {
-                        cache.remember(&peer.name, login, &reply);
-                    }
+                    self.note_refusal(&peer, login, token.as_deref(), &reply).await;
                     return Err((self.refused(&peer, &reply, "SASL authentication failed"), true));
                 }
             }
@@ -251,6 +262,25 @@ impl Sasl {
             line = format!("{}\r\n", STANDARD.encode(answer));
         }
         Err(self.abort(session, cfg, log).await)
+    }
+
+    /// The access token of this login, when it has one.
+    async fn token(&self, login: &Login) -> Result<Option<String>, String> {
+        match &self.tokens {
+            Some(tokens) => tokens.token(&login.user).await,
+            None => Ok(None),
+        }
+    }
+
+    /// A password that was wrong is not tried again for a while, a token that was is not used again.
+    async fn note_refusal(&self, peer: &Peer, login: &Login, token: Option<&str>, reply: &ServerReply) {
+        match (token, &self.tokens, &self.cache) {
+            (Some(token), Some(tokens), _) => tokens.refused(&login.user, token).await,
+            (None, _, Some(cache)) if reply.code == WRONG_PASSWORD => {
+                cache.remember(&peer.name, login, reply);
+            }
+            _ => {}
+        }
     }
 
     /// What the server says makes no sense: we give up.
