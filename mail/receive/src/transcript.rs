@@ -40,9 +40,13 @@ impl Classes {
 pub(crate) struct Transcript {
     wanted: Classes,
     seen: Classes,
-    lines: Vec<String>,
+    /// The lines, each with its line end.
+    text: String,
+    /// What was said, also of what is not kept.
     bytes: usize,
     reason: &'static str,
+    /// The reply at hand as it goes out; kept for its memory.
+    wire: Vec<u8>,
 }
 
 impl Transcript {
@@ -54,12 +58,12 @@ impl Transcript {
             resource: has("resource"),
             software: has("software"),
         };
-        Self { wanted, seen: Classes::default(), lines: Vec::new(), bytes: 0, reason: "" }
+        Self { wanted, seen: Classes::default(), text: String::new(), bytes: 0, reason: "", wire: Vec::new() }
     }
 
     pub(crate) fn client(&mut self, line: &[u8]) {
         if self.wanted.any() {
-            self.push(format!(" In:  {}", base_log::mask(&String::from_utf8_lossy(line))));
+            self.push(" In:  ", &base_log::mask(&String::from_utf8_lossy(line)));
         }
     }
 
@@ -68,11 +72,13 @@ impl Transcript {
             return;
         }
         self.classify(reply);
-        let mut wire = Vec::new();
+        let mut wire = std::mem::take(&mut self.wire);
+        wire.clear();
         reply.write_to(&mut wire);
         for line in String::from_utf8_lossy(&wire).lines() {
-            self.push(format!(" Out: {line}"));
+            self.push(" Out: ", line);
         }
+        self.wire = wire;
     }
 
     fn classify(&mut self, reply: &Reply) {
@@ -100,10 +106,10 @@ impl Transcript {
         self.reason = reason;
     }
 
-    fn push(&mut self, line: String) {
-        self.bytes += line.len();
+    fn push(&mut self, who: &str, line: &str) {
+        self.bytes += who.len() + line.len();
         if self.bytes <= MAX {
-            self.lines.push(line);
+            self.text.extend([who, line, "\n"]);
         }
     }
 
@@ -113,7 +119,7 @@ impl Transcript {
 
     fn text(&self) -> String {
         let mut out = String::from("Transcript of session follows.\r\n\r\n");
-        for line in &self.lines {
+        for line in self.text.lines() {
             wrap(line, &mut out);
         }
         out.push_str("\r\n");

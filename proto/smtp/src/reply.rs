@@ -5,7 +5,7 @@
 //! reply (the last one counts), and bounds everything. Printing never emits CR, LF or NUL inside a line.
 
 use proto_dsn::Status;
-use std::fmt::Write as _;
+use std::{fmt::Write as _, io::Write as _};
 
 /// One server reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,8 @@ impl Reply {
     /// Appends the wire form.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         let last = self.lines.len().saturating_sub(1);
+        // Code, status, separators and line end of each line: usually under 16 bytes.
+        out.reserve(self.lines.iter().map(|l| l.len() + 16).sum());
         for (i, line) in self.lines.iter().enumerate() {
             self.write_line(line, i == last, out);
         }
@@ -81,15 +83,15 @@ impl Reply {
     }
 
     fn write_line(&self, line: &str, last: bool, out: &mut Vec<u8>) {
-        let mut head = format!("{:03}{}", self.code, if last { ' ' } else { '-' });
+        // Writing to memory does not fail.
+        let _ = write!(out, "{:03}{}", self.code, if last { ' ' } else { '-' });
         if let Some(s) = self.status {
-            let _ = write!(head, "{s} ");
+            let _ = write!(out, "{s}");
+            if !line.is_empty() {
+                out.push(b' ');
+            }
         }
-        out.extend_from_slice(head.as_bytes());
         out.extend(line.bytes().map(|b| if matches!(b, b'\r' | b'\n' | 0) { b' ' } else { b }));
-        if line.is_empty() && self.status.is_some() {
-            out.pop();
-        }
         out.extend_from_slice(b"\r\n");
     }
 }
