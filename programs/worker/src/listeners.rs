@@ -1,17 +1,19 @@
 //! Accepting connections on the sockets that master hands over.
 //!
 //! One task for each listener; one more for each session. A listener that master closes ends; its sessions go on. At a
-//! service's process limit (maxproc) new clients wait in the kernel's queue, as with Postfix.
+//! process limit that the administrator has written down (maxproc, default_process_limit) new clients wait in the kernel's
+//! queue, as with Postfix. Beyond what the process has room for they are told to come back later ([`shed`]).
 
 use crate::{
     Process,
     control::{self, Access},
     observe::{self, Observed},
+    shed::Shed,
     showq,
     stages::{Fixed, Stages},
 };
 use arc_swap::ArcSwap;
-use base_net::Listener;
+use base_net::{Listener, PeerAddr, Socket};
 use base_sys::handoff::ListenerKey;
 use mail_schedule::Handle;
 use std::{
@@ -157,6 +159,7 @@ impl Listeners {
                 };
                 spawn(smtpd.serve(listener, process.log.clone(), process.source.clone()))
             }
+                    shed: Shed::new(process),
         };
         self.running.insert(key, task);
     }
@@ -200,37 +203,44 @@ struct Smtpd {
 }
 
 impl Smtpd {
-    async fn serve(self, listener: Listener, log: base_log::Log, source: base_log::Source) {
+    shed: Shed,
+    async fn serve(mut self, listener: Listener, log: base_log::Log, source: base_log::Source) {
         loop {
             let limit = self.stages.load().limit(&self.service);
-            if limit > 0 {
-                self.sessions.below(limit).await;
+            if limit.sessions > 0 {
+                self.sessions.below(limit.sessions).await;
             }
             match listener.accept().await {
-                Ok((socket, peer)) => {
-                    let server = match self.stages.load().server(&self.service) {
-                        Some(Ok(server)) => server,
-                        Some(Err(refused)) => {
-                            let source = log.session_source(refused.source_name);
-                            refused.error.warnings().iter().for_each(|w| log.warning(&source, w));
-                            log.fatal(&source, refused.error);
-                            continue;
-                        }
-                        None => continue,
-                    };
-                    let session = Session::begin(&self.all, &self.sessions);
-                    let stressed = limit > 0 && self.sessions.count.load(Ordering::SeqCst) >= limit;
-                    let local = socket.local().unwrap_or(peer);
-                    tokio::spawn(async move {
-                        let _session = session;
-                        server.serve_under(socket.boxed(), peer, local, stressed).await;
-                    });
+                Ok((socket, _)) if !self.shed.has_room(self.all.count.load(Ordering::SeqCst)) => {
+                    self.shed.refuse(socket);
                 }
                 Err(e) => {
                     log.warning(&source, format!("accept connection: {e}"));
                     tokio::time::sleep(Duration::from_millis(500)).await;
+                Ok((socket, peer)) => self.begin(socket, peer, limit.stress, &log),
+                Err(e) if Shed::is_out_of_descriptors(&e) => self.shed.refuse_next(&listener).await,
                 }
             }
         }
     }
 }
+
+    fn begin(&self, socket: Socket, peer: PeerAddr, stress: usize, log: &base_log::Log) {
+        let server = match self.stages.load().server(&self.service) {
+            Some(Ok(server)) => server,
+            Some(Err(refused)) => {
+                let source = log.session_source(refused.source_name);
+                refused.error.warnings().iter().for_each(|w| log.warning(&source, w));
+                log.fatal(&source, refused.error);
+                return;
+            }
+            None => return,
+        };
+        let session = Session::begin(&self.all, &self.sessions);
+        let stressed = stress > 0 && self.sessions.count.load(Ordering::SeqCst) >= stress;
+        let local = socket.local().unwrap_or(peer);
+        tokio::spawn(async move {
+            let _session = session;
+            server.serve_under(socket.boxed(), peer, local, stressed).await;
+        });
+    }

@@ -13,6 +13,7 @@ mod listeners;
 mod lookups;
 mod observe;
 mod opener;
+mod shed;
 mod showq;
 mod stages;
 mod tables;
@@ -43,6 +44,8 @@ pub struct Process {
     pub source: Source,
     /// Opens tables, certificates and keys, also those that only root may read.
     pub opener: Arc<ThroughMaster>,
+    /// Most descriptors that it may have.
+    pub open_files: u64,
     /// Where files may be opened, from start to end.
     pub folders: Folders,
 }
@@ -73,7 +76,9 @@ fn run() -> Result<()> {
     let name = format!("{}/qmgr", cfg.str("syslog_name")?);
     let opener = Arc::new(ThroughMaster::new(Arc::clone(&channel)));
     let folders = Folders::of(&cfg, &MasterCf::load(&config_dir)?);
-    let process = Process { config_dir, source: Source::new(name, std::process::id()), log, opener, folders };
+    let source = Source::new(name, std::process::id());
+    let open_files = limits::raise_open_files(OPEN_FILES)?;
+    let process = Process { config_dir, source, log, opener, open_files, folders };
     let result = start(&process, &cfg, channel);
     if let Err(e) = &result {
         process.log.fatal(&process.source, format!("{e:#}"));
@@ -83,7 +88,6 @@ fn run() -> Result<()> {
 }
 
 fn start(process: &Process, cfg: &Config, channel: Arc<Channel>) -> Result<()> {
-    limits::raise_open_files(OPEN_FILES)?;
     let applied = drop_privileges(cfg, &process.folders)?;
     for part in applied.missing {
         process.log.warning(&process.source, part);

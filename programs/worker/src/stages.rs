@@ -155,8 +155,7 @@ pub struct Stages {
     servers: Servers,
     /// Takes in what `sendmail` left in the maildrop.
     pub pickup: Arc<Pickup>,
-    /// Sessions that a service may have at once (maxproc); zero: no limit.
-    limits: HashMap<String, usize>,
+    limits: HashMap<String, Limit>,
     parts: Parts,
 }
 
@@ -168,6 +167,16 @@ pub struct Refused {
     /// The reason.
     pub error: StartError,
 }
+/// Sessions of a service; zero: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limit {
+    /// Beyond so many, clients wait: what the administrator has written as maxproc or default_process_limit.
+    pub sessions: usize,
+    /// From so many on, the values for overload hold (STRESS_README). The built-in 100 of default_process_limit is that
+    /// much: a session here is no process, and idle ones must not keep others out.
+    pub stress: usize,
+}
+
 
 /// Whether the value at fault is one of the SMTP server alone; a value that all parts read stops the start, as in Postfix.
 fn concerns_service_only(cfg: &Config, error: &base_conf::Error) -> bool {
@@ -217,8 +226,8 @@ impl Stages {
     }
 
     /// How many sessions a service may have.
-    pub fn limit(&self, service: &str) -> usize {
-        self.limits.get(service).copied().unwrap_or(0)
+    pub fn limit(&self, service: &str) -> Limit {
+        self.limits.get(service).copied().unwrap_or_default()
     }
 }
 
@@ -311,20 +320,22 @@ impl Builder<'_> {
         Ok(Verifier::new(config, Arc::clone(&self.fixed.caches), submit, self.fixed.log.clone()))
     }
 
-    fn servers(&self, verify: &Arc<dyn Verify>) -> Result<(Servers, HashMap<String, usize>)> {
+    fn servers(&self, verify: &Arc<dyn Verify>) -> Result<(Servers, HashMap<String, Limit>)> {
         let (mut servers, mut limits) = (HashMap::new(), HashMap::new());
         let default_limit = usize::try_from(self.cfg.int("default_process_limit")?).unwrap_or(0);
         for service in self.master.services.iter().filter(|s| s.command == "smtpd") {
             let kind = if service.kind == base_conf::ServiceKind::Inet { "inet" } else { "unix" };
             let key = format!("{}/{kind}", service.name);
             let limit = service.maxproc.map_or(default_limit, |n| usize::try_from(n).unwrap_or(usize::MAX));
-            limits.insert(key.clone(), limit);
-            servers.insert(key, self.smtp_server(&self.view_of(service), verify)?);
+            let waits = is_written || service.maxproc.is_some();
+            limits.insert(key.clone(), Limit { sessions: if waits { limit } else { 0 }, stress: limit });
+            let server = self.smtp_server(&self.view_of(service), verify)?;
+            servers.insert(key, server.map(|s| s.with_places(if waits { limit } else { 0 })));
         }
         for service in self.master.services.iter().filter(|s| s.command == "postscreen") {
             let key = format!("{}/inet", service.name);
             let (server, limit) = self.screened(service, verify)?;
-            limits.insert(key.clone(), limit);
+            limits.insert(key.clone(), Limit { sessions: limit, stress: limit });
             servers.insert(key, server);
         }
         Ok((servers, limits))
@@ -351,6 +362,7 @@ impl Builder<'_> {
         Ok(mail_receive::Deps {
             submit: self.cleanup(cfg)?,
             route: Arc::clone(&self.route),
+        let is_written = self.cfg.main_cf().names().any(|name| name == "default_process_limit");
             tables: self.tables.of(cfg)?,
             resolver: self.fixed.resolver.clone(),
             log: self.fixed.log.clone(),
