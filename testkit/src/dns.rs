@@ -95,7 +95,10 @@ fn entry(line: &str) -> Result<Entry> {
         "CNAME" => RData::CNAME(CNAME(host(data)?)),
         "NS" => RData::NS(NS(host(data)?)),
         "PTR" => RData::PTR(PTR(host(data)?)),
-        "TXT" => RData::TXT(TXT::new(vec![data.trim_matches('"').to_owned()])),
+        "TXT" => {
+            let text: Vec<char> = data.trim_matches('"').chars().collect();
+            RData::TXT(TXT::new(text.chunks(255).map(|c| c.iter().collect()).collect()))
+        }
         "MX" => {
             let (preference, exchange) = data.split_once(' ').context("MX needs a preference")?;
             RData::MX(MX::new(preference.parse()?, host(exchange)?))

@@ -111,6 +111,11 @@ impl Section {
         }
     }
 
+    /// The values of all fields of a name (in lower case), from the top.
+    pub fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [u8]> + 's {
+        self.named(name).map(Field::value)
+    }
+
     /// All fields of a name (in lower case), from the top.
     pub(crate) fn named<'s>(&'s self, name: &'s str) -> impl DoubleEndedIterator<Item = &'s Field> + 's {
         self.fields.iter().filter(move |f| f.name == name)

@@ -1,6 +1,6 @@
 //! The parameters of cleanup(8) as typed values. An immutable snapshot; a reload makes another.
 
-use crate::characters::ByteSet;
+use crate::{authentication::AuthenticationConfig, characters::ByteSet};
 use base_conf::{Config, Error};
 use std::sync::Arc;
 
@@ -98,6 +98,7 @@ pub struct CleanupConfig {
     /// `non_smtpd_milters`
     pub milters: Vec<base_milter::Settings>,
     pub milter_lists: Arc<base_milter::Lists>,
+    pub authentication: AuthenticationConfig,
 }
 
 impl CleanupConfig {
@@ -171,6 +172,7 @@ impl CleanupConfig {
             milter_header_checks: c.str("milter_header_checks")?,
             milters: base_milter::Settings::list(c, &c.str("non_smtpd_milters")?)?,
             milter_lists: Arc::new(base_milter::Lists::from_config(c)?),
+            authentication: AuthenticationConfig::from_config(c)?,
         })
     }
 

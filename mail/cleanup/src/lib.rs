@@ -13,6 +13,7 @@
 //! [`Submission::finish`]: base_calls::Submission::finish
 
 mod addresses;
+mod authentication;
 mod characters;
 mod checks;
 mod config;
@@ -27,6 +28,7 @@ mod size;
 pub mod steps;
 mod stray;
 
+pub use authentication::{Around, AuthenticationConfig};
 pub use checks::{Fate, Inspected};
 pub use config::{Classes, CleanupConfig};
 pub use size::RecordSize;
@@ -47,6 +49,8 @@ pub(crate) struct Core {
     pub mappings: Mappings,
     pub checks: checks::Checks,
     pub log: Log,
+    /// Nothing until it is set; nothing inside when it is not configured.
+    pub authentication: OnceLock<Option<authentication::Authentication>>,
     /// Weak: the notifier holds this stage.
     pub notifier: OnceLock<Weak<dyn Notifier>>,
 }
@@ -69,8 +73,26 @@ impl Cleanup {
     ) -> Self {
         let mappings = Mappings::open(&config, tables);
         let checks = checks::Checks::open(&config, tables);
-        let notifier = OnceLock::new();
-        Self { core: Arc::new(Core { config, spool, route, arrivals, mappings, checks, log, notifier }) }
+        let (notifier, authentication) = (OnceLock::new(), OnceLock::new());
+        Self {
+            core: Arc::new(Core {
+                config,
+                spool,
+                route,
+                arrivals,
+                mappings,
+                checks,
+                log,
+                authentication,
+                notifier,
+            }),
+        }
+    }
+
+    /// Lets mail be judged and signed as configured; without this, it is not.
+    pub fn set_authentication(&self, around: &Around<'_>) {
+        let opened = authentication::Authentication::open(&self.core.config, around);
+        let _ = self.core.authentication.set(opened);
     }
 
     /// Tells who writes notices, for errors of messages that nobody waits for ([`SubmitOptions::bounce_errors`]).

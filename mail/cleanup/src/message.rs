@@ -67,6 +67,8 @@ pub struct Message {
     pub(crate) emptied: bool,
     /// The size that is told of a message that milters have seen.
     pub(crate) milter_size: Option<u64>,
+    /// What was found out about who sent it.
+    pub(crate) findings: Option<Box<base_auth::Findings>>,
     error: Option<SubmitError>,
     /// The error that becomes a notice.
     notice: Option<SubmitError>,
@@ -153,6 +155,7 @@ impl Message {
             local_milters: None,
             emptied: false,
             milter_size: None,
+            findings: None,
             error: None,
             notice: None,
             headers_done: false,
@@ -504,6 +507,19 @@ impl Message {
         }
     }
 
+    /// The steps that come behind milters.
+    async fn complete_content(&mut self) {
+        for step in steps::STEPS {
+            if let Phase::Complete(run) = step.phase
+                && self.error.is_none()
+                && self.notice.is_none()
+                && !self.discarded
+            {
+                run(self).await;
+            }
+        }
+    }
+
     async fn complete(mut self) -> Result<Submitted, SubmitError> {
         self.start().await;
         if self.error.is_none() && !self.ended {
@@ -512,6 +528,7 @@ impl Message {
         if self.error.is_none() && self.notice.is_none() && !self.discarded {
             crate::milters::run(&mut self).await;
             self.redirect();
+            self.complete_content().await;
         }
         if let Some(error) = self.error.take() {
             return Err(error);

@@ -116,7 +116,7 @@ async fn simulate_recipients(m: &mut Message, shared: &Shared) -> bool {
         chain.set("{rcpt_addr}", Some(address.clone()));
         let verdict = chain.tell(&Event::Rcpt(&[&address]), warn).await;
         if matches!(verdict, Verdict::Refuse(_)) {
-            m.log_milter("milter-reject", "RCPT", &refusal_text(&verdict), true);
+            m.log_decision("milter-reject", "RCPT", &refusal_text(&verdict), true);
             m.warn("milter configuration error: can't reject recipient in non-smtpd(8) submission");
             m.warn("message not accepted, try again later");
             m.fail(reply::write_error());
@@ -147,21 +147,21 @@ fn conclude(m: &mut Message, verdict: Verdict, stage: &str, to: bool) -> bool {
         Verdict::Continue => return false,
         Verdict::Hold => {
             if !m.is_held() {
-                m.log_milter("milter-hold", stage, "milter triggers HOLD action", to);
+                m.log_decision("milter-hold", stage, "milter triggers HOLD action", to);
                 m.apply(MessageAction::Hold);
             }
             return false;
         }
         Verdict::Discard => {
-            m.log_milter("milter-discard", stage, "milter triggers DISCARD action", to);
+            m.log_decision("milter-discard", stage, "milter triggers DISCARD action", to);
             m.end_here();
         }
         Verdict::Refuse(text) => {
-            m.log_milter("milter-reject", stage, &refusal_text(&verdict), to);
+            m.log_decision("milter-reject", stage, &refusal_text(&verdict), to);
             m.refuse(error(text));
         }
         Verdict::Shutdown => {
-            m.log_milter("milter-reject", stage, &refusal_text(&verdict), to);
+            m.log_decision("milter-reject", stage, &refusal_text(&verdict), to);
             m.fail(SubmitError::new(421, Status::new(4, 7, 0), "Server closing connection"));
         }
     }
@@ -393,8 +393,8 @@ impl Message {
         }
     }
 
-    /// `milter-reject: STAGE from client: text; …`. `to`: with the recipient.
-    fn log_milter(&self, action: &str, stage: &str, text: &str, to: bool) {
+    /// `milter-reject: STAGE from client: text; …`, of milters and DMARC. `to`: with the recipient.
+    pub(crate) fn log_decision(&self, action: &str, stage: &str, text: &str, to: bool) {
         let (id, client) = (self.id.to_string(), self.client_or("localhost[127.0.0.1]"));
         let text = text.replace("\r\n", "??");
         self.with_context(to, true, |context| {

@@ -73,6 +73,8 @@ pub struct RestrictConfig {
     pub(crate) untrusted_routing: bool,
     /// How parent domains are looked up in access tables.
     pub parents: DomainForms,
+    /// `myhostname`.
+    pub(crate) myhostname: String,
     /// `mynetworks`.
     pub mynetworks: String,
     /// The addresses of `inet_interfaces`.
@@ -139,6 +141,7 @@ impl RestrictConfig {
             delimiter: cfg.str("recipient_delimiter")?,
             owner_special: cfg.bool("owner_request_special")?,
             parents: if has("smtpd_access_maps") { DomainForms::Parents } else { DomainForms::DotParents },
+            myhostname: cfg.str("myhostname")?,
             mynetworks: cfg.str("mynetworks")?,
             parent_mynetworks: has("mynetworks"),
             numeric_mynetworks: cfg.list("mynetworks")?.iter().all(|word| is_numeric(word)),

@@ -6,6 +6,7 @@
 mod check;
 mod console;
 mod control;
+mod dkim_genkey;
 mod explain;
 mod getopt;
 mod mailq;

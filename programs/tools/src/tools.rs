@@ -14,6 +14,7 @@ pub struct Tool {
 
 /// Every tool, sorted by name.
 pub const ALL: &[Tool] = &[
+    crate::dkim_genkey::TOOL,
     crate::mailq::TOOL,
     crate::postmap::NEWALIASES,
     crate::postmap::POSTALIAS,

@@ -253,8 +253,23 @@ impl Builder<'_> {
                 &self.tables.of(&cfg)?,
                 self.fixed.log.clone(),
             );
+            self.authenticate(&cleanup, &cfg)?;
             self.cleanups.insert(name, cleanup);
         }
+        Ok(())
+    }
+
+    /// Gives a cleanup service what it needs to judge and sign mail.
+    fn authenticate(&self, cleanup: &Cleanup, cfg: &Config) -> Result<()> {
+        let (log, tables) = (&self.fixed.log, self.tables.of(cfg)?);
+        let source = log.session_source(format!("{}/cleanup", cfg.str("syslog_name")?));
+        cleanup.set_authentication(&mail_cleanup::Around {
+            dns: Arc::new(self.fixed.resolver.clone()),
+            opener: self.tables.opener().as_ref(),
+            tables: &tables,
+            caches: &self.fixed.caches,
+            complain: &|text| log.error(&source, text),
+        });
         Ok(())
     }
 

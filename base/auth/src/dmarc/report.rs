@@ -191,6 +191,13 @@ pub fn consent(domain: &str, address: &str) -> Option<String> {
     (!same(&host, domain) && !same(domain, &host)).then(|| format!("{domain}._report._dmarc.{host}"))
 }
 
+/// Counts a message; `get` and `put` are those of the cache.
+pub fn count(row: &Row, get: impl Fn(&str) -> Option<String>, put: impl Fn(&str, &str)) {
+    let key = row.key();
+    let before = get(&key).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    put(&key, &before.saturating_add(1).to_string());
+}
+
 /// Whether a judgement counts as one that DMARC itself could make.
 pub fn counts(dmarc: &Dmarc) -> bool {
     matches!(dmarc.result, MethodResult::Pass | MethodResult::Fail)

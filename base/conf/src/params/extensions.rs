@@ -5,6 +5,21 @@ use super::{Param, int, text, time, yesno};
 /// The group.
 #[rustfmt::skip]
 pub(super) const PARAMS: &[Param] = &[
+    text("arc_signing_key", "").hidden().used(),
+    text("authentication_exceptions", "$mynetworks").hidden().used(),
+    text("authentication_methods", "").hidden().used(),
+    yesno("authentication_received_spf", "no").hidden().used(),
+    text("authentication_results_hostname", "$myhostname").hidden().used(),
+    text("dkim_canonicalization", "relaxed/relaxed").hidden().used(),
+    text("dkim_sealed_headers", "from, to, subject, date").hidden().used(),
+    time("dkim_signature_lifetime", "0s").hidden().used(),
+    text("dkim_signed_headers", "from, sender, reply-to, to, cc, subject, date, message-id, in-reply-to, references, mime-version, content-type, content-transfer-encoding, list-id, list-unsubscribe, list-unsubscribe-post").hidden().used(),
+    text("dkim_signing_clients", "$mynetworks").hidden().used(),
+    text("dkim_signing_keys", "").hidden().used(),
+    text("dmarc_actions", "").hidden().used(),
+    time("dmarc_report_interval", "1d").hidden().used(),
+    text("dmarc_report_map", "$default_cache_db_type:$data_directory/dmarc").hidden().used(),
+    text("dmarc_report_sender", "").hidden().used(),
     int("greylist_auto_allow_clients", "5").hidden().used(),
     text("greylist_client_exceptions", "$mynetworks").hidden().used(),
     time("greylist_delay", "300s").hidden().used(),

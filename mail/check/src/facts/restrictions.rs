@@ -41,9 +41,10 @@ const NEEDS: &[(Needs, &[&str])] = &[
         "check_helo_a_access", "check_helo_access", "check_helo_mx_access", "check_helo_ns_access",
         "permit_naked_ip_address", "reject_invalid_hostname", "reject_invalid_helo_hostname",
         "reject_non_fqdn_hostname", "reject_non_fqdn_helo_hostname", "reject_rhsbl_helo",
-        "reject_unknown_helo_hostname", "reject_unknown_hostname",
+        "reject_spf_helo_fail", "reject_unknown_helo_hostname", "reject_unknown_hostname",
     ]),
     (Needs::Sender, &[
+        "defer_spf_temperror", "reject_spf_fail", "reject_spf_permerror", "reject_spf_softfail",
         "check_sender_a_access", "check_sender_access", "check_sender_mx_access", "check_sender_ns_access",
         "reject_authenticated_sender_login_mismatch", "reject_known_sender_login_mismatch", "reject_non_fqdn_sender",
         "reject_rhsbl_sender", "reject_sender_login_mismatch", "reject_unauthenticated_sender_login_mismatch",

@@ -2,8 +2,11 @@
 //!
 //! To add one: a file with a `const STEP`, and its name in the slice.
 
+mod arc_seal;
+mod authentication_results;
 mod automatic_bcc;
 mod body_checks;
+mod dkim_sign;
 mod envelope_recipients;
 mod envelope_sender;
 mod header_addresses;
@@ -62,6 +65,8 @@ pub enum Phase {
     EndOfHeaders(fn(&mut Message)),
     /// The content is complete.
     End(for<'a> fn(&'a mut Message) -> Fut<'a, ()>),
+    /// Milters are done with it: nothing changes after these.
+    Complete(for<'a> fn(&'a mut Message) -> Fut<'a, ()>),
 }
 
 /// A header and what becomes of it.
@@ -104,4 +109,7 @@ pub const STEPS: &[Step] = &[
     tls_wishes::RECORD,
     recipients_from_header::RESOLVE,
     automatic_bcc::STEP,
+    authentication_results::STEP,
+    dkim_sign::STEP,
+    arc_seal::STEP,
 ];

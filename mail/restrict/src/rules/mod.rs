@@ -29,6 +29,7 @@ mod check_sender_access;
 mod defer;
 mod defer_if_permit;
 mod defer_if_reject;
+mod defer_spf_temperror;
 mod defer_unauth_destination;
 mod dns;
 mod hosts;
@@ -60,6 +61,10 @@ mod reject_rhsbl_recipient;
 mod reject_rhsbl_reverse_client;
 mod reject_rhsbl_sender;
 mod reject_sender_login_mismatch;
+mod reject_spf_fail;
+mod reject_spf_helo_fail;
+mod reject_spf_permerror;
+mod reject_spf_softfail;
 mod reject_unauth_destination;
 mod reject_unauth_pipelining;
 mod reject_unauthenticated_sender_login_mismatch;
@@ -74,6 +79,7 @@ mod reject_unverified_recipient;
 mod reject_unverified_sender;
 mod servers;
 mod sleep;
+mod spf;
 mod unlisted;
 pub(crate) mod unverified;
 
@@ -235,6 +241,7 @@ pub static RULES: &[&Rule] = &[
     &defer::RULE,
     &defer_if_permit::RULE,
     &defer_if_reject::RULE,
+    &defer_spf_temperror::RULE,
     &defer_unauth_destination::RULE,
     &permit::RULE,
     &permit_auth_destination::RULE,
@@ -267,6 +274,10 @@ pub static RULES: &[&Rule] = &[
     &reject_rhsbl_reverse_client::RULE,
     &reject_rhsbl_sender::RULE,
     &reject_sender_login_mismatch::RULE,
+    &reject_spf_fail::RULE,
+    &reject_spf_helo_fail::RULE,
+    &reject_spf_permerror::RULE,
+    &reject_spf_softfail::RULE,
     &reject_unauth_destination::RULE,
     &reject_unauth_pipelining::RULE,
     &reject_unauthenticated_sender_login_mismatch::RULE,
