@@ -1,6 +1,6 @@
 //! `cargo xtask install --prefix DIR [--release]`: the layout of an installation below DIR.
 //!
-//! `libexec/hikyaku/` the executables, `sbin/` links under Postfix's command names, `bin/` mailq and newaliases.
+//! `libexec/hikyaku/` the executables, `share/` manual pages and shell completion made by hikyaku-tools, `sbin/` links under Postfix's command names, `bin/` mailq and newaliases.
 
 use crate::run::{cargo, check, root};
 use anyhow::{Context, Result, bail};
@@ -8,6 +8,7 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// The executables, one for each privilege class.
@@ -51,7 +52,8 @@ pub fn build(release: bool) -> Result<PathBuf> {
     Ok(target.join(if release { "release" } else { "debug" }))
 }
 
-fn lay_out(built: &Path, prefix: &Path) -> Result<()> {
+/// Copies the executables and makes links, pages and completion.
+pub fn lay_out(built: &Path, prefix: &Path) -> Result<()> {
     let libexec = prefix.join("libexec/hikyaku");
     for d in [&libexec, &prefix.join("sbin"), &prefix.join("bin"), &prefix.join("share/man")] {
         fs::create_dir_all(d).with_context(|| format!("cannot create {}", d.display()))?;
@@ -68,6 +70,8 @@ fn lay_out(built: &Path, prefix: &Path) -> Result<()> {
     for name in ["mailq", "newaliases"] {
         link(&Path::new("../sbin").join(name), &prefix.join("bin").join(name))?;
     }
+    let mut manual = Command::new(libexec.join("hikyaku-tools"));
+    check(manual.arg("manual").arg(prefix.join("share")))?;
     println!("installed below {}", prefix.display());
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! `cargo xtask COMMAND`: everything that is done to this workspace beside compiling it.
 //!
 //! `test` runs all tests (see test.rs), `tidy` the rules of ARCHITECTURE.md, `install` lays out the programs as an
-//! installation has them, `bench` measures against Postfix, `fuzz` runs the parsers under libFuzzer.
+//! installation has them, `package` makes the Debian package, `bench` measures against Postfix, `fuzz` runs the parsers under libFuzzer.
 
 mod bench;
 mod fuzz;
 mod install;
+mod package;
 mod peers;
 mod run;
 mod test;
@@ -28,6 +29,11 @@ const COMMANDS: &[Command] = &[
         fuzz::run,
     ),
     ("install", "--prefix DIR [--release]: lay the programs out below DIR", install::run),
+    (
+        "package",
+        "[--release] [--out DIR] [--test]: the Debian package, and a trial of it in private namespaces",
+        package::run,
+    ),
     ("test", "[--install-peers]: format, clippy, tidy, unit and end-to-end tests", test::run),
     ("tidy", "check the rules of ARCHITECTURE.md", tidy::run),
 ];

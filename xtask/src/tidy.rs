@@ -71,6 +71,8 @@ const REGISTRIES: &[(&str, &str)] = &[
     ("mail/deposit/src/agents", "mail/deposit/src/agents/mod.rs"),
     ("base/conf/src/params", "base/conf/src/params/mod.rs"),
     ("base/log/src/lines", "base/log/src/lines/mod.rs"),
+    ("base/metrics/src/groups", "base/metrics/src/groups/mod.rs"),
+    ("programs/tools/src/doctor/checks", "programs/tools/src/doctor/checks/mod.rs"),
 ];
 
 /// The command's entry.

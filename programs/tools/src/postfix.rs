@@ -3,7 +3,7 @@
 //!
 //! It starts `hikyaku-master` and talks to it by signals; the lock on `pid/master.pid` says whether one runs.
 
-use crate::{check, explain, getopt, places, say::Say, tools::Tool};
+use crate::{check, doctor, explain, getopt, places, rotate, say::Say, server, tools::Tool};
 use anyhow::{Context, Result, anyhow, bail};
 use base_conf::Config;
 use base_sys::{
@@ -43,6 +43,8 @@ fn run(args: &[OsString]) -> ExitCode {
         .unwrap_or_else(|| "/etc/postfix".into());
     let (command, more) = match parsed.operands.as_slice() {
         [command, more @ ..] if command == "explain" => return explain::run(&dir, more),
+        [command, more @ ..] if command == "doctor" => return doctor::run(&dir, more),
+        [command, more] if command == "status" && more == "-v" => (command, &[][..]),
         [command, more @ ..] if more.is_empty() || command == "check" => (command, more),
         _ => return Say::under(SCRIPT, "postfix-script", Config::load(&dir).ok().as_ref()).fatal(1, USAGE),
     };
@@ -51,12 +53,13 @@ fn run(args: &[OsString]) -> ExitCode {
         Ok(o) => o,
         Err(e) => return Say::under(SCRIPT, "postfix-script", None).fatal(1, &format!("check: {e}")),
     };
+    let details = parsed.operands.len() > 1 && command == "status";
     let verbose = parsed.options.iter().filter(|(c, _)| *c == 'v').count();
     let instance = match Instance::open(&dir, verbose) {
         Ok(i) => i,
         Err(e) => return unreadable(&dir, &command, &e, options),
     };
-    instance.run(&command, options)
+    instance.run(&command, options, details)
 }
 
 /// main.cf cannot be read: nothing runs, but the check says what was probably meant.
@@ -70,6 +73,24 @@ fn unreadable(dir: &Path, command: &str, error: &anyhow::Error, options: check::
     }
     status
 }
+
+/// The commands, for help and completion; each is what [`Instance::run`] knows, or has a file of its own.
+pub const COMMANDS: &[(&str, &str)] = &[
+    ("abort", "end the server at once"),
+    ("check", "find mistakes in the configuration (-j, -v, --strict)"),
+    ("doctor", "look at what is outside: DNS, port 25, block lists, clock, disk (-j, -v, --address IP)"),
+    ("drain", "end the server when deliveries under way are done"),
+    ("explain", "what the server says to a client, and why"),
+    ("flush", "try to deliver all deferred mail now"),
+    ("logrotate", "put maillog_file aside, compress it and go on with a new one"),
+    ("reload", "read the configuration again"),
+    ("set-permissions", "nothing: master sets owners and modes when it starts"),
+    ("start", "start the server"),
+    ("start-fg", "run the server in the foreground, as a container's first process too"),
+    ("status", "whether the server runs; with -v how it is"),
+    ("stop", "end the server in an orderly way"),
+    ("upgrade-configuration", "nothing: main.cf and master.cf of older versions work as they are"),
+];
 
 const USAGE: &str = "usage: postfix [-c config_dir] [-Dv] command";
 
@@ -96,7 +117,7 @@ impl Instance {
         Ok(Self { dir, config, queue, verbose, say })
     }
 
-    fn run(&self, command: &str, options: check::Options) -> ExitCode {
+    fn run(&self, command: &str, options: check::Options, details: bool) -> ExitCode {
         let done = match command {
             "start" => self.start(),
             "start-fg" => self.start_foreground(),
@@ -104,9 +125,10 @@ impl Instance {
             "drain" => self.stop(),
             "abort" => self.abort(),
             "reload" => self.reload(),
-            "status" => return self.status(),
+            "status" => return self.status(details),
             "check" => return self.check(options),
             "flush" => self.flush(),
+            "logrotate" => self.rotate(),
             "set-permissions" | "upgrade-configuration" | "post-install" => {
                 println!("postfix: {command}: nothing to do, master sets owners and modes when it starts");
                 Ok(())
@@ -225,10 +247,27 @@ impl Instance {
         Ok(())
     }
 
-    fn status(&self) -> ExitCode {
+    /// Puts the log aside and has the server open a new one.
+    fn rotate(&self) -> Result<()> {
+        rotate::run(&self.config, |after| {
+            if let Some(pid) = self.running() {
+                send_signal(pid, Sig::Hup)?;
+            }
+            after()
+        })
+    }
+
+    /// `details`: what the server says of itself, after Postfix's line.
+    fn status(&self, details: bool) -> ExitCode {
         match self.running() {
             Some(pid) => {
                 self.say.info(&format!("the Postfix mail system is running: PID: {pid}"));
+                if details {
+                    match server::page(&self.queue, "/status") {
+                        Ok(page) => print!("{page}"),
+                        Err(e) => println!("not known: {}", base_sys::system_text(&e)),
+                    }
+                }
                 ExitCode::SUCCESS
             }
             None => {

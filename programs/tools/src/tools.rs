@@ -16,6 +16,7 @@ pub struct Tool {
 pub const ALL: &[Tool] = &[
     crate::dkim_genkey::TOOL,
     crate::mailq::TOOL,
+    crate::manual::TOOL,
     crate::postmap::NEWALIASES,
     crate::postmap::POSTALIAS,
     crate::postcat::TOOL,

@@ -1,0 +1,194 @@
+//! `cargo xtask package [--release] [--out DIR] [--test]`: the Debian package, with dpkg-deb alone.
+//!
+//! The layout is that of `install` below /usr, with what packaging/ has for Debian: control file, maintainer scripts, unit, init script,
+//! examples. `--test` (as root) tries the package in private namespaces, on a copy-on-write view of this machine, and in a clean root
+//! made by debootstrap when `HIKYAKU_CLEAN_ROOT` names one: packaging/test/in-root says what is tried. Prints what was not run.
+
+use crate::{
+    install,
+    run::{check, has_program, is_root, output, root},
+};
+use anyhow::{Context, Result, bail};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The version in Cargo.toml.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Files of packaging/ and docs/, where they go, and their modes.
+const FILES: &[(&str, &str, u32)] = &[
+    ("packaging/systemd/postfix.service", "lib/systemd/system/postfix.service", 0o644),
+    ("packaging/init/hikyaku", "etc/init.d/hikyaku", 0o755),
+    ("packaging/etc/main.cf", "usr/share/hikyaku/main.cf", 0o644),
+    ("packaging/etc/master.cf", "usr/share/hikyaku/master.cf", 0o644),
+    ("packaging/systemd/postfix.socket", "usr/share/doc/hikyaku/examples/postfix.socket", 0o644),
+    ("packaging/grafana-dashboard.json", "usr/share/doc/hikyaku/examples/grafana-dashboard.json", 0o644),
+    ("packaging/prometheus-alerts.yml", "usr/share/doc/hikyaku/examples/prometheus-alerts.yml", 0o644),
+    ("packaging/container/Containerfile", "usr/share/doc/hikyaku/container/Containerfile", 0o644),
+    ("packaging/container/main.cf", "usr/share/doc/hikyaku/container/main.cf", 0o644),
+    ("LICENSE-MIT", "usr/share/doc/hikyaku/copyright", 0o644),
+    ("CHANGELOG.md", "usr/share/doc/hikyaku/CHANGELOG.md", 0o644),
+    ("docs/extensions.md", "usr/share/doc/hikyaku/extensions.md", 0o644),
+    ("docs/parity.md", "usr/share/doc/hikyaku/parity.md", 0o644),
+    ("docs/switching-from-postfix.md", "usr/share/doc/hikyaku/switching-from-postfix.md", 0o644),
+];
+
+/// Where `install` puts completion, and where Debian looks for it without clashing with bash-completion's own files.
+const MOVED: &[(&str, &str)] = &[
+    ("usr/share/bash-completion/hikyaku", "etc/bash_completion.d/hikyaku"),
+    ("usr/share/zsh/site-functions/_hikyaku", "usr/share/zsh/vendor-completions/_hikyaku"),
+];
+
+/// The command's entry.
+pub fn run(args: &[String]) -> Result<()> {
+    let (mut release, mut test, mut out) = (false, false, root().join("target/package"));
+    let mut args = args.iter();
+    while let Some(a) = args.next() {
+        match a.as_str() {
+            "--release" => release = true,
+            "--test" => test = true,
+            "--out" => out = args.next().map(PathBuf::from).context("package: --out needs a folder")?,
+            other => bail!("package: unknown argument {other:?}"),
+        }
+    }
+    let built = install::build(release)?;
+    let package = make(&built, &out, release)?;
+    println!("{}", package.display());
+    if test { try_out(&package) } else { Ok(()) }
+}
+
+/// Makes the package of what is in `built`, below `out`. `small`: stripped and compressed well.
+pub fn make(built: &Path, out: &Path, small: bool) -> Result<PathBuf> {
+    if !has_program("dpkg-deb") {
+        bail!("package: needs dpkg-deb");
+    }
+    let arch = output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned();
+    let stage = out.join("root");
+    if stage.exists() {
+        fs::remove_dir_all(&stage)?;
+    }
+    install::lay_out(built, &stage.join("usr"))?;
+    if small && has_program("strip") {
+        for program in install::PROGRAMS {
+            check(Command::new("strip").arg(stage.join("usr/libexec/hikyaku").join(program)))?;
+        }
+    }
+    fill(&stage)?;
+    control(&stage, &arch)?;
+    let package = out.join(format!("hikyaku_{VERSION}_{arch}.deb"));
+    let mut build = Command::new("dpkg-deb");
+    build.args(["--root-owner-group", if small { "-Zxz" } else { "-Znone" }, "--build"]);
+    check(build.arg(&stage).arg(&package))?;
+    Ok(package)
+}
+
+/// What is in packaging/, and links.
+fn fill(stage: &Path) -> Result<()> {
+    for (from, to, mode) in FILES {
+        put(&root().join(from), &stage.join(to), *mode)?;
+    }
+    for (from, to) in MOVED {
+        put(&stage.join(from), &stage.join(to), 0o644)?;
+        fs::remove_file(stage.join(from))?;
+    }
+    for empty in ["usr/share/bash-completion", "usr/share/zsh/site-functions"] {
+        fs::remove_dir(stage.join(empty))?;
+    }
+    fs::create_dir_all(stage.join("usr/lib"))?;
+    std::os::unix::fs::symlink("../sbin/sendmail", stage.join("usr/lib/sendmail"))?;
+    std::os::unix::fs::symlink("postfix.service", stage.join("lib/systemd/system/hikyaku.service"))?;
+    Ok(())
+}
+
+fn put(from: &Path, to: &Path, mode: u32) -> Result<()> {
+    to.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(mode))?;
+    Ok(())
+}
+
+/// The control files.
+fn control(stage: &Path, arch: &str) -> Result<()> {
+    let size = output(Command::new("du").arg("-sk").arg(stage))?;
+    let size = size.split_whitespace().next().unwrap_or("0").to_owned();
+    let from = root().join("packaging/debian");
+    let text = fs::read_to_string(from.join("control"))?;
+    let text = text.replace("@VERSION@", VERSION).replace("@ARCH@", arch).replace("@SIZE@", &size);
+    let to = stage.join("DEBIAN");
+    fs::create_dir_all(&to)?;
+    fs::write(to.join("control"), text)?;
+    put(&from.join("conffiles"), &to.join("conffiles"), 0o644)?;
+    for script in ["postinst", "prerm", "postrm"] {
+        put(&from.join(script), &to.join(script), 0o755)?;
+    }
+    Ok(())
+}
+
+/// Installs and uses the package where it does no harm.
+pub fn try_out(package: &Path) -> Result<()> {
+    if !is_root() || !has_program("unshare") {
+        println!("not run: the package's test needs root and unshare(1)");
+        return Ok(());
+    }
+    if !can_overlay()? {
+        println!("not run: the package's test on this machine needs overlayfs");
+    } else {
+        in_namespaces(package, "copy-on-write view of this machine", OVERLAY, Path::new("/"))?;
+    }
+    match std::env::var_os("HIKYAKU_CLEAN_ROOT").map(PathBuf::from) {
+        Some(clean) => in_namespaces(package, "clean root", OVERLAY, &clean),
+        None => {
+            println!(
+                "not run: the package in a clean root (debootstrap --variant=minbase bookworm DIR; HIKYAKU_CLEAN_ROOT=DIR)"
+            );
+            Ok(())
+        }
+    }
+}
+
+/// $1 the lower root, $2 the package, $3 the test, $4 an empty folder.
+const OVERLAY: &str = r#"set -e
+mount -t tmpfs none "$4"
+mkdir "$4/upper" "$4/work" "$4/root"
+mount -t overlay none -o "lowerdir=$1,upperdir=$4/upper,workdir=$4/work" "$4/root"
+cd "$4/root"
+cp "$2" hikyaku.deb
+cp "$3" in-root
+mount -t proc none proc
+mount --rbind /dev dev
+mount -t tmpfs none run
+printf '#!/bin/sh\nexit 101\n' > usr/sbin/policy-rc.d
+chmod 755 usr/sbin/policy-rc.d
+exec chroot . /in-root
+"#;
+
+/// Whether a copy-on-write root can be had.
+fn can_overlay() -> Result<bool> {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default().contains("overlay");
+    Ok(known || Command::new("modprobe").args(["-q", "overlay"]).status().is_ok_and(|s| s.success()))
+}
+
+fn in_namespaces(package: &Path, what: &str, script: &str, lower: &Path) -> Result<()> {
+    println!("package: in a {what}");
+    let place = package.with_extension("place");
+    fs::create_dir_all(&place)?;
+    let mut c = Command::new("unshare");
+    c.args([
+        "--mount",
+        "--net",
+        "--uts",
+        "--ipc",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--propagation",
+        "private",
+    ]);
+    c.args(["timeout", "-s", "KILL", "60", "sh", "-c", script, "sh"]);
+    c.arg(lower).arg(package).arg(root().join("packaging/test/in-root")).arg(&place);
+    check(&mut c)
+}
