@@ -46,6 +46,9 @@ const LINKED: &[&str] = &["/etc/hosts", "/etc/localtime", "/etc/resolv.conf", "/
 /// Tables whose file only says where the data are.
 const SETTINGS: [&str; 6] = ["ldap", "memcache", "mongodb", "mysql", "pgsql", "sqlite"];
 
+/// Where Cyrus SASL's settings are when `cyrus_sasl_config_path` does not say.
+const SASL: &str = "/etc/postfix/sasl:/etc/sasl2:/usr/lib/sasl2";
+
 /// Longest file of settings that is looked into for paths.
 const MAX_SETTINGS: u64 = 1 << 20;
 
@@ -67,6 +70,7 @@ impl Folders {
         folders.write.extend(logs.filter_map(|log| folder_of(&log)));
         folders.read.extend(SYSTEM.iter().map(PathBuf::from));
         folders.read.insert(config.dir().to_owned());
+        folders.cyrus(config);
         let linked = LINKED.iter().filter_map(|l| fs::canonicalize(l).ok());
         folders.read.extend(linked.filter_map(|l| folder_of(&l)));
         for (parameter, named) in of_configuration(config, master) {
@@ -87,7 +91,7 @@ impl Folders {
         match table.as_deref() {
             Some(kind) if SETTINGS.contains(&kind) => {
                 self.read.extend(folder_of(path));
-                self.settings(kind, path);
+                self.settings(path, '=');
             }
             Some(_) if CACHES.contains(&parameter) => self.write.extend(folder_of(path)),
             Some(_) => self.read.extend(folder_of(path)),
@@ -100,23 +104,32 @@ impl Folders {
         }
     }
 
-    /// Files that the settings of a table name: certificates, and databases, which SQLite locks and may have to roll back.
-    fn settings(&mut self, kind: &str, path: &Path) {
+    /// Password files that Cyrus SASL's settings for this server name.
+    fn cyrus(&mut self, config: &Config) {
+        let value = |name: &str| config.str(name).unwrap_or_default();
+        let (path, name) = (value("cyrus_sasl_config_path"), value("smtpd_sasl_path"));
+        if value("smtpd_sasl_type") != "cyrus" || name.contains('/') {
+            return;
+        }
+        for folder in if path.is_empty() { SASL } else { &path }.split(':').map(Path::new) {
+            self.read.insert(folder.to_owned());
+            self.settings(&folder.join(format!("{name}.conf")), ':');
+        }
+    }
+
+    /// Files that settings name: certificates, and databases, which SQLite locks and may have to roll back.
+    fn settings(&mut self, path: &Path, sign: char) {
         if fs::metadata(path).map_or(true, |m| m.len() > MAX_SETTINGS) {
             return;
         }
         let text = fs::read(path).unwrap_or_default();
-        for line in String::from_utf8_lossy(&text).lines() {
-            let Some((_, value)) =
-                line.split_once('=').filter(|(name, _)| !name.trim_start().starts_with('#'))
-            else {
-                continue;
-            };
+        let text = String::from_utf8_lossy(&text);
+        let settings = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        for (name, value) in settings.filter_map(|line| line.split_once(sign)) {
             let paths = value.split([',', ' ', '\t']).filter(|p| p.starts_with('/')).map(Path::new);
-            let folders = paths.filter_map(folder_of);
-            match kind {
-                "sqlite" => self.write.extend(folders),
-                _ => self.read.extend(folders),
+            match name.trim() {
+                "dbpath" | "sql_database" => self.write.extend(paths.filter_map(folder_of)),
+                _ => self.read.extend(paths.filter_map(folder_of)),
             }
         }
     }

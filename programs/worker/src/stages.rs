@@ -149,6 +149,16 @@ fn damage_text(d: &Damage) -> String {
 /// SMTP servers by listener service.
 type Servers = HashMap<String, Result<SmtpServer, Refused>>;
 
+/// Sessions of a service; zero: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limit {
+    /// Beyond so many, clients wait: what the administrator has written as maxproc or default_process_limit.
+    pub sessions: usize,
+    /// From so many on, the values for overload hold (STRESS_README). The built-in 100 of default_process_limit is that
+    /// much: a session here is no process, and idle ones must not keep others out.
+    pub stress: usize,
+}
+
 /// Everything that a reload replaces.
 pub struct Stages {
     /// SMTP servers by listener service (`smtp/inet`); one that must not run says why.
@@ -167,16 +177,6 @@ pub struct Refused {
     /// The reason.
     pub error: StartError,
 }
-/// Sessions of a service; zero: no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Limit {
-    /// Beyond so many, clients wait: what the administrator has written as maxproc or default_process_limit.
-    pub sessions: usize,
-    /// From so many on, the values for overload hold (STRESS_README). The built-in 100 of default_process_limit is that
-    /// much: a session here is no process, and idle ones must not keep others out.
-    pub stress: usize,
-}
-
 
 /// Whether the value at fault is one of the SMTP server alone; a value that all parts read stops the start, as in Postfix.
 fn concerns_service_only(cfg: &Config, error: &base_conf::Error) -> bool {
@@ -338,6 +338,7 @@ impl Builder<'_> {
     fn servers(&self, verify: &Arc<dyn Verify>) -> Result<(Servers, HashMap<String, Limit>)> {
         let (mut servers, mut limits) = (HashMap::new(), HashMap::new());
         let default_limit = usize::try_from(self.cfg.int("default_process_limit")?).unwrap_or(0);
+        let is_written = self.cfg.main_cf().names().any(|name| name == "default_process_limit");
         for service in self.master.services.iter().filter(|s| s.command == "smtpd") {
             let kind = if service.kind == base_conf::ServiceKind::Inet { "inet" } else { "unix" };
             let key = format!("{}/{kind}", service.name);
@@ -377,7 +378,6 @@ impl Builder<'_> {
         Ok(mail_receive::Deps {
             submit: self.cleanup(cfg)?,
             route: Arc::clone(&self.route),
-        let is_written = self.cfg.main_cf().names().any(|name| name == "default_process_limit");
             tables: self.tables.of(cfg)?,
             resolver: self.fixed.resolver.clone(),
             log: self.fixed.log.clone(),
