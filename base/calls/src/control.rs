@@ -1,4 +1,4 @@
-//! What the queue tools ask of the worker over `private/control` (postsuper, postcat) and `public/qmgr`,
+//! What tools ask of the worker over `private/control` (postsuper, postcat, `postfix explain`) and `public/qmgr`,
 //! `public/flush` (postqueue), and what it answers.
 //!
 //! Each request and each reply is one frame ([`crate::wire`]). After a request come any number of replies, the last
@@ -50,6 +50,8 @@ pub enum ControlRequest {
     /// `postcat -q`: one [`ControlReply::Message`], then [`ControlReply::Content`] until all is sent. No reply before
     /// the end when there is no such message.
     Cat(String),
+    /// `postfix explain`: the last decisions (at most so many) about this queue id or address, each a [`ControlReply::Decision`].
+    Explain(u32, String),
 }
 
 /// A reply.
@@ -66,6 +68,8 @@ pub enum ControlReply {
     Message(Box<ControlMessage>),
     /// A part of the content, in wire form.
     Content(Vec<u8>),
+    /// A decision of the past, in the form of mail/restrict.
+    Decision(Vec<u8>),
     /// The request failed after the replies so far; the text is for the user.
     Error(String),
     /// All done.
@@ -125,6 +129,7 @@ impl ControlRequest {
             Self::FlushAll => vec![b'F'],
             Self::FlushSite(site) => [b"S", site.as_bytes()].concat(),
             Self::Cat(id) => [b"C", id.as_bytes()].concat(),
+            Self::Explain(most, what) => [b"X", &most.to_le_bytes()[..], what.as_bytes()].concat(),
         }
     }
 
@@ -143,6 +148,9 @@ impl ControlRequest {
             [b'F'] => Ok(Self::FlushAll),
             [b'S', site @ ..] => Ok(Self::FlushSite(text(site)?)),
             [b'C', id @ ..] => Ok(Self::Cat(text(id)?)),
+            [b'X', a, b, c, d, what @ ..] => {
+                Ok(Self::Explain(u32::from_le_bytes([*a, *b, *c, *d]), text(what)?))
+            }
             _ => Err(Malformed),
         }
     }
@@ -155,6 +163,7 @@ impl ControlReply {
             Self::Done { id, queue } => [&[b'D', queue_bits(&[*queue])], id.as_bytes()].concat(),
             Self::Message(m) => m.encode(),
             Self::Content(bytes) => [b"B", bytes.as_slice()].concat(),
+            Self::Decision(bytes) => [b"X", bytes.as_slice()].concat(),
             Self::Error(text) => [b"E", text.as_bytes()].concat(),
             Self::End => vec![b'.'],
         }
@@ -168,6 +177,7 @@ impl ControlReply {
             }
             [b'M', rest @ ..] => Ok(Self::Message(Box::new(ControlMessage::decode(rest)?))),
             [b'B', bytes @ ..] => Ok(Self::Content(bytes.to_vec())),
+            [b'X', bytes @ ..] => Ok(Self::Decision(bytes.to_vec())),
             [b'E', reason @ ..] => Ok(Self::Error(text(reason)?)),
             [b'.'] => Ok(Self::End),
             _ => Err(Malformed),
@@ -219,6 +229,7 @@ mod tests {
             ControlRequest::FlushAll,
             ControlRequest::FlushSite("example.com".into()),
             ControlRequest::Cat("4ABC".into()),
+            ControlRequest::Explain(300, "192.0.2.1".into()),
         ] {
             assert_eq!(ControlRequest::decode(&r.encode()), Ok(r));
         }
@@ -244,6 +255,7 @@ mod tests {
             ControlReply::Done { id: "4ABC".into(), queue: QueueName::Active },
             ControlReply::Message(Box::new(message)),
             ControlReply::Content(vec![0, 1, 255]),
+            ControlReply::Decision(vec![0, 1, 255]),
             ControlReply::Error("no".into()),
             ControlReply::End,
         ] {

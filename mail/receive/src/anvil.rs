@@ -13,6 +13,9 @@ use std::{
 /// The most clients that are counted.
 const MAX_CLIENTS: usize = 200_000;
 
+/// The least time between two searches for those that are gone, when there is no room.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// What is counted per time unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -46,6 +49,8 @@ struct State {
     /// The largest numbers since the last report, in the order of [`WHAT`].
     peaks: [Option<Peak>; WHAT.len()],
     last_event: Option<Instant>,
+    /// When those that are gone were looked for.
+    swept: Option<Instant>,
 }
 
 /// The largest number of a kind.
@@ -116,6 +121,11 @@ impl Anvil {
         (connection, counted)
     }
 
+    /// Somebody who is no client did this (`login`, `sender`): how often so far in this time unit.
+    pub fn event(&self, kind: &str, name: &str, event: Event, unit: Duration, now: Instant) -> u32 {
+        self.lock().count(&(Arc::from(kind), Box::from(name)), event, 0, unit, now).rate
+    }
+
     /// The largest numbers since the last call as log lines (`statistics: max connection rate 1/60s for (smtp:192.0.2.1)
     /// at Nov  7 03:04:05`).
     pub fn take_statistics(&self) -> Vec<String> {
@@ -176,7 +186,9 @@ impl State {
         let counted = Counted { open: c.open, rate: *n };
         let client = || format!("{}:{}", key.0, key.1);
         self.peak(event as usize, counted.rate, unit, client);
-        self.peak(COUNT, counted.open, unit, client);
+        if counted.open > 0 {
+            self.peak(COUNT, counted.open, unit, client);
+        }
         self.peak(CACHE, u32::try_from(self.clients.len()).unwrap_or(u32::MAX), unit, String::new);
         self.last_event = Some(now);
         counted
@@ -193,7 +205,9 @@ impl State {
     /// Now and then, forgets those that are gone.
     fn make_room(&mut self, unit: Duration, now: Instant) {
         let len = self.clients.len();
-        if len >= 1024 && len.is_power_of_two() || len >= MAX_CLIENTS {
+        let full = len >= MAX_CLIENTS && self.swept.is_none_or(|t| now.saturating_duration_since(t) >= SWEEP);
+        if len >= 1024 && len.is_power_of_two() || full {
+            self.swept = Some(now);
             self.clients.retain(|_, c| c.open > 0 || now.saturating_duration_since(c.since) < unit);
         }
     }

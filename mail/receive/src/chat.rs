@@ -206,6 +206,7 @@ impl Connection {
             size: transaction.map_or(0, |t| t.mail.size),
             held: self.held,
             discarded: self.discarded,
+            tape: self.tape.as_ref(),
         }
     }
 }

@@ -15,18 +15,60 @@ impl Connection {
     /// Finds the answer out and gives it to the session.
     pub(crate) async fn asked(&mut self, ask: Ask) -> Result<Next, NetError> {
         let verdict = match ask {
-            Ask::Helo { name, esmtp } => self.ask_helo(&name, esmtp).await,
-            Ask::Mail(mail) => self.ask_mail(&mail).await,
-            Ask::Rcpt(rcpt) => self.ask_rcpt(rcpt).await,
+            Ask::Helo { name, esmtp } => {
+                let verdict = self.ask_helo(&name, esmtp).await;
+                let stage = if esmtp { Stage::Ehlo } else { Stage::Helo };
+                self.remember(Facts { helo: Some(&name), ..self.facts(stage) }, &verdict);
+                verdict
+            }
+            Ask::Mail(mail) => {
+                let verdict = self.ask_mail(&mail).await;
+                self.remember(Facts { sender: Some(&mail.sender), ..self.facts(Stage::Mail) }, &verdict);
+                verdict
+            }
+            Ask::Rcpt(rcpt) => {
+                let recipient = rcpt.recipient.clone();
+                let verdict = self.ask_rcpt(rcpt).await;
+                self.remember(Facts { recipient: Some(&recipient), ..self.facts(Stage::Rcpt) }, &verdict);
+                verdict
+            }
             Ask::Data => return self.data().await,
-            Ask::Vrfy { address, .. } => self.ask_vrfy(&address).await,
-            Ask::Etrn(domain) => self.ask_etrn(&domain).await,
+            Ask::Vrfy { address, .. } => {
+                let verdict = self.ask_vrfy(&address).await;
+                self.remember(Facts { recipient: Some(&address), ..self.facts(Stage::Vrfy) }, &verdict);
+                verdict
+            }
+            Ask::Etrn(domain) => {
+                let verdict = self.ask_etrn(&domain).await;
+                self.remember(Facts { etrn: Some(&domain), ..self.facts(Stage::Etrn) }, &verdict);
+                verdict
+            }
             Ask::Xclient(attributes) => return self.xclient(attributes).await,
             Ask::Xforward(attributes) => self.xforward(attributes),
             Ask::Auth(rest) => return self.auth(&rest).await,
             Ask::StartTls => return self.starttls().await,
         };
         Ok(self.session.answer(verdict))
+    }
+
+    /// Keeps the decision for `postfix explain`: each refusal, and each recipient that was accepted.
+    fn remember(&self, facts: Facts<'_>, verdict: &Verdict) {
+        match verdict {
+            Verdict::Refuse(reply) => self.remember_reply(&facts, Some(reply)),
+            Verdict::BadAddress => {
+                self.shared.deps.decisions.remember(&facts, &self.shared.service, "bad address syntax");
+            }
+            _ if facts.stage == Stage::Rcpt => self.remember_reply(&facts, None),
+            _ => {}
+        }
+    }
+
+    /// The same with what the client hears; nothing: it is accepted.
+    pub(crate) fn remember_reply(&self, facts: &Facts<'_>, reply: Option<&Reply>) {
+        if facts.tape.is_some() {
+            let text = reply.map(Reply::one_line).unwrap_or_default();
+            self.shared.deps.decisions.remember(facts, &self.shared.service, &text);
+        }
     }
 
     /// Remembers what is to be done to the message, and turns a refusal into a verdict.
@@ -85,6 +127,9 @@ impl Connection {
         if let Some(reply) = self.too_many(Event::Message) {
             return Verdict::Refuse(reply);
         }
+        if let Some(reply) = self.user_has_too_many(Event::Message, &mail.sender).await {
+            return Verdict::Refuse(reply);
+        }
         if let Err(verdict) = self.resolvable("", &mail.sender).await {
             return verdict;
         }
@@ -141,6 +186,9 @@ impl Connection {
             return Verdict::Refuse(reply);
         }
         let sender = self.session.transaction().map_or(String::new(), |t| t.mail.sender.clone());
+        if let Some(reply) = self.user_has_too_many(Event::Recipient, &sender).await {
+            return Verdict::Refuse(reply);
+        }
         if let Err(verdict) = self.resolvable(&sender, &rcpt.recipient).await {
             return verdict;
         }

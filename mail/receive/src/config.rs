@@ -1,6 +1,6 @@
 //! The typed snapshot of one smtpd service of master.cf.
 
-use crate::{filter::FilterSettings, proxy::Proxy, sasl::SaslConfig, tls::TlsConfig};
+use crate::{filter::FilterSettings, proxy::Proxy, sasl::SaslConfig, tls::TlsConfig, users::UserLimits};
 use base_conf::{Config, Error};
 use base_net::Protocols;
 use base_tables::{Maps, MatchKind, MatchList, Tables};
@@ -58,6 +58,7 @@ pub struct SmtpConfig {
     pub(crate) noop_commands: Vec<String>,
     pub(crate) client_limits: ClientLimits,
     pub(crate) rate_unit: Duration,
+    pub(crate) user_limits: Option<UserLimits>,
     /// `smtpd_client_ipv4_prefix_length`, `smtpd_client_ipv6_prefix_length`.
     pub(crate) prefixes: (u8, u8),
     pub(crate) notify: Vec<String>,
@@ -84,6 +85,7 @@ struct Texts {
     verp_clients: String,
     bare_lf_exclusions: String,
     limit_exceptions: String,
+    user_exceptions: String,
     discard_maps: String,
     command_filter: String,
     forbidden_commands: String,
@@ -160,6 +162,7 @@ impl SmtpConfig {
             noop_commands: cfg.list("smtpd_noop_commands")?,
             client_limits: client_limits(cfg)?,
             rate_unit: cfg.time("anvil_rate_time_unit")?,
+            user_limits: UserLimits::from_config(cfg)?,
             prefixes: (
                 prefix(cfg, "smtpd_client_ipv4_prefix_length", 32)?,
                 prefix(cfg, "smtpd_client_ipv6_prefix_length", 128)?,
@@ -182,6 +185,7 @@ impl SmtpConfig {
                 verp_clients: list("smtpd_authorized_verp_clients")?,
                 bare_lf_exclusions: list("smtpd_forbid_bare_newline_exclusions")?,
                 limit_exceptions: list("smtpd_client_event_limit_exceptions")?,
+                user_exceptions: list("smtpd_user_event_limit_exceptions")?,
                 discard_maps: list("smtpd_discard_ehlo_keyword_address_maps")?,
                 command_filter: list("smtpd_command_filter")?,
                 forbidden_commands: list("smtpd_forbidden_commands")?,
@@ -246,6 +250,7 @@ pub(crate) struct Lists {
     pub(crate) verp: MatchList,
     pub(crate) bare_lf_exclusions: MatchList,
     pub(crate) limit_exceptions: MatchList,
+    pub(crate) user_exceptions: MatchList,
     pub(crate) forbidden_commands: MatchList,
     pub(crate) mynetworks: MatchList,
     pub(crate) discard: Maps,
@@ -272,6 +277,7 @@ impl Lists {
         let parents = |name: &str| t.parent_domains.iter().any(|p| p == name);
         let host =
             |name: &str, text: &str| MatchList::open(tables, name, text, MatchKind::Host, parents(name));
+        let strings = |name: &str, text: &str| MatchList::open(tables, name, text, MatchKind::String, false);
         Self {
             local_rewrite: local_rewrite(&t.local_rewrite, tables),
             xclient: host("smtpd_authorized_xclient_hosts", &t.xclient_hosts),
@@ -280,13 +286,8 @@ impl Lists {
             bare_lf_exclusions: host("smtpd_forbid_bare_newline_exclusions", &t.bare_lf_exclusions),
             limit_exceptions: host("smtpd_client_event_limit_exceptions", &t.limit_exceptions),
             mynetworks: host("mynetworks", &c.restrict.mynetworks),
-            forbidden_commands: MatchList::open(
-                tables,
-                "smtpd_forbidden_commands",
-                &t.forbidden_commands,
-                MatchKind::String,
-                false,
-            ),
+            user_exceptions: strings("smtpd_user_event_limit_exceptions", &t.user_exceptions),
+            forbidden_commands: strings("smtpd_forbidden_commands", &t.forbidden_commands),
             discard: Maps::open(tables, "smtpd_discard_ehlo_keyword_address_maps", &t.discard_maps),
             command_filter: Maps::open(tables, "smtpd_command_filter", &t.command_filter),
             fast_flush_domains: MatchList::open(

@@ -11,13 +11,16 @@ use base_log::{
 };
 use base_net::{BoxIo, Ending, Excess, LineStream, NetError};
 use base_sasl::Mechanism;
-use mail_restrict::{Answers, Login, Memory, Peer, Stage, Tls};
+use mail_restrict::{Answers, Login, Memory, Peer, Stage, Tape, Tls};
 use proto_dsn::Status;
 use proto_smtp::{
     BareLf, Reply, Verb,
     server::{Next, Note, Session},
 };
 use std::{sync::Arc, time::Duration};
+
+/// The longest way to a decision that is kept, in bytes.
+pub(crate) const TAPE: usize = 4096;
 
 /// How a conversation goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,10 @@ pub(crate) struct Connection {
     /// What DNS has said.
     pub(crate) answers: Answers,
     pub(crate) stressed: bool,
+    /// Sessions that the service may have at once; 0: any number.
+    pub(crate) places: usize,
+    /// The way to the next decision, if decisions are kept.
+    pub(crate) tape: Option<Tape>,
 }
 
 impl Connection {
@@ -95,6 +102,7 @@ impl Connection {
         let config = Arc::clone(&shared.config);
         let source = shared.deps.log.session_source(Arc::clone(&shared.source_name));
         let transcript = Transcript::new(&config.notify);
+        let tape = shared.deps.decisions.keep_any().then(|| Tape::new(TAPE));
         Self {
             session: Session::new(config.settings.clone()),
             shared,
@@ -131,6 +139,8 @@ impl Connection {
             instance: first_instance(),
             answers: Answers::default(),
             stressed,
+            places: 0,
+            tape,
         }
     }
 

@@ -52,15 +52,20 @@ impl Connection {
         let size = self.message.as_ref().map_or(0, |m| m.size());
         let facts = self.facts(stage);
         let facts = Facts { recipient: only, size: if size > 0 { size } else { facts.size }, ..facts };
+        let asked = !shared.restrict.is_silent(stage);
         let outcome = match stage {
             Stage::Data => shared.restrict.data(&facts).await,
             _ => shared.restrict.end_of_data(&facts).await,
         };
         self.act(outcome.actions);
-        match outcome.refusal {
+        let refusal = match outcome.refusal {
             None if stage == Stage::Data => self.milter_data().await,
             refusal => refusal.map(of_refusal),
+        };
+        if refusal.is_some() || asked {
+            self.remember_reply(&self.facts(stage), refusal.as_ref());
         }
+        refusal
     }
 
     /// What the filter (`smtpd_proxy_filter`) says against DATA.
@@ -126,7 +131,7 @@ impl Connection {
             message.filters(Arc::new(milters));
         }
         let size = message.size();
-        let first = message.id().is_none().then(|| message.first_recipient().to_owned());
+        let (id, first) = (message.id(), message.first_recipient().to_owned());
         self.forwarded = None;
         let result = match message.finish().await {
             Ok(Finished::Queued(id)) if chunked => {
@@ -136,8 +141,12 @@ impl Connection {
             Ok(Finished::Filtered(reply)) => Ok(reply),
             Err(reply) => Err(reply),
         };
-        if let Some(recipient) = first {
-            self.log_filtered(&result, &recipient);
+        if id.is_none() {
+            self.log_filtered(&result, &first);
+        }
+        if let Err(reply) = &result {
+            let facts = Facts { queue_id: id, recipient: Some(&first), ..self.facts(Stage::EndOfMessage) };
+            self.remember_reply(&facts, Some(reply));
         }
         result
     }

@@ -47,7 +47,9 @@ impl Connection {
         self.limited = !matches(&self.peer, &shared.lists.limit_exceptions).await;
         if !self.count_connection() {
             let text = format!("{} Error: too many connections from {}", self.hostname(), self.peer.addr);
-            return self.close_with(Reply::new(421, Status::new(4, 7, 0), text)).await;
+            let reply = Reply::new(421, Status::new(4, 7, 0), text);
+            self.remember_reply(&self.facts(Stage::Connect), Some(&reply));
+            return self.close_with(reply).await;
         }
         if shared.config.tls.wrapper
             && shared.tls.is_some()
@@ -156,7 +158,7 @@ impl Connection {
         self.counted = Some(counted);
         self.open_connections = n.open;
         let over = |value: u32, limit: u32| limit > 0 && value > limit;
-        if over(n.open, limits.connections) {
+        if over(n.open, share(limits.connections, self.places)) {
             self.over_limit("Connection concurrency", n.open);
             return false;
         }
@@ -186,13 +188,14 @@ impl Connection {
         let shared = Arc::clone(&self.shared);
         let outcome = shared.restrict.connect(&self.facts(stage), &mut memory).await;
         self.memory = memory;
-        let Some(refusal) = outcome.refusal else {
+        let Some(refusal) = outcome.refusal.map(crate::reply::of_refusal) else {
             return self.welcome().await;
         };
+        self.remember_reply(&self.facts(stage), Some(&refusal));
         let denied = format!("Error: access denied for {}", self.peer.namaddr());
         self.session.deny(Reply::new(503, Status::new(5, 7, 0), denied));
         let closing = matches!(refusal.code, 421 | 521);
-        (crate::reply::of_refusal(refusal), if closing { Flow::Close } else { Flow::Continue })
+        (refusal, if closing { Flow::Close } else { Flow::Continue })
     }
 }
 
@@ -217,8 +220,15 @@ impl Connection {
     }
 }
 
+/// `smtpd_client_connection_count_limit`, and no more than half of the service's places, so that one client cannot keep all others
+/// out. Whoever has set no limit wants none.
+pub(crate) fn share(limit: u32, places: usize) -> u32 {
+    let half = u32::try_from(places / 2).unwrap_or(u32::MAX).max(1);
+    if limit == 0 || places == 0 { limit } else { limit.min(half) }
+}
+
 /// The network that clients are counted by: the address itself when the prefix is as long.
-fn network(ip: IpAddr, (v4, v6): (u8, u8)) -> String {
+pub(crate) fn network(ip: IpAddr, (v4, v6): (u8, u8)) -> String {
     match ip {
         IpAddr::V4(a) if v4 < 32 => {
             let mask = u32::MAX.checked_shl(32 - u32::from(v4)).unwrap_or(0);
@@ -244,6 +254,14 @@ pub(crate) async fn matches(peer: &Peer, list: &base_tables::MatchList) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares() {
+        let table = [(50, 100, 50), (50, 20, 10), (50, 1, 1), (5, 100, 5), (0, 20, 0), (50, 0, 50)];
+        for (limit, places, want) in table {
+            assert_eq!(share(limit, places), want, "{limit} of {places}");
+        }
+    }
 
     #[test]
     fn networks() {

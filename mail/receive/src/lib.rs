@@ -29,6 +29,7 @@ mod server;
 mod starttls;
 mod tls;
 mod transcript;
+mod users;
 mod xclient;
 
 pub use anvil::Anvil;

@@ -10,7 +10,7 @@ use base_log::Log;
 use base_net::{BoxIo, LineStream, PeerAddr};
 use base_sys::opener::Opener;
 use base_tables::Tables;
-use mail_restrict::{BadArgument, OpenRelay, Restrict};
+use mail_restrict::{BadArgument, Decisions, OpenRelay, Restrict};
 use std::sync::Arc;
 
 /// The answer to ETRN (`fast_flush_domains`).
@@ -42,6 +42,10 @@ pub struct Deps {
     pub opener: Arc<dyn Opener>,
     /// Client counters of the whole server.
     pub anvil: Anvil,
+    /// Counters of logins and senders.
+    pub users: Anvil,
+    /// The last decisions, for `postfix explain`.
+    pub decisions: Arc<Decisions>,
     /// What outlives a restart.
     pub caches: Arc<Caches>,
     /// Address verification; without it nothing is verified.
@@ -95,6 +99,8 @@ pub struct SmtpServer {
     shared: Arc<Shared>,
     /// Stands before it.
     screen: Option<Arc<Screen>>,
+    /// Sessions that the service may have at once; 0: any number.
+    places: usize,
 }
 
 impl SmtpServer {
@@ -120,6 +126,7 @@ impl SmtpServer {
         Ok(Self {
             shared: Arc::new(Shared { config, lists, restrict, sasl, tls, deps, service, source_name }),
             screen: None,
+            places: 0,
         })
     }
 
@@ -127,6 +134,12 @@ impl SmtpServer {
     #[must_use]
     pub fn behind(self, screen: Arc<Screen>) -> Self {
         Self { screen: Some(screen), ..self }
+    }
+
+    /// The same server with so many places for sessions (maxproc); 0: any number. The caller sees to it that there are no more.
+    #[must_use]
+    pub fn with_places(self, places: usize) -> Self {
+        Self { places, ..self }
     }
 
     /// Serves one connection to its end.
@@ -152,6 +165,7 @@ impl SmtpServer {
         };
         let peer = client::nameless(peer, local);
         let mut connection = Connection::new(Arc::clone(&self.shared), stream, peer, port, stressed);
+        connection.places = self.places;
         if let PeerAddr::Inet(a) = local {
             connection.server_port = a.port();
         }

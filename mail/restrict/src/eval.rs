@@ -7,7 +7,6 @@ use crate::{
     rules::{Ahead, Context, Rule},
     scout::Scout,
     stages::{Outcome, applies, list_subject},
-    trace::{self, Step},
     verdict::{Found, Subject},
 };
 use base_calls::{Fut, MessageAction};
@@ -58,7 +57,7 @@ impl<'a> Eval<'a> {
         }
         self.defer_if_reject = None;
         self.warn = false;
-        self.restrict.tell(|| Step::List(name.parameter()));
+        self.facts.tell(|t| t.list(name.parameter()));
         let list = self.restrict.lists.list(name);
         let subject = list_subject(name, self.facts);
         match self.elements(&list, name, subject, 0).await {
@@ -105,7 +104,7 @@ impl<'a> Eval<'a> {
     async fn element(&mut self, element: &Element, name: ListName, subject: &Subject, depth: u32) -> End {
         match element {
             Element::WarnIfReject => {
-                self.restrict.tell(|| Step::Asked("warn_if_reject", String::new()));
+                self.facts.tell(|t| t.asked("warn_if_reject", &Arg::None));
                 self.warn = true;
                 return End::Nothing;
             }
@@ -116,7 +115,7 @@ impl<'a> Eval<'a> {
             }
             Element::Class(class) => {
                 if let Some(list) = self.restrict.lists.class(class).filter(|_| depth < MAX_DEPTH) {
-                    self.restrict.tell(|| Step::Class(class.clone()));
+                    self.facts.tell(|t| t.class(class));
                     return self.elements(&list, name, subject.clone(), depth + 1).await;
                 }
                 self.warning(format!("restriction class `{class}' needs too many levels"));
@@ -163,10 +162,10 @@ impl<'a> Eval<'a> {
         depth: u32,
     ) -> End {
         self.asked.push(rule.name);
-        self.restrict.tell(|| Step::Asked(rule.name, trace::argument(arg)));
+        self.facts.tell(|t| t.asked(rule.name, arg));
         let context = Context { restrict: self.restrict, facts: self.facts, list: name, subject, arg, rule };
         let verdict = (rule.check)(context).verdict().await;
-        self.restrict.tell(|| Step::Said(trace::words(&verdict)));
+        self.facts.tell(|t| t.verdict(&verdict));
         self.verdict(verdict, rule, (name, subject), depth).await
     }
 
@@ -265,6 +264,7 @@ impl<'a> Eval<'a> {
                     self.note(log, &text);
                 }
                 let discard = action == Some(MessageAction::Discard);
+                action.iter().for_each(|a| self.facts.tell(|t| t.action(a)));
                 self.actions.extend(action);
                 if discard { End::Permitted } else { End::Nothing }
             }
@@ -290,7 +290,7 @@ impl<'a> Eval<'a> {
 
     fn refused(&mut self, refusal: Refusal) -> End {
         if std::mem::take(&mut self.warn) {
-            self.restrict.tell(|| Step::Said("only warns, because of warn_if_reject".to_owned()));
+            self.facts.tell(|t| t.said("only warns, because of warn_if_reject"));
             self.log("reject_warning", &refusal);
             return End::Nothing;
         }
@@ -340,7 +340,7 @@ impl<'a> Eval<'a> {
     }
 
     fn warning(&self, text: String) {
-        self.restrict.tell(|| Step::Said(text.clone()));
+        self.facts.tell(|t| t.said(&text));
         self.restrict.log.warning(self.facts.source, text);
     }
 
@@ -376,8 +376,15 @@ impl Restrict {
             ("helo", facts.helo),
         ];
         let client = facts.client.namaddr();
-        let line =
-            Reject { id: &id, action, stage: facts.stage.name(), restriction, client: &client, text, context: &context };
+        let line = Reject {
+            id: &id,
+            action,
+            stage: facts.stage.name(),
+            restriction,
+            client: &client,
+            text,
+            context: &context,
+        };
         self.log.line(facts.source, &line);
     }
 }

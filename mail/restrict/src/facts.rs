@@ -1,6 +1,6 @@
 //! What is known of a session when a restriction is asked.
 
-use crate::{Answers, Refusal};
+use crate::{Answers, Refusal, Tape};
 use base_calls::QueueId;
 use base_log::Source;
 use std::net::IpAddr;
@@ -178,6 +178,8 @@ pub struct Facts<'a> {
     pub held: bool,
     /// An access table throws the message away: nothing is asked any more.
     pub discarded: bool,
+    /// Where the steps to a decision are recorded.
+    pub tape: Option<&'a Tape>,
 }
 
 impl<'a> Facts<'a> {

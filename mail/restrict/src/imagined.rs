@@ -1,7 +1,7 @@
 //! A session that did not happen: what the server would say to a client, asked with the server's own evaluator. For `postfix
 //! explain` and the configuration check.
 
-use crate::{Answers, Facts, Login, Memory, Outcome, Peer, Restrict, Stage, Tls};
+use crate::{Answers, Facts, Login, Memory, Outcome, Peer, Restrict, Stage, Tape, Tls};
 use base_log::Source;
 
 /// What the client would be and say.
@@ -24,10 +24,10 @@ pub struct Imagined {
 }
 
 impl Restrict {
-    /// The outcome of each stage, up to the first refusal; DATA comes last.
-    pub async fn imagine(&self, s: &Imagined, source: &Source) -> Vec<(Stage, Outcome)> {
+    /// The outcome of each stage, up to the first refusal; DATA comes last. The way there goes to the tape.
+    pub async fn imagine(&self, s: &Imagined, source: &Source, tape: Option<&Tape>) -> Vec<(Stage, Outcome)> {
         let answers = Answers::default();
-        let base = facts(s, source, &answers);
+        let base = Facts { tape, ..facts(s, source, &answers) };
         let mut memory = Memory::default();
         let mut out = Vec::new();
         for stage in [Stage::Connect, Stage::Ehlo, Stage::Mail, Stage::Rcpt, Stage::Data] {
@@ -91,5 +91,6 @@ fn facts<'a>(s: &'a Imagined, source: &'a Source, answers: &'a Answers) -> Facts
         size: s.size,
         held: false,
         discarded: false,
+        tape: None,
     }
 }

@@ -10,6 +10,8 @@
 pub mod access;
 mod answers;
 mod config;
+mod decision;
+mod decisions;
 mod dnslist;
 mod eval;
 mod facts;
@@ -28,13 +30,15 @@ mod verdict;
 
 pub use answers::Answers;
 pub use config::{Codes, RestrictConfig};
+pub use decision::Decision;
+pub use decisions::{Bounds, Decisions, history_file};
 pub use dnslist::{DnsList, Key, is_service_error};
 pub use facts::{ClientCert, Facts, HostStatus, Login, Memory, Peer, Stage, Tls};
 pub use imagined::Imagined;
 pub use list::ListName;
 pub use open_relay::{BadArgument, OpenRelay};
 pub use stages::Outcome;
-pub use trace::{Step, Trace};
+pub use trace::{Step, Tape, steps};
 pub use verdict::{Refusal, Verdict};
 
 use base_cache::Caches;
@@ -55,7 +59,6 @@ pub struct Restrict {
     verify: Option<Arc<dyn Verify>>,
     health: dnslist::Health,
     greylist: greylist::Memory,
-    trace: Option<Trace>,
     log: Log,
 }
 
@@ -81,7 +84,6 @@ impl Restrict {
             verify: None,
             health: dnslist::Health::default(),
             greylist: greylist::Memory::default(),
-            trace: None,
             log,
         }
     }

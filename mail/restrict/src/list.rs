@@ -4,9 +4,8 @@ use crate::{
     RestrictConfig,
     dnslist::DnsList,
     policy::Server,
-    rules::{Ahead, Argument, RULES, Rule},
+    rules::{Ahead, Argument, RULES, Rule, check_ccert_access::CertOrder},
 };
-use base_conf::list::{split, unbrace};
 use base_tables::{Table, Tables, Usage};
 use std::{collections::HashMap, sync::Arc};
 
@@ -75,6 +74,7 @@ impl ListName {
 pub(crate) enum Arg {
     None,
     Table(Arc<dyn Table>),
+    CertTable(Arc<dyn Table>, CertOrder),
     Text(String),
     Dns(Arc<DnsList>),
     Policy(Arc<Server>),
@@ -202,11 +202,13 @@ impl<'a> Compiler<'a> {
             Argument::Seconds => Element::Rule(rule, Arg::Text(text.to_owned())),
             Argument::Table if text.contains(':') => Element::Rule(rule, self.table(text)),
             Argument::Table => bad_table(rule, text),
-            Argument::CertTable => {
-                // `{ type:table, search_order = … }`
-                let spec = split(unbrace(text)).first().copied().unwrap_or_default();
-                Element::Rule(rule, self.table(spec))
-            }
+            Argument::CertTable => match CertOrder::parse(text) {
+                Ok((spec, order)) if spec.contains(':') => {
+                    Element::Rule(rule, Arg::CertTable(self.tables.open(spec, Usage::LOOKUP), order))
+                }
+                Ok((spec, _)) => bad_table(rule, spec),
+                Err(text) => Element::Mistake { text, harmless: false },
+            },
             Argument::DnsList => match DnsList::parse(text) {
                 Some(list) => Element::Rule(rule, Arg::Dns(Arc::new(list))),
                 None => {

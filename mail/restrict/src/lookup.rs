@@ -6,7 +6,6 @@
 use crate::{
     Refusal, Verdict,
     rules::Context,
-    trace::Step,
     verdict::{Found, Subject},
 };
 use base_tables::{DomainForms, Table};
@@ -30,9 +29,9 @@ impl Lookup<'_> {
             None => self.table.lookup(key.as_bytes()).await,
         };
         let answer = answer.map(|value| value.map(|v| String::from_utf8_lossy(&v).into_owned()));
-        self.context.restrict.tell(|| {
-            let shown = answer.as_ref().map_err(|_| ()).cloned();
-            Step::Lookup(self.table.spec().to_owned(), key.to_owned(), shown)
+        self.context.facts.tell(|t| {
+            let shown = answer.as_ref().map(Option::as_deref).map_err(|_| ());
+            t.lookup(self.table.spec(), key, shown);
         });
         match answer {
             Ok(value) => Ok(value),

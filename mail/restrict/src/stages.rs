@@ -109,6 +109,11 @@ impl Restrict {
         self.simple(facts, ListName::Data).await
     }
 
+    /// Nobody has a say at DATA or at the end of the message.
+    pub fn is_silent(&self, stage: Stage) -> bool {
+        self.lists.is_empty(if stage == Stage::Data { ListName::Data } else { ListName::EndOfData })
+    }
+
     /// The content is in.
     pub async fn end_of_data(&self, facts: &Facts<'_>) -> Outcome {
         self.simple(facts, ListName::EndOfData).await

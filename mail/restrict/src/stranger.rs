@@ -101,7 +101,7 @@ impl Restrict {
             tls: None,
             size: 0,
         };
-        let stages = self.imagine(&session, &Source::new("postfix/check", 0)).await;
+        let stages = self.imagine(&session, &Source::new("postfix/check", 0), None).await;
         stages.iter().all(|(_, outcome)| outcome.refusal.is_none())
     }
 }

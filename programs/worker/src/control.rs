@@ -1,4 +1,4 @@
-//! The server side of the queue tools: postsuper and postcat on `private/control`, postqueue on `public/qmgr` and
+//! The server side of the tools: postsuper, postcat and `postfix explain` on `private/control`, postqueue on `public/qmgr` and
 //! `public/flush`. Requests and replies are those of [`base_calls::control`].
 //!
 //! What may be asked depends on the socket: the folder permissions decide who reaches `private` (root and the mail
@@ -10,6 +10,7 @@ use base_calls::control::{ControlAction, ControlMessage, ControlReply, ControlRe
 use base_calls::listing::progress_changes;
 use base_calls::{QueueId, QueueName};
 use base_spool::{SpoolError, Summary};
+use mail_restrict::Decisions;
 use mail_schedule::Handle;
 use std::{io, sync::Arc, time::Duration};
 use tokio::net::{UnixListener, UnixStream, unix::SocketAddr};
@@ -48,17 +49,26 @@ impl Access {
     }
 }
 
+/// What can be asked about.
+#[derive(Clone)]
+pub struct About {
+    /// The queue.
+    pub handle: Handle,
+    /// What the SMTP servers have decided.
+    pub decisions: Arc<Decisions>,
+}
+
 /// Serves requests until the listener fails or the task is dropped.
-pub async fn serve(listener: UnixListener, access: Access, handle: Handle) -> io::Result<()> {
+pub async fn serve(listener: UnixListener, access: Access, about: About) -> io::Result<()> {
     let slots = Arc::new(Semaphore::new(CLIENTS));
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { return Ok(()) };
         let (stream, _) = accept(&listener).await?;
-        let handle = handle.clone();
+        let about = about.clone();
         tokio::spawn(async move {
             let _slot = slot;
             // A client that goes away early is no error.
-            let _ = client(stream, access, &handle).await;
+            let _ = client(stream, access, &about).await;
         });
     }
 }
@@ -76,11 +86,11 @@ pub async fn accept(listener: &UnixListener) -> io::Result<(UnixStream, SocketAd
     }
 }
 
-async fn client(stream: UnixStream, access: Access, handle: &Handle) -> io::Result<()> {
+async fn client(stream: UnixStream, access: Access, about: &About) -> io::Result<()> {
     let mut client = Framed::new(stream, MAX_REQUEST);
     while let Some(payload) = client.read().await? {
         let last = match ControlRequest::decode(&payload) {
-            Ok(r) if access.allows(&r) => answer(&mut client, handle, r).await?,
+            Ok(r) if access.allows(&r) => answer(&mut client, about, r).await?,
             Ok(_) => ControlReply::Error("this request is not allowed here".into()),
             Err(e) => ControlReply::Error(e.to_string()),
         };
@@ -91,11 +101,18 @@ async fn client(stream: UnixStream, access: Access, handle: &Handle) -> io::Resu
 }
 
 /// Does what is asked; the last reply is returned.
-async fn answer(client: &mut Framed, handle: &Handle, request: ControlRequest) -> io::Result<ControlReply> {
+async fn answer(client: &mut Framed, about: &About, request: ControlRequest) -> io::Result<ControlReply> {
+    let handle = &about.handle;
     match request {
         ControlRequest::FlushAll => handle.flush(),
         ControlRequest::FlushSite(site) => handle.flush_domain(&site),
         ControlRequest::Cat(id) => return cat(client, handle, &id).await,
+        ControlRequest::Explain(most, what) => {
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            for frame in about.decisions.about(&what, most) {
+                client.write(&ControlReply::Decision(frame).encode()).await?;
+            }
+        }
         ControlRequest::Act(action, Select::Id(id, queues)) => {
             let found =
                 handle.spool().find(&id).and_then(|id| handle.spool().list(id.slot, 1).first().copied());

@@ -133,10 +133,13 @@ impl Listeners {
         stages: &Arc<ArcSwap<Stages>>,
     ) {
         let (Ok(handle), stages) = (fixed.handle().cloned(), Arc::clone(stages)) else { return };
+        let about = |handle| control::About { handle, decisions: Arc::clone(&fixed.decisions) };
         let task = match (key.address.as_str(), listener) {
-            ("private/control", Listener::Unix(l)) => spawn(control::serve(l, Access::Private, handle)),
+            ("private/control", Listener::Unix(l)) => {
+                spawn(control::serve(l, Access::Private, about(handle)))
+            }
             ("public/qmgr" | "public/flush", Listener::Unix(l)) => {
-                spawn(control::serve(l, Access::Public, handle))
+                spawn(control::serve(l, Access::Public, about(handle)))
             }
             ("public/showq", Listener::Unix(l)) => {
                 spawn(showq::serve(l, handle, fixed.queue_directory.clone()))
@@ -156,10 +159,10 @@ impl Listeners {
                     sessions: service,
                     all: Arc::clone(&self.all),
                     stages,
+                    shed: Shed::new(process),
                 };
                 spawn(smtpd.serve(listener, process.log.clone(), process.source.clone()))
             }
-                    shed: Shed::new(process),
         };
         self.running.insert(key, task);
     }
@@ -200,10 +203,10 @@ struct Smtpd {
     sessions: Arc<Sessions>,
     all: Arc<Sessions>,
     stages: Arc<ArcSwap<Stages>>,
+    shed: Shed,
 }
 
 impl Smtpd {
-    shed: Shed,
     async fn serve(mut self, listener: Listener, log: base_log::Log, source: base_log::Source) {
         loop {
             let limit = self.stages.load().limit(&self.service);
@@ -214,16 +217,15 @@ impl Smtpd {
                 Ok((socket, _)) if !self.shed.has_room(self.all.count.load(Ordering::SeqCst)) => {
                     self.shed.refuse(socket);
                 }
+                Ok((socket, peer)) => self.begin(socket, peer, limit.stress, &log),
+                Err(e) if Shed::is_out_of_descriptors(&e) => self.shed.refuse_next(&listener).await,
                 Err(e) => {
                     log.warning(&source, format!("accept connection: {e}"));
                     tokio::time::sleep(Duration::from_millis(500)).await;
-                Ok((socket, peer)) => self.begin(socket, peer, limit.stress, &log),
-                Err(e) if Shed::is_out_of_descriptors(&e) => self.shed.refuse_next(&listener).await,
                 }
             }
         }
     }
-}
 
     fn begin(&self, socket: Socket, peer: PeerAddr, stress: usize, log: &base_log::Log) {
         let server = match self.stages.load().server(&self.service) {
@@ -244,3 +246,4 @@ impl Smtpd {
             server.serve_under(socket.boxed(), peer, local, stressed).await;
         });
     }
+}

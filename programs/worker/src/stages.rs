@@ -13,6 +13,7 @@ use mail_cleanup::{Cleanup, CleanupConfig};
 use mail_receive::{
     Anvil, Flush, FlushDomain, Pickup, PickupConfig, Screen, ScreenConfig, SmtpConfig, SmtpServer, StartError,
 };
+use mail_restrict::{Bounds, Decisions};
 use mail_route::{RouteConfig, Router};
 use mail_schedule::{Agents, Handle, Parts, ScheduleConfig, Scheduler};
 use mail_verify::{ProbeResults, Verifier, VerifyConfig};
@@ -33,9 +34,15 @@ pub struct Fixed {
     resolver: Resolver,
     arrivals: Arc<LateArrivals>,
     anvil: Anvil,
+    /// Logins and senders.
+    users: Anvil,
     caches: Arc<Caches>,
+    /// The last decisions, for `postfix explain`.
+    pub decisions: Arc<Decisions>,
     /// The certificate of `tls_acme_domains`.
     pub acme: Certificates,
+    /// Where they are kept while the server does not run.
+    history: PathBuf,
     /// `queue_directory`.
     pub queue_directory: PathBuf,
     /// `queue_minfree` in bytes, as it was at the start.
@@ -69,6 +76,10 @@ impl Fixed {
         for damage in &spool.recovery().damage {
             process.log.error(&process.source, damage_text(damage));
         }
+        let history = mail_restrict::history_file(&cfg)?;
+        let decisions = Decisions::new(Bounds::from_config(&cfg)?);
+        // There is none after the first start or a crash.
+        let _ = decisions.load(&history);
         Ok(Self {
             log: process.log.clone(),
             spool: Arc::new(spool),
@@ -79,8 +90,11 @@ impl Fixed {
             minfree: u64::try_from(cfg.int("queue_minfree")?).unwrap_or(0),
             arrivals: Arc::default(),
             anvil: Anvil::new(),
+            users: Anvil::new(),
             caches: Arc::new(caches(&cfg, &process.log)?),
+            decisions: Arc::new(decisions),
             acme: Certificates::default(),
+            history,
             queue_directory,
         })
     }
@@ -104,7 +118,7 @@ impl Fixed {
 
     /// Logs anvil's statistics when it is time: every `anvil_status_update_time`, and when clients have gone.
     pub fn watch_clients(&self, cfg: &Config) -> Result<()> {
-        let (anvil, log) = (self.anvil.clone(), self.log.clone());
+        let (anvil, users, log) = (self.anvil.clone(), self.users.clone(), self.log.clone());
         let source = log.session_source(format!("{}/anvil", cfg.str("syslog_name")?));
         let every = cfg.time("anvil_status_update_time")?.max(Duration::from_secs(1));
         tokio::spawn(async move {
@@ -114,7 +128,8 @@ impl Fixed {
                 let now = Instant::now();
                 if now.duration_since(last) >= every || anvil.is_idle(ANVIL_IDLE, now) {
                     last = now;
-                    anvil.take_statistics().iter().for_each(|line| log.info(&source, line));
+                    let lines = anvil.take_statistics().into_iter().chain(users.take_statistics());
+                    lines.for_each(|line| log.info(&source, line));
                 }
             }
         });
@@ -127,6 +142,10 @@ impl Fixed {
             handle.shutdown(patience).await;
         }
         self.caches.flush();
+        if let Err(e) = self.decisions.save(&self.history) {
+            let source = self.log.session_source("postfix/explain");
+            self.log.warning(&source, format!("{}: {e}", self.history.display()));
+        }
         self.spool.close();
     }
 }
@@ -217,7 +236,10 @@ impl Stages {
         let mut b =
             Builder { cfg, master, fixed, tables, route: Arc::new(router), cleanups: HashMap::new(), faults };
         b.make_cleanups()?;
-        b.finish()
+        let bounds = Bounds::from_config(&b.cfg)?;
+        let stages = b.finish()?;
+        fixed.decisions.set_bounds(bounds);
+        Ok(stages)
     }
 
     /// The SMTP server of a listener.
@@ -383,6 +405,8 @@ impl Builder<'_> {
             log: self.fixed.log.clone(),
             opener: self.tables.opener(),
             anvil: self.fixed.anvil.clone(),
+            users: self.fixed.users.clone(),
+            decisions: Arc::clone(&self.fixed.decisions),
             caches: Arc::clone(&self.fixed.caches),
             verify: Some(Arc::clone(verify)),
             flush: Some(self.flush()),

@@ -4,4 +4,5 @@ mod content;
 mod dialogue;
 mod restrictions;
 mod screen;
+mod users;
 mod world;

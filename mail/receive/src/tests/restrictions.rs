@@ -147,6 +147,11 @@ fn an_open_relay_does_not_start() {
             tables: base_tables::Tables::new(base_tables::Options::default()),
             resolver: base_dns::Resolver::new(base_dns::Options::default()),
             log: base_log::Log::test().0,
+            decisions: std::sync::Arc::new(mail_restrict::Decisions::new(mail_restrict::Bounds {
+                count: 0,
+                bytes: 0,
+            })),
+            users: Anvil::new(),
             anvil: Anvil::new(),
             opener: std::sync::Arc::new(base_sys::opener::Plain),
             caches: std::sync::Arc::new(base_cache::Caches::new(std::sync::Arc::new(|_| ()))),

@@ -9,6 +9,7 @@ use base_conf::Config;
 use base_log::{Captured, Log};
 use base_net::PeerAddr;
 use base_tables::Tables;
+use mail_restrict::{Bounds, Decisions};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -120,7 +121,7 @@ pub struct World {
     pub queue: Queue,
     pub logged: Captured,
     server: SmtpServer,
-    deps: Deps,
+    pub deps: Deps,
 }
 
 impl World {
@@ -137,6 +138,8 @@ impl World {
             log,
             opener: Arc::new(base_sys::opener::Plain),
             anvil: Anvil::new(),
+            users: Anvil::new(),
+            decisions: Arc::new(Decisions::new(Bounds { count: 100, bytes: 1 << 20 })),
             caches: Arc::new(base_cache::Caches::new(Arc::new(|_| ()))),
             verify: None,
             flush: None,
@@ -148,6 +151,12 @@ impl World {
     /// With postscreen(8) in front.
     pub fn behind(self, screen: impl FnOnce(Deps) -> Arc<Screen>) -> Self {
         let server = self.server.behind(screen(self.deps.clone()));
+        Self { server, ..self }
+    }
+
+    /// With so many places for sessions.
+    pub fn with_places(self, places: usize) -> Self {
+        let server = self.server.clone().with_places(places);
         Self { server, ..self }
     }
 

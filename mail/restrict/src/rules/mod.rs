@@ -13,7 +13,7 @@ use proto_dsn::Status;
 
 mod addresses;
 mod check_a_access;
-mod check_ccert_access;
+pub(crate) mod check_ccert_access;
 mod check_client_access;
 mod check_etrn_access;
 mod check_greylist;
@@ -339,7 +339,7 @@ impl<'a> Context<'a> {
 
     fn table(&self) -> Option<&'a dyn Table> {
         match self.arg {
-            Arg::Table(t) => Some(t.as_ref()),
+            Arg::Table(t) | Arg::CertTable(t, _) => Some(t.as_ref()),
             _ => None,
         }
     }

@@ -114,6 +114,7 @@ impl Session<'_> {
             size: 0,
             held: false,
             discarded: false,
+            tape: None,
         }
     }
 

@@ -45,6 +45,7 @@ impl Notifier for Nothing {
 pub(crate) struct World {
     spool: Arc<MemorySpool>,
     pub(crate) handle: Handle,
+    decisions: Arc<Decisions>,
     pub(crate) dir: tempfile::TempDir,
 }
 
@@ -60,12 +61,14 @@ impl World {
         };
         let spool = Arc::new(MemorySpool::new());
         let handle = Scheduler::start(parts, spool.clone(), Log::test().0);
+        let decisions = Arc::new(Decisions::new(mail_restrict::Bounds { count: 10, bytes: 10_000 }));
+        let about = About { handle: handle.clone(), decisions: Arc::clone(&decisions) };
         let dir = tempfile::tempdir().expect("a folder");
         let bind = |name: &str| UnixListener::bind(dir.path().join(name)).expect("a socket");
-        tokio::spawn(serve(bind("control"), Access::Private, handle.clone()));
-        tokio::spawn(serve(bind("qmgr"), Access::Public, handle.clone()));
+        tokio::spawn(serve(bind("control"), Access::Private, about.clone()));
+        tokio::spawn(serve(bind("qmgr"), Access::Public, about));
         tokio::spawn(showq::serve(bind("showq"), handle.clone(), dir.path().to_owned()));
-        Self { spool, handle, dir }
+        Self { spool, handle, decisions, dir }
     }
 
     pub(crate) async fn store(&self, to: &str, held: bool) -> String {
@@ -217,11 +220,26 @@ async fn the_public_socket_only_asks_for_deliveries() {
         (ControlRequest::Act(ControlAction::Deliver, Select::All(Vec::new())), false),
         (ControlRequest::Act(ControlAction::Delete, select()), false),
         (ControlRequest::Cat(id.clone()), false),
+        (ControlRequest::Explain(1, "x".into()), false),
     ] {
         let want = if allowed { ControlReply::End } else { refused.clone() };
         assert_eq!(w.ask("qmgr", std::slice::from_ref(&request)).await, [want], "{request:?}");
     }
     assert_eq!(w.list().await.len(), 1);
+}
+
+#[tokio::test]
+async fn decisions_are_told() {
+    let w = World::new().await;
+    for id in ["A", "B", "C"] {
+        w.decisions.push(&mail_restrict::Decision { id, addr: "192.0.2.1", ..Default::default() });
+    }
+    let replies = w.ask("control", &[ControlRequest::Explain(2, "192.0.2.1".into())]).await;
+    let told = replies.iter().map(|r| match r {
+        ControlReply::Decision(frame) => mail_restrict::Decision::decode(frame).map_or("?", |d| d.id),
+        _ => ".",
+    });
+    assert_eq!(told.collect::<String>(), "BC.");
 }
 
 #[tokio::test]

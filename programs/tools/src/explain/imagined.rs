@@ -1,26 +1,22 @@
-//! `postfix explain`: what the server would say to a client, and why: each list, restriction, table lookup and verdict. The
-//! decisions are those of the server's own evaluator with the real tables and the real DNS.
-//!
-//! Usage: `postfix explain --client IP --from SENDER --to RECIPIENT [--name NAME] [--reverse NAME] [--helo NAME] [--user LOGIN]
-//! [--tls] [--size N] [--service NAME] [-j]`. Nothing is sent, and nothing is remembered. Exit status 0 when the recipient would be
-//! accepted, 1 when not, 2 when the question cannot be answered.
+//! `postfix explain --client …`: a session that did not happen, decided by the server's own evaluator with the real tables and the
+//! real DNS. Nothing is sent, and nothing is remembered.
 
+use super::{USAGE, show};
 use anyhow::{Context, Result, bail};
-use base_conf::{Config, MasterCf, Service, main_cf::logical_lines};
+use base_conf::{Config, MasterCf, Service};
 use base_dns::Resolver;
 use base_log::{Captured, Log, Source};
 use base_nettables::NetTables;
-use base_tables::{Tables, Usage, block_on, types::MoreTypes};
-use mail_restrict::{HostStatus, Imagined, Login, Outcome, Peer, Restrict, RestrictConfig, Stage, Step, Tls};
+use base_tables::{Tables, types::MoreTypes};
+use mail_restrict::{
+    HostStatus, Imagined, Login, Outcome, Peer, Restrict, RestrictConfig, Stage, Step, Tape, Tls, steps,
+};
 use mail_route::{RouteConfig, Router};
 use serde_json::{Value, json};
-use std::{
-    ffi::OsString,
-    net::IpAddr,
-    path::Path,
-    process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{ffi::OsString, net::IpAddr, path::Path, sync::Arc};
+
+/// The longest way to a decision that is shown, in bytes.
+const TAPE: usize = 1 << 20;
 
 /// What is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,10 +33,6 @@ pub struct Question {
     service: Option<String>,
     json: bool,
 }
-
-/// How it is called.
-const USAGE: &str = "usage: postfix explain --client IP --from SENDER --to RECIPIENT [--name NAME] [--reverse NAME] [--helo NAME] \
-                     [--user LOGIN] [--tls] [--size N] [--service NAME] [-j]";
 
 impl Question {
     /// Reads what follows `explain`.
@@ -76,22 +68,8 @@ fn bare(address: &str) -> String {
     address.trim().trim_start_matches('<').trim_end_matches('>').to_owned()
 }
 
-/// Answers the question from the configuration in `dir`.
-pub fn run(dir: &Path, args: &[OsString]) -> ExitCode {
-    let answered = Question::parse(args).and_then(|q| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(answer(dir, &q))
-    });
-    match answered {
-        Ok(accepted) => ExitCode::from(u8::from(!accepted)),
-        Err(e) => {
-            eprintln!("postfix: explain: {e:#}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-async fn answer(dir: &Path, q: &Question) -> Result<bool> {
+/// Answers the question from the configuration in `dir`: whether the recipient would be accepted.
+pub async fn answer(dir: &Path, q: &Question) -> Result<bool> {
     let config = Config::load(dir)?;
     let master = MasterCf::load(dir)?;
     let service = service(&master, q)?;
@@ -106,12 +84,11 @@ async fn answer(dir: &Path, q: &Question) -> Result<bool> {
         tls: q.tls.then(Tls::default),
         size: q.size,
     };
-    let steps: Arc<Mutex<Vec<Step>>> = Arc::default();
     let (log, lines) = Log::test();
-    let restrict = restrict(&view, resolver, log, &steps)?;
+    let (restrict, tape) = (restrict(&view, resolver, log)?, Tape::new(TAPE));
     let source = Source::new(format!("{}/smtpd", view.str("syslog_name")?), std::process::id());
-    let outcomes = restrict.imagine(&session, &source).await;
-    let steps = std::mem::take(&mut *steps.lock().unwrap_or_else(PoisonError::into_inner));
+    let outcomes = restrict.imagine(&session, &source, Some(&tape)).await;
+    let steps = steps(&tape.take());
     let report = Report {
         service: &service.name,
         session: &session,
@@ -127,8 +104,8 @@ async fn answer(dir: &Path, q: &Question) -> Result<bool> {
     Ok(report.refusal().is_none())
 }
 
-/// The evaluator of a service, telling its steps.
-fn restrict(view: &Config, resolver: Resolver, log: Log, steps: &Arc<Mutex<Vec<Step>>>) -> Result<Restrict> {
+/// The evaluator of a service.
+fn restrict(view: &Config, resolver: Resolver, log: Log) -> Result<Restrict> {
     let more: Arc<dyn MoreTypes> = NetTables::new(view.clone());
     let tables = Tables::new(base_tables::Options { more: Some(more), ..base_tables::Options::default() });
     let route = Router::new(Arc::new(RouteConfig::from_config(view)?), Arc::clone(&tables), &tables);
@@ -136,8 +113,7 @@ fn restrict(view: &Config, resolver: Resolver, log: Log, steps: &Arc<Mutex<Vec<S
     let restrict = Restrict::new(config, tables, Arc::new(route), resolver, log);
     restrict.check_open_relay()?;
     restrict.check_arguments()?;
-    let to = Arc::clone(steps);
-    Ok(restrict.tracing(Arc::new(move |step| to.lock().unwrap_or_else(PoisonError::into_inner).push(step))))
+    Ok(restrict)
 }
 
 fn service<'a>(master: &'a MasterCf, q: &Question) -> Result<&'a Service> {
@@ -194,10 +170,6 @@ impl Report<'_> {
         })
     }
 
-    fn actions(&self) -> Vec<String> {
-        self.outcomes.iter().flat_map(|(_, o)| &o.actions).map(|a| format!("{a:?}")).collect()
-    }
-
     fn print(&self, log: &Captured) {
         let s = self.session;
         println!(
@@ -208,17 +180,7 @@ impl Report<'_> {
             s.sender,
             s.recipient
         );
-        for step in self.steps {
-            match step {
-                Step::List(name) => println!("{name}{}", self.place(name)),
-                Step::Class(name) => println!("  {name}: a class{}", self.place(name)),
-                Step::Asked(name, argument) if argument.is_empty() => println!("  {name}"),
-                Step::Asked(name, argument) => println!("  {name} {argument}"),
-                Step::Lookup(table, key, answer) => println!("    {key}: {}", found(table, key, answer)),
-                Step::Said(text) => println!("    {text}"),
-            }
-        }
-        self.actions().iter().for_each(|a| println!("action: {a}"));
+        show::lines(self.steps, Some(self.config)).iter().for_each(|line| println!("{line}"));
         match self.refusal() {
             Some((stage, reply)) => println!("reply at {}: {reply}", stage.name()),
             None => println!("reply: accepted"),
@@ -227,7 +189,6 @@ impl Report<'_> {
     }
 
     fn json(&self, log: &Captured) -> Value {
-        let steps: Vec<Value> = self.steps.iter().map(|s| self.step(s)).collect();
         let refusal = self.refusal();
         json!({
             "service": self.service,
@@ -235,79 +196,14 @@ impl Report<'_> {
             "helo": self.session.helo,
             "sender": self.session.sender,
             "recipient": self.session.recipient,
-            "steps": steps,
-            "actions": self.actions(),
+            "steps": show::values(self.steps, Some(self.config)),
+            "actions": show::actions(self.steps),
             "accepted": refusal.is_none(),
             "stage": refusal.as_ref().map(|(stage, _)| stage.name()),
             "reply": refusal.map(|(_, reply)| reply),
             "log": log.texts(),
         })
     }
-
-    fn step(&self, step: &Step) -> Value {
-        match step {
-            Step::List(name) => json!({"list": name, "line": self.line(name)}),
-            Step::Class(name) => json!({"class": name, "line": self.line(name)}),
-            Step::Asked(name, argument) => json!({"restriction": name, "argument": argument}),
-            Step::Lookup(table, key, answer) => json!({
-                "table": table,
-                "key": key,
-                "found": answer.as_ref().ok().and_then(Option::as_ref),
-                "failed": answer.is_err(),
-                "line": answer.as_ref().ok().and_then(Option::as_ref).and_then(|a| line_of(table, key, a)).map(|(_, line)| line),
-            }),
-            Step::Said(text) => json!({"verdict": text}),
-        }
-    }
-
-    fn line(&self, name: &str) -> Option<u32> {
-        self.config.main_cf().get(name).map(|e| e.line)
-    }
-
-    fn place(&self, name: &str) -> String {
-        self.line(name).map(|l| format!(" (main.cf, line {l})")).unwrap_or_default()
-    }
-}
-
-fn found(table: &str, key: &str, answer: &Result<Option<String>, ()>) -> String {
-    match answer {
-        Err(()) => "the table cannot be asked".to_owned(),
-        Ok(None) => "not there".to_owned(),
-        Ok(Some(value)) => match line_of(table, key, value) {
-            Some((file, line)) => format!("\"{value}\" ({file}, line {line})"),
-            None => format!("\"{value}\""),
-        },
-    }
-}
-
-/// Longest text that is searched.
-const MAX_TEXT: u64 = 16 << 20;
-
-/// The file and the line of a table's text that gives the answer.
-fn line_of(table: &str, key: &str, value: &str) -> Option<(String, u32)> {
-    let (kind, file) = table.trim_start_matches("proxy:").split_once(':')?;
-    let size = std::fs::metadata(file).ok().filter(|m| m.is_file()).map(|m| m.len())?;
-    if size > MAX_TEXT {
-        return None;
-    }
-    let text = String::from_utf8_lossy(&std::fs::read(file).ok()?).into_owned();
-    let patterns = matches!(kind, "regexp" | "pcre" | "cidr");
-    let line = logical_lines(&text).into_iter().find(|l| match patterns {
-        true => alone(kind, &l.text, key).is_some_and(|answer| answer == value),
-        false => l
-            .text
-            .split_once(char::is_whitespace)
-            .is_some_and(|(k, v)| k.eq_ignore_ascii_case(key) && v.trim() == value),
-    })?;
-    Some((file.to_owned(), line.line))
-}
-
-/// What a line of a pattern table gives when it is alone.
-fn alone(kind: &str, line: &str, key: &str) -> Option<String> {
-    let tables = Tables::new(base_tables::Options::default());
-    let table = tables.try_open(&format!("{kind}:{{{{{line}}}}}"), Usage::LOOKUP).ok()?;
-    let value = block_on(table.lookup(key.as_bytes())).ok()??;
-    Some(String::from_utf8_lossy(&value).into_owned())
 }
 
 #[cfg(test)]
@@ -326,20 +222,5 @@ mod tests {
         for bad in ["", "--client x --to a", "--client 192.0.2.7", "--client", "--other"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn lines_that_answer() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("t");
-        let spec = |kind: &str| format!("{kind}:{}", file.display());
-        std::fs::write(&file, "# c\na.example OK\n192.0.2.7 REJECT go\n  away\n").unwrap();
-        let line = |kind: &str, key: &str, value: &str| line_of(&spec(kind), key, value).map(|(_, l)| l);
-        assert_eq!(line("hash", "192.0.2.7", "REJECT go  away"), Some(3));
-        assert_eq!(line("hash", "192.0.2.8", "OK"), None);
-        std::fs::write(&file, "/^x/ OK\n/^(.)@b/ REJECT $1 no\n").unwrap();
-        assert_eq!(line("pcre", "a@b", "REJECT a no"), Some(2));
-        std::fs::write(&file, "10.0.0.0/8 OK\n192.0.2.0/24 REJECT\n").unwrap();
-        assert_eq!(line("cidr", "192.0.2.7", "REJECT"), Some(2));
     }
 }
