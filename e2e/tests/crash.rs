@@ -1,22 +1,19 @@
-//! Nothing that was acknowledged is lost: load from many sessions, `kill -9` of the whole process group at random moments, restart, count.
+//! Nothing that was acknowledged is lost: load from many sessions, the server hurt in every way at random moments, restart, count.
 //!
-//! An instance of its own on loopback ports, as the calling user (root: `mail_owner` as a Postfix package makes it). A message that the next
-//! hop had acknowledged may come a second time only if it was in flight at a kill.
+//! A message that the next hop had acknowledged may come a second time only if it was in flight at a kill. `cargo xtask torture` runs
+//! the last test for as long as wanted and prints its figures.
 
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
+#[path = "common/server.rs"]
+mod server;
+
+use server::{Received, Server, sink};
 use std::{
-    collections::{HashMap, HashSet},
-    env, fs,
+    collections::HashSet,
+    env,
     io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::{fs::PermissionsExt, process::CommandExt},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    net::{SocketAddr, TcpStream},
     sync::{
-        Arc, Mutex,
+        Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, sleep},
@@ -24,145 +21,6 @@ use std::{
 };
 
 const SESSIONS: usize = 20;
-
-/// What the next hop has, by subject, with the number of times.
-type Received = Arc<Mutex<HashMap<String, usize>>>;
-
-fn sink() -> (SocketAddr, Received) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = listener.local_addr().unwrap();
-    let received = Received::default();
-    let kept = Arc::clone(&received);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let kept = Arc::clone(&kept);
-            thread::spawn(move || serve(stream, &kept));
-        }
-    });
-    (at, received)
-}
-
-fn serve(stream: TcpStream, kept: &Received) -> Option<()> {
-    let mut out = stream.try_clone().ok()?;
-    let mut lines = BufReader::new(stream).lines();
-    out.write_all(b"220 sink\r\n").ok()?;
-    while let Some(Ok(line)) = lines.next() {
-        let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
-        match verb.as_str() {
-            "EHLO" => out.write_all(b"250-sink\r\n250 PIPELINING\r\n").ok()?,
-            "DATA" => {
-                out.write_all(b"354 go\r\n").ok()?;
-                let mut subject = String::new();
-                for line in lines.by_ref() {
-                    let line = line.ok()?;
-                    if line == "." {
-                        break;
-                    }
-                    if let Some(s) = line.strip_prefix("Subject: ").filter(|_| subject.is_empty()) {
-                        s.clone_into(&mut subject);
-                    }
-                }
-                *kept.lock().ok()?.entry(subject).or_default() += 1;
-                out.write_all(b"250 ok\r\n").ok()?;
-            }
-            "QUIT" => return out.write_all(b"221 bye\r\n").ok(),
-            _ => out.write_all(b"250 ok\r\n").ok()?,
-        }
-    }
-    None
-}
-
-struct Server {
-    dir: tempfile::TempDir,
-    listen: SocketAddr,
-    child: Option<Child>,
-}
-
-fn programs() -> PathBuf {
-    let beside = Path::new(env!("CARGO_BIN_EXE_e2e")).parent().map(PathBuf::from);
-    env::var_os("HIKYAKU_PROGRAMS").map(PathBuf::from).or(beside).expect("a folder of programs")
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-impl Server {
-    fn configure(nexthop: SocketAddr) -> Self {
-        let dir = tempfile::Builder::new().prefix("hikyaku-crash.").tempdir_in("/var/tmp").unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let d = dir.path().display();
-        let listen: SocketAddr = format!("127.0.0.1:{}", free_port()).parse().unwrap();
-        let (owner, group) = match nix::unistd::geteuid().is_root() {
-            true => ("postfix".to_owned(), "postdrop".to_owned()),
-            false => {
-                let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap();
-                let group = nix::unistd::Group::from_gid(user.gid).unwrap().unwrap();
-                (user.name, group.name)
-            }
-        };
-        for sub in ["etc", "spool", "data"] {
-            fs::create_dir(dir.path().join(sub)).unwrap();
-        }
-        let main = format!(
-            "compatibility_level = 3.6\nqueue_directory = {d}/spool\ndata_directory = {d}/data\nmail_owner = {owner}\nsetgid_group = {group}\n\
-             maillog_file = {d}/spool/log\nmaillog_file_prefixes = {d}\nmyhostname = crash.example.com\nmydestination =\n\
-             mynetworks = 127.0.0.0/8\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nalias_maps =\nrelayhost = [127.0.0.1]:{}\n\
-             smtpd_relay_restrictions = permit_mynetworks, reject\nsmtpd_peername_lookup = no\nqueue_run_delay = 1s\nminimal_backoff_time = 1s\n\
-             smtpd_client_connection_count_limit = 0\nsmtp_tls_security_level =\n",
-            nexthop.port()
-        );
-        fs::write(dir.path().join("etc/main.cf"), main).unwrap();
-        let master = format!(
-            "{listen} inet n - n - 100 smtpd\npickup unix n - n 60 1 pickup\ncleanup unix n - n - 0 cleanup\n\
-             qmgr unix n - n 300 1 qmgr\nrewrite unix - - n - - trivial-rewrite\nbounce unix - - n - 0 bounce\n\
-             smtp unix - - n - - smtp\nrelay unix - - n - - smtp\nshowq unix n - n - - showq\nerror unix - - n - - error\nretry unix - - n - - error\n"
-        );
-        fs::write(dir.path().join("etc/master.cf"), master).unwrap();
-        Self { dir, listen, child: None }
-    }
-
-    fn start(&mut self) {
-        let child = Command::new(programs().join("hikyaku-master"))
-            .arg("-c")
-            .arg(self.dir.path().join("etc"))
-            .arg("-s")
-            .stdin(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        self.child = Some(child);
-        let end = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(self.listen).is_err() {
-            assert!(Instant::now() < end, "the server does not listen: {}", self.log());
-            sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn log(&self) -> String {
-        let text = fs::read_to_string(self.dir.path().join("spool/log")).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
-    }
-
-    /// `kill -9` of master, worker and courier at one instant.
-    fn kill(&mut self) {
-        let mut child = self.child.take().unwrap();
-        killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL).unwrap();
-        child.wait().unwrap();
-        // The kernel frees the spool's lock when the last process of the group is gone.
-        sleep(Duration::from_millis(200));
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
-            let _ = child.wait();
-        }
-    }
-}
 
 /// Sends one message over a connection; `true` when the server took responsibility.
 fn send(server: SocketAddr, subject: &str) -> std::io::Result<bool> {
@@ -219,7 +77,7 @@ impl Load {
 fn wait_for(received: &Received, wanted: &HashSet<String>, limit: Duration) -> Vec<String> {
     let end = Instant::now() + limit;
     loop {
-        let got = received.lock().unwrap();
+        let got = received.subjects.lock().unwrap();
         let missing: Vec<String> = wanted.iter().filter(|w| !got.contains_key(*w)).cloned().collect();
         drop(got);
         if missing.is_empty() || Instant::now() > end {
@@ -237,7 +95,7 @@ fn scale(name: &str, usual: usize) -> usize {
 fn every_message_arrives_once() {
     let total = scale("HIKYAKU_LOAD_MESSAGES", 2000);
     let (nexthop, received) = sink();
-    let mut server = Server::configure(nexthop);
+    let mut server = Server::configure(nexthop, "");
     server.start();
     let load =
         Load { acknowledged: Mutex::default(), next: AtomicUsize::new(0), stop: AtomicBool::new(false) };
@@ -246,7 +104,7 @@ fn every_message_arrives_once() {
     assert_eq!(acknowledged.len(), total, "refused without reason: {}", server.log());
     let missing = wait_for(&received, &acknowledged, Duration::from_secs(60));
     assert!(missing.is_empty(), "{} lost: {missing:?}\n{}", missing.len(), server.log());
-    let twice = received.lock().unwrap().values().filter(|n| **n > 1).count();
+    let twice = received.subjects.lock().unwrap().values().filter(|n| **n > 1).count();
     assert_eq!(twice, 0, "delivered twice");
 }
 
@@ -254,7 +112,7 @@ fn every_message_arrives_once() {
 fn nothing_acknowledged_is_lost_by_kill() {
     let kills = scale("HIKYAKU_KILLS", 4);
     let (nexthop, received) = sink();
-    let mut server = Server::configure(nexthop);
+    let mut server = Server::configure(nexthop, "");
     server.start();
     let load =
         Load { acknowledged: Mutex::default(), next: AtomicUsize::new(0), stop: AtomicBool::new(false) };
@@ -280,7 +138,92 @@ fn nothing_acknowledged_is_lost_by_kill() {
         acknowledged.len(),
         server.log()
     );
-    let twice = received.lock().unwrap().values().filter(|n| **n > 1).count();
+    let twice = received.subjects.lock().unwrap().values().filter(|n| **n > 1).count();
     assert!(twice <= kills * 200, "{twice} delivered twice: more than were in flight");
     println!("{} messages acknowledged, {kills} kills, {twice} came twice", acknowledged.len());
+}
+
+/// Ways to hurt a server, and what each did.
+#[derive(Debug, Default)]
+struct Hurt {
+    killed: usize,
+    killed_one: usize,
+    stopped: usize,
+    reloaded: usize,
+    slowest_start: Duration,
+}
+
+impl Hurt {
+    fn once(&mut self, server: &mut Server, dice: u64) {
+        match dice % 6 {
+            0 | 1 => server.kill(),
+            2 => return self.one(server, "hikyaku-worker"),
+            3 => return self.one(server, "hikyaku-courier"),
+            4 => server.stop(),
+            _ => {
+                server.reload();
+                self.reloaded += 1;
+                return;
+            }
+        }
+        if dice % 6 == 4 {
+            self.stopped += 1
+        } else {
+            self.killed += 1
+        }
+        let from = Instant::now();
+        server.start();
+        self.slowest_start = self.slowest_start.max(from.elapsed());
+    }
+
+    fn one(&mut self, server: &Server, name: &str) {
+        server.kill_one(name);
+        self.killed_one += 1;
+    }
+}
+
+/// A generator of moments and choices (xorshift); the seed is printed.
+fn next(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+#[test]
+fn torture() {
+    let limit = Duration::from_secs(scale("HIKYAKU_TORTURE_SECONDS", 6) as u64);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let seed = scale("HIKYAKU_TORTURE_SEED", now.subsec_nanos() as usize | 1) as u64;
+    let (nexthop, received) = sink();
+    received.later.store(2, Ordering::Relaxed);
+    let mut server = Server::configure(nexthop, "maximal_backoff_time = 4s\n");
+    server.start();
+    let load =
+        Load { acknowledged: Mutex::default(), next: AtomicUsize::new(0), stop: AtomicBool::new(false) };
+    let (listen, mut dice, mut hurt) = (server.listen, seed, Hurt::default());
+    thread::scope(|s| {
+        (0..SESSIONS).for_each(|_| drop(s.spawn(|| load.run(listen, usize::MAX))));
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            sleep(Duration::from_millis(200 + next(&mut dice) % 1300));
+            hurt.once(&mut server, next(&mut dice));
+        }
+        load.stop.store(true, Ordering::SeqCst);
+    });
+    received.later.store(0, Ordering::Relaxed);
+    let acknowledged = load.acknowledged.into_inner().unwrap();
+    let missing = wait_for(&received, &acknowledged, Duration::from_secs(120));
+    let subjects = received.subjects.lock().unwrap();
+    let more: usize = subjects.values().map(|n| n - 1).sum();
+    println!(
+        "seed {seed}: {} accepted, {} delivered, {} lost, {more} deliveries more than one; {hurt:?}",
+        acknowledged.len(),
+        subjects.len(),
+        missing.len()
+    );
+    assert!(acknowledged.len() > 20, "hardly any load: {}", server.log());
+    assert!(missing.is_empty(), "{} lost: {missing:?}\n{}", missing.len(), server.log());
+    let ends = hurt.killed + hurt.killed_one + hurt.stopped;
+    assert!(more <= (ends + 1) * SESSIONS, "{more} delivered twice: more than were in flight");
 }

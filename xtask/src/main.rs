@@ -1,7 +1,8 @@
 //! `cargo xtask COMMAND`: everything that is done to this workspace beside compiling it.
 //!
 //! `test` runs all tests (see test.rs), `tidy` the rules of ARCHITECTURE.md, `install` lays out the programs as an
-//! installation has them, `package` makes the Debian package, `bench` measures against Postfix, `fuzz` runs the parsers under libFuzzer.
+//! installation has them, `package` makes the Debian package, `bench` measures against Postfix, `fuzz` runs the parsers under libFuzzer,
+//! `torture` hurts a server under load.
 
 mod bench;
 mod fuzz;
@@ -11,6 +12,7 @@ mod peers;
 mod run;
 mod test;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -36,6 +38,7 @@ const COMMANDS: &[Command] = &[
     ),
     ("test", "[--install-peers]: format, clippy, tidy, unit and end-to-end tests", test::run),
     ("tidy", "check the rules of ARCHITECTURE.md", tidy::run),
+    ("torture", "[--minutes N | --hours N]: faults at random under load; nothing may be lost", torture::run),
 ];
 
 fn main() -> ExitCode {
