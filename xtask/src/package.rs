@@ -43,6 +43,9 @@ const MOVED: &[(&str, &str)] = &[
     ("usr/share/zsh/site-functions/_hikyaku", "usr/share/zsh/vendor-completions/_hikyaku"),
 ];
 
+/// Commands that Debian's sasl2-bin has under the same names; ours are in the folder of the executables.
+const ELSEWHERE: &[&str] = &["sasldblistusers2", "saslpasswd2"];
+
 /// The command's entry.
 pub fn run(args: &[String]) -> Result<()> {
     let (mut release, mut test, mut out) = (false, false, root().join("target/package"));
@@ -56,13 +59,15 @@ pub fn run(args: &[String]) -> Result<()> {
         }
     }
     let built = install::build(release)?;
-    let package = make(&built, &out, release)?;
-    println!("{}", package.display());
-    if test { try_out(&package) } else { Ok(()) }
+    if test {
+        return try_out(&built);
+    }
+    println!("{}", make(&built, &out, release)?.display());
+    Ok(())
 }
 
 /// Makes the package of what is in `built`, below `out`. `small`: stripped and compressed well.
-pub fn make(built: &Path, out: &Path, small: bool) -> Result<PathBuf> {
+fn make(built: &Path, out: &Path, small: bool) -> Result<PathBuf> {
     if !has_program("dpkg-deb") {
         bail!("package: needs dpkg-deb");
     }
@@ -98,6 +103,11 @@ fn fill(stage: &Path) -> Result<()> {
     for empty in ["usr/share/bash-completion", "usr/share/zsh/site-functions"] {
         fs::remove_dir(stage.join(empty))?;
     }
+    for name in ELSEWHERE {
+        fs::remove_file(stage.join("usr/sbin").join(name))?;
+        fs::remove_file(stage.join(format!("usr/share/man/man1/{name}.1")))?;
+        std::os::unix::fs::symlink("hikyaku-tools", stage.join("usr/libexec/hikyaku").join(name))?;
+    }
     fs::create_dir_all(stage.join("usr/lib"))?;
     std::os::unix::fs::symlink("../sbin/sendmail", stage.join("usr/lib/sendmail"))?;
     std::os::unix::fs::symlink("postfix.service", stage.join("lib/systemd/system/hikyaku.service"))?;
@@ -128,19 +138,16 @@ fn control(stage: &Path, arch: &str) -> Result<()> {
     Ok(())
 }
 
-/// Installs and uses the package where it does no harm.
-pub fn try_out(package: &Path) -> Result<()> {
-    if !is_root() || !has_program("unshare") {
-        println!("not run: the package's test needs root and unshare(1)");
+/// Makes the package of what is in `built`, and installs and uses it where it does no harm.
+pub fn try_out(built: &Path) -> Result<()> {
+    if !is_root() || !has_program("unshare") || !has_program("dpkg-deb") {
+        println!("not run: the package's trial needs root, unshare(1) and dpkg-deb(1)");
         return Ok(());
     }
-    if !can_overlay()? {
-        println!("not run: the package's test on this machine needs overlayfs");
-    } else {
-        in_namespaces(package, "copy-on-write view of this machine", OVERLAY, Path::new("/"))?;
-    }
+    let package = &make(built, &root().join("target/package"), false)?;
+    in_namespaces(package, "copy-on-write view of this machine", Path::new("/"))?;
     match std::env::var_os("HIKYAKU_CLEAN_ROOT").map(PathBuf::from) {
-        Some(clean) => in_namespaces(package, "clean root", OVERLAY, &clean),
+        Some(clean) => in_namespaces(package, "clean root", &clean),
         None => {
             println!(
                 "not run: the package in a clean root (debootstrap --variant=minbase bookworm DIR; HIKYAKU_CLEAN_ROOT=DIR)"
@@ -150,11 +157,14 @@ pub fn try_out(package: &Path) -> Result<()> {
     }
 }
 
+/// The exit status of [`OVERLAY`] where such a root cannot be had.
+const NO_ROOT: i32 = 77;
+
 /// $1 the lower root, $2 the package, $3 the test, $4 an empty folder.
 const OVERLAY: &str = r#"set -e
-mount -t tmpfs none "$4"
+mount -t tmpfs none "$4" || exit 77
 mkdir "$4/upper" "$4/work" "$4/root"
-mount -t overlay none -o "lowerdir=$1,upperdir=$4/upper,workdir=$4/work" "$4/root"
+mount -t overlay none -o "lowerdir=$1,upperdir=$4/upper,workdir=$4/work" "$4/root" || exit 77
 cd "$4/root"
 cp "$2" hikyaku.deb
 cp "$3" in-root
@@ -166,13 +176,7 @@ chmod 755 usr/sbin/policy-rc.d
 exec chroot . /in-root
 "#;
 
-/// Whether a copy-on-write root can be had.
-fn can_overlay() -> Result<bool> {
-    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default().contains("overlay");
-    Ok(known || Command::new("modprobe").args(["-q", "overlay"]).status().is_ok_and(|s| s.success()))
-}
-
-fn in_namespaces(package: &Path, what: &str, script: &str, lower: &Path) -> Result<()> {
+fn in_namespaces(package: &Path, what: &str, lower: &Path) -> Result<()> {
     println!("package: in a {what}");
     let place = package.with_extension("place");
     fs::create_dir_all(&place)?;
@@ -188,7 +192,15 @@ fn in_namespaces(package: &Path, what: &str, script: &str, lower: &Path) -> Resu
         "--propagation",
         "private",
     ]);
-    c.args(["timeout", "-s", "KILL", "60", "sh", "-c", script, "sh"]);
+    c.args(["timeout", "-s", "KILL", "60", "sh", "-c", OVERLAY, "sh"]);
     c.arg(lower).arg(package).arg(root().join("packaging/test/in-root")).arg(&place);
-    check(&mut c)
+    let status = c.status().context("cannot run unshare")?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(NO_ROOT) => {
+            println!("not run: the package in a {what}: it needs overlayfs");
+            Ok(())
+        }
+        _ => bail!("package: the trial in a {what} failed: {status}"),
+    }
 }

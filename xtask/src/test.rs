@@ -4,7 +4,7 @@
 //! that lacks its peer fails. Otherwise what is there is used, and the run ends with a list of what was not run.
 
 use crate::{
-    install, peers,
+    install, package, peers,
     run::{cargo, check},
     tidy,
 };
@@ -28,11 +28,12 @@ pub fn run(args: &[String]) -> Result<()> {
     // One selection of packages for everything: a test run of e2e alone would compile what it needs with other features.
     let built = install::build(false)?;
     let mut tests = cargo();
-    tests.args(["test", "--workspace", "--no-fail-fast", "--quiet"]).env("HIKYAKU_PROGRAMS", built);
+    tests.args(["test", "--workspace", "--no-fail-fast", "--quiet"]).env("HIKYAKU_PROGRAMS", &built);
     if with_peers {
         tests.env("HIKYAKU_PEERS_REQUIRED", "1");
     }
     check(&mut tests)?;
+    package::try_out(&built)?;
     let missing = peers::missing();
     if !missing.is_empty() {
         println!("not run, for lack of these packages: {}", missing.join(" "));

@@ -11,11 +11,21 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixDatagram, UnixStream},
+        },
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+
+/// SIGSTOP and SIGCONT on Linux.
+const STOP: Sig = Sig::Other(19);
+const CONT: Sig = Sig::Other(18);
 
 /// The stand-in: not a test of its own.
 #[test]
@@ -152,13 +162,17 @@ fn start_reload_stop() {
     i.start();
     i.logged("daemon started -- version ");
     assert!(reachable(a) && UnixStream::connect(i.path("q/private/courier")).is_ok());
-    assert_eq!(i.text("worker.state"), format!("1 127.0.0.1:{a} private/control public/pickup"));
+    assert_eq!(
+        i.text("worker.state"),
+        format!("1 127.0.0.1:{a} private/control private/metrics public/pickup")
+    );
     assert_eq!(i.text("courier.state"), "1 private/courier");
     assert_eq!(i.text("q/pid/master.pid").trim(), i.pid().to_string());
 
     i.services(&format!("{b} inet n - n - - smtpd\n"));
     send_signal(i.pid(), Sig::Hup).unwrap();
-    i.wait("the second generation", || i.text("worker.state") == format!("2 127.0.0.1:{b} private/control"));
+    let second = format!("2 127.0.0.1:{b} private/control private/metrics");
+    i.wait("the second generation", || i.text("worker.state") == second);
     i.logged("reload -- version ");
     i.wait("the old port to close", || !reachable(a));
     assert!(reachable(b));
@@ -264,6 +278,54 @@ fn in_the_background() {
     let pid: u32 = i.text("q/pid/master.pid").trim().parse().unwrap();
     send_signal(pid, Sig::Term).unwrap();
     i.wait("the end", || !reachable(port) && i.text("q/pid/master.pid").is_empty());
+}
+
+/// What a service manager hears, and the sockets that it hands over (sd_notify(3), sd_listen_fds(3)).
+#[test]
+fn under_a_service_manager() {
+    let mut i = Instance::new();
+    let given = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = given.local_addr().unwrap().port();
+    i.services(&format!("{port} inet n - n - - smtpd\n"));
+    let manager = UnixDatagram::bind(i.path("notify")).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let hear = || {
+        let mut buf = [0; 200];
+        let n = manager.recv(&mut buf).unwrap();
+        String::from_utf8_lossy(&buf[..n]).lines().next().unwrap_or_default().to_owned()
+    };
+    // The shell puts the socket at the first number, and stays the same process.
+    let mut c = Command::new("sh");
+    c.args([
+        "-c",
+        "LISTEN_PID=$$ exec \"$0\" \"$@\" 3<&0 0</dev/null",
+        env!("CARGO_BIN_EXE_hikyaku-master"),
+        "-s",
+        "-c",
+    ]);
+    c.arg(i.dir.path()).stdin(OwnedFd::from(given)).stdout(Stdio::null()).stderr(Stdio::null());
+    c.env("LISTEN_FDS", "1").env("NOTIFY_SOCKET", i.path("notify")).env("WATCHDOG_USEC", "400000");
+    i.master = Some(c.spawn().unwrap());
+    assert_eq!(hear(), "READY=1");
+    assert!(reachable(port));
+    assert_eq!([hear(), hear()], ["WATCHDOG=1", "WATCHDOG=1"]);
+
+    send_signal(i.pid(), Sig::Hup).unwrap();
+    let not_the_dog = || std::iter::repeat_with(hear).find(|text| text != "WATCHDOG=1").unwrap();
+    assert_eq!([not_the_dog(), not_the_dog()], ["RELOADING=1", "READY=1"]);
+
+    // A child that hangs: nothing more is heard.
+    let worker = i.child("worker");
+    send_signal(worker, STOP).unwrap();
+    manager.set_read_timeout(Some(Duration::from_millis(900))).unwrap();
+    let mut buf = [0; 200];
+    let heard = std::iter::from_fn(|| manager.recv(&mut buf).ok()).take(10).count();
+    assert!(heard < 4, "the watchdog was fed while a child hung");
+    send_signal(worker, CONT).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    assert_eq!(hear(), "WATCHDOG=1");
+    send_signal(i.pid(), Sig::Term).unwrap();
+    assert_eq!(not_the_dog(), "STOPPING=1");
 }
 
 #[test]
