@@ -42,21 +42,21 @@ impl Authorities {
         let mut all = Anchors::default();
         if let Some(file) = &self.file {
             let pem = keys::read(files, file).map_err(|e| self.unreadable(&e))?;
-            if all.add(&pem) == 0 {
+            if all.add_pem(&pem) == 0 {
                 return Err(self.unreadable(&std::io::Error::other("no certificate found")));
             }
         }
         if let Some(path) = &self.path {
             for file in folder(path) {
                 if let Ok(pem) = keys::read(files, &file) {
-                    all.add(&pem);
+                    all.add_pem(&pem);
                 }
             }
         }
         if self.system
             && let Ok(pem) = fs::read(SYSTEM)
         {
-            all.add(&pem);
+            all.add_pem(&pem);
         }
         Ok(all)
     }
@@ -88,8 +88,14 @@ impl Anchors {
         Self { anchors: anchor.into_iter().collect(), ders: vec![der] }
     }
 
+    /// With others.
+    pub(crate) fn add(&mut self, others: Self) {
+        self.anchors.extend(others.anchors);
+        self.ders.extend(others.ders);
+    }
+
     /// Adds what a PEM text holds; how many there were.
-    fn add(&mut self, pem: &[u8]) -> usize {
+    fn add_pem(&mut self, pem: &[u8]) -> usize {
         let mut n = 0;
         for der in CertificateDer::pem_slice_iter(pem).filter_map(Result::ok) {
             let Ok(anchor) = webpki::anchor_from_trusted_cert(&der) else { continue };

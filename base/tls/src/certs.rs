@@ -1,7 +1,7 @@
 //! What certificates say: names, times, keys (RFC 5280). Reads only; whether to believe it is [`crate::Trust`]'s work.
 
 use crate::Digest;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, TrustAnchor};
 use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::{
     certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, public_key::PublicKey,
@@ -98,6 +98,28 @@ impl Certificate {
             n if n > self.not_after => Some("certificate has expired"),
             _ => None,
         }
+    }
+}
+
+/// The issuer of a certificate, as it would be with this key (SubjectPublicKeyInfo).
+pub(crate) fn issuer_with_key(der: &[u8], spki: &[u8]) -> Option<TrustAnchor<'static>> {
+    let (_, x) = X509Certificate::from_der(der).ok()?;
+    Some(TrustAnchor {
+        subject: content(x.issuer().as_raw())?.to_vec().into(),
+        subject_public_key_info: content(spki)?.to_vec().into(),
+        name_constraints: None,
+    })
+}
+
+/// What is in a SEQUENCE (X.690 8.1.3), without its head.
+fn content(der: &[u8]) -> Option<&[u8]> {
+    let (&tag, rest) = der.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let head = usize::from(first & 0x7f);
+    match (tag, first) {
+        (0x30, ..=0x7f) => Some(rest),
+        (0x30, 0x81..=0x84) => rest.get(head..),
+        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@
 //! Libraries that shake hands themselves get their configuration from [`library_config`].
 //! Errors are in OpenSSL's words, since log filters know them. Limits: TLS 1.2 and 1.3 only, no DHE, no static RSA, no DSA.
 
+mod anchors;
 mod ca;
 mod certs;
 mod client;
@@ -23,6 +24,7 @@ mod stamp;
 mod trust;
 mod verifier;
 
+pub use anchors::{AnchorFiles, TrustAnchors};
 pub use ca::Authorities;
 pub use certs::Certificate;
 pub use client::{ClientReady, Connector, ConnectorOptions, Target};

@@ -1,6 +1,6 @@
 //! What a handshake has agreed, and who the peer is; the texts that logs and Received: header fields show of it.
 
-use crate::{Certificate, Digest, Trust, certs::key_text, names};
+use crate::{Certificate, Digest, Trust, TrustAnchors, certs::key_text, names};
 use rustls::{CommonState, HandshakeKind, SignatureScheme, pki_types::CertificateDer};
 
 /// An encrypted session.
@@ -132,6 +132,11 @@ impl Peer {
     /// (TLSA usage 2, RFC 7671 5.2).
     pub fn is_signed_by(&self, issuer: &[u8]) -> bool {
         crate::trust::leads_to(&self.certificate.der, &self.issuers, issuer)
+    }
+
+    /// Whether the chain leads to one of these.
+    pub fn leads_to(&self, anchors: &TrustAnchors) -> bool {
+        crate::trust::leads_to_any(&self.certificate.der, &self.issuers, anchors)
     }
 
     /// `subject_CN=…, issuer=…, fingerprint=…, pkey_fingerprint=…`, as log level 2 shows it.

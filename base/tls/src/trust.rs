@@ -2,7 +2,7 @@
 //!
 //! A certificate that is itself in the list of authorities is trusted, as with OpenSSL.
 
-use crate::{Certificate, ca::Anchors};
+use crate::{Certificate, TrustAnchors, ca::Anchors, certs};
 use rustls::{
     crypto::WebPkiSupportedAlgorithms,
     pki_types::{CertificateDer, UnixTime},
@@ -66,11 +66,25 @@ pub(crate) fn judge(
 
 /// Whether a chain leads to this one certificate.
 pub(crate) fn leads_to(own: &[u8], issuers: &[Vec<u8>], anchor: &[u8]) -> bool {
-    let anchors = Anchors::of(anchor);
+    is_trusted(own, issuers, &Anchors::of(anchor))
+}
+
+/// Whether a chain leads to one of these certificates, or one of its certificates is signed with one of these keys.
+pub(crate) fn leads_to_any(own: &[u8], issuers: &[Vec<u8>], to: &TrustAnchors) -> bool {
+    let shown = || std::iter::once(own).chain(issuers.iter().map(Vec::as_slice));
+    let mut anchors = Anchors::default();
+    to.certificates.iter().for_each(|der| anchors.add(Anchors::of(der)));
+    for key in &to.keys {
+        shown().filter_map(|der| certs::issuer_with_key(der, key)).for_each(|a| anchors.anchors.push(a));
+    }
+    is_trusted(own, issuers, &anchors)
+}
+
+fn is_trusted(own: &[u8], issuers: &[Vec<u8>], anchors: &Anchors) -> bool {
     let chain: Vec<CertificateDer<'_>> =
         std::iter::once(own).chain(issuers.iter().map(Vec::as_slice)).map(CertificateDer::from).collect();
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
-    judge(&chain, &anchors, &algorithms, Usage::Server).is_trusted()
+    judge(&chain, anchors, &algorithms, Usage::Server).is_trusted()
 }
 
 fn words(e: &webpki::Error, own: &Certificate, rest: &[CertificateDer<'_>]) -> String {

@@ -16,6 +16,7 @@ mod report;
 mod testing;
 mod transports;
 
+pub use client::{FingerRequest, finger};
 pub use transports::Transports;
 
 use base_cache::Caches;

@@ -62,6 +62,11 @@ impl Bench {
         agent(service, &self.config.service(&service.name, &service.overrides), &self.deps).unwrap()
     }
 
+    /// Lines so far, as they are.
+    pub fn raw_log(&self) -> Vec<String> {
+        self.captured.texts()
+    }
+
     /// Lines so far, without queue id and delays.
     pub fn log(&self) -> Vec<String> {
         self.captured.texts().iter().map(|l| plain(l)).collect()

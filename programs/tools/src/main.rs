@@ -19,6 +19,7 @@ mod postfix;
 mod postlog;
 mod postmap;
 mod postsuper;
+mod posttls_finger;
 mod rotate;
 mod sasl;
 mod say;

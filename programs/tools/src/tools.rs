@@ -25,6 +25,7 @@ pub const ALL: &[Tool] = &[
     crate::postlog::TOOL,
     crate::postmap::POSTMAP,
     crate::postsuper::TOOL,
+    crate::posttls_finger::TOOL,
     crate::sasl::SASLDBLISTUSERS2,
     crate::sasl::SASLPASSWD2,
     crate::sendmail::TOOL,

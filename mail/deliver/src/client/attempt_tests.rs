@@ -367,3 +367,25 @@ async fn lmtp() {
         "to=<a@x>, relay=none, dsn=4.4.1, status=deferred (connect to mail.example.com[private/none]: No such file or directory)"
     );
 }
+
+#[tokio::test]
+async fn the_status_of_tls() {
+    for (main, rules, want) in [
+        ("smtp_tls_security_level = may", &[][..], ", tls=may:none, dsn=2.0.0"),
+        ("smtp_tls_security_level =", &[][..], ", tls=none, dsn=2.0.0"),
+        ("smtp_tls_security_level = may", &[("BANNER", "450 4.3.0 no")][..], ", tls=may?, dsn=4.3.0"),
+        ("smtp_tls_security_level = verify", &[][..], ", tls=!verify, dsn=4.7.4"),
+        ("smtp_tls_security_level = may\nsmtp_log_tls_feature_status = no", &[][..], "/0, dsn=2.0.0"),
+    ] {
+        let peer = Peer::start(rules).await;
+        let bench = Bench::new(&format!("{SHORT}\n{main}"));
+        bench.agent(SMTP).deliver(delivery(&peer.hop(), &["a@x"])).await;
+        let log = bench.raw_log();
+        let line = log.iter().find(|l| l.contains("to=<a@x>")).expect("a line");
+        let start = line.split(", status=").next().unwrap_or_default();
+        let plain = start.split("delays=").nth(1).unwrap_or_default();
+        let tls = plain.find(", ").map_or("", |at| &plain[at..]);
+        let want = want.strip_prefix("/0").unwrap_or(want);
+        assert_eq!(tls, want, "{main}: {line}");
+    }
+}

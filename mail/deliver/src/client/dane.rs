@@ -18,7 +18,7 @@ use base_net::split_host_port;
 use proto_dsn::Status;
 
 /// What DNS has of a host.
-enum Found {
+pub(crate) enum Found {
     /// Nothing that anybody vouches for.
     Nothing(&'static str),
     /// Records, below this name.
@@ -40,22 +40,24 @@ pub(crate) async fn ask(
         Diagnosis::new(Status::new(4, 7, 5), text)
     };
     if !cfg.dnssec {
-        let text = "dane configured, but no requisite library support or smtp_dns_support_level = dnssec";
+        let text = "dane configured with dnssec lookups disabled";
         if only {
             return Err(refuse(text));
         }
+        log.warning(&format!("{}: {text}", demands.hop));
         demands.policy = cfg.tls.at(Level::May);
         return Ok(());
     }
     let dnssec = resolver.dnssec();
-    let vouched = match exchangers_are_vouched_for(&demands.hop, &dnssec).await {
-        Ok(vouched) => vouched,
-        Err(_) => return Err(refuse("TLSA lookup error")),
+    let no_answer = |problem: String| {
+        log.warning(&format!("DANE TLSA lookup problem: {problem}"));
+        refuse(&format!("TLSA lookup error for {}:{port}", peer.name))
     };
+    let vouched = exchangers_are_vouched_for(&demands.hop, &dnssec).await.map_err(no_answer)?;
     if !vouched && only {
         return Err(refuse("non DNSSEC destination"));
     }
-    let found = of_host(cfg, &dnssec, &peer.name, port).await.map_err(|_| refuse("TLSA lookup error"))?;
+    let found = of_host(cfg, &dnssec, &peer.name, port).await.map_err(no_answer)?;
     let (records, base) = match found {
         Found::Nothing(why) if only => return Err(refuse(why)),
         Found::Nothing(_) => return Ok(()),
@@ -69,7 +71,12 @@ pub(crate) async fn ask(
         }
         _ => {}
     }
-    demands.tlsa = proof::usable(records, &cfg.tls.dane_digests);
+    let sorted = proof::sorted(records, &cfg.tls.dane_digests);
+    for record in &sorted.other_usage {
+        log.warning(&format!("_{port}._tcp.{base} unsupported TLSA certificate usage: {record}"));
+    }
+    demands.tlsa = sorted.usable;
+    demands.unusable = sorted.unusable;
     demands.forgeable = !vouched;
     demands.base = base;
     if demands.tlsa.is_empty() {
@@ -83,7 +90,7 @@ pub(crate) async fn ask(
 }
 
 /// Whether the names of the mail exchangers cannot be forged. A host that is named by the administrator cannot.
-async fn exchangers_are_vouched_for(hop: &str, dnssec: &Resolver) -> Result<bool, DnsError> {
+async fn exchangers_are_vouched_for(hop: &str, dnssec: &Resolver) -> Result<bool, String> {
     if hop.starts_with('[') {
         return Ok(true);
     }
@@ -91,17 +98,22 @@ async fn exchangers_are_vouched_for(hop: &str, dnssec: &Resolver) -> Result<bool
     match dnssec.mx(domain).await {
         Ok(mx) => Ok(mx.authentic),
         Err(DnsError::NotFound | DnsError::NoData) => Ok(true),
-        Err(e @ DnsError::TempFail(_)) => Err(e),
+        Err(e @ DnsError::TempFail(_)) => Err(e.text(domain, "MX")),
         Err(_) => Ok(false),
     }
 }
 
 /// The records of a host: below the name that it is an alias for, else below its own (RFC 7671 7). A host whose zone is not
 /// signed is asked about when it is an alias, whose own zone may be (`smtp_tls_force_insecure_host_tlsa_lookup`: always).
-async fn of_host(cfg: &ClientConfig, dnssec: &Resolver, host: &str, port: u16) -> Result<Found, DnsError> {
+pub(crate) async fn of_host(
+    cfg: &ClientConfig,
+    dnssec: &Resolver,
+    host: &str,
+    port: u16,
+) -> Result<Found, String> {
     let (end, authentic) = match dnssec.addresses(host, cfg.protocols.v4, cfg.protocols.v6).await {
         Ok(answer) => (answer.name, answer.authentic),
-        Err(e @ DnsError::TempFail(_)) => return Err(e),
+        Err(e @ DnsError::TempFail(_)) => return Err(e.text(host, "A")),
         Err(_) => (host.to_owned(), false),
     };
     let is_alias = !end.eq_ignore_ascii_case(host);
@@ -116,9 +128,10 @@ async fn of_host(cfg: &ClientConfig, dnssec: &Resolver, host: &str, port: u16) -
         return Ok(Found::Nothing("non DNSSEC destination"));
     }
     for name in names {
-        match dnssec.tlsa(&format!("_{port}._tcp.{name}")).await {
+        let service = format!("_{port}._tcp.{name}");
+        match dnssec.tlsa(&service).await {
             Ok(found) if found.authentic => return Ok(Found::Records(found.records, name.to_owned())),
-            Err(e @ DnsError::TempFail(_)) => return Err(e),
+            Err(e @ DnsError::TempFail(_)) => return Err(e.text(&service, "TLSA")),
             _ => {}
         }
     }

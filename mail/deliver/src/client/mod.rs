@@ -10,6 +10,7 @@ mod checks;
 mod config;
 mod dane;
 mod feature_status;
+mod finger;
 mod generic;
 mod hosts;
 mod nexthop;
@@ -33,3 +34,4 @@ mod attempt_tests;
 
 pub(crate) use attempt::Client;
 pub(crate) use config::Dialect;
+pub use finger::{Request as FingerRequest, finger};

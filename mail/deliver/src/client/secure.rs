@@ -19,6 +19,7 @@ use base_net::{LineStream, split_host_port};
 use base_tls::Target;
 use proto_dsn::Status;
 use proto_smtp::client::{ServerReply, Stage};
+use std::sync::Arc;
 
 /// What a connection must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(crate) struct Demands {
     pub tlsa: Vec<Tlsa>,
     /// The name below which it says so (RFC 7671 7): the host, or what the host is an alias for. Empty without records.
     pub base: String,
+    /// Records that are of no use, for the log.
+    pub unusable: Vec<String>,
     /// The host's own name may be forged: a certificate that is as DNS says proves less.
     pub forgeable: bool,
     /// What an MTA-STS policy in testing would demand: it is only told.
@@ -88,6 +91,7 @@ impl Demands {
             hop: hop.to_owned(),
             tlsa: Vec::new(),
             base: String::new(),
+            unusable: Vec::new(),
             forgeable: false,
             trial: None,
             requiretls: None,
@@ -180,6 +184,11 @@ impl Demands {
         }
     }
 
+    /// There are records, and all are of no use.
+    fn falls_back(&self) -> bool {
+        self.tlsa.is_empty() && !self.unusable.is_empty()
+    }
+
     /// The level that counts after DNS was asked.
     pub fn effective(&self) -> Level {
         match self.policy.level {
@@ -260,6 +269,7 @@ impl Session {
         demands: &Demands,
         log: &Reporter<'_>,
     ) -> Result<(), NoTls> {
+        self.tell_of_records(demands, log);
         let may_be_plain = self.may_be_plain;
         let plain = || match demands.is_mandatory() || cfg.tls.wrapper || !may_be_plain {
             true => NoTls::failed(later(5, "Cannot start TLS: handshake failure".into()), false),
@@ -295,8 +305,11 @@ impl Session {
                 if let base_tls::Failure::Library(text) = &failure {
                     log.warning(text);
                 }
-                log.info("Cannot start TLS: handshake failure");
-                Err(plain())
+                let end = plain();
+                if matches!(end, NoTls::Plain) {
+                    log.info("Cannot start TLS: handshake failure");
+                }
+                Err(end)
             }
         }
     }
@@ -314,6 +327,17 @@ impl Session {
         }
     }
 
+    /// TLSA records of no use, and what follows when there are no others.
+    fn tell_of_records(&self, demands: &Demands, log: &Reporter<'_>) {
+        let server = self.peer.namaddrport();
+        for record in &demands.unusable {
+            log.warning(&format!("{server}: unusable TLSA RR: {record}"));
+        }
+        if demands.falls_back() {
+            log.warning(&format!("{server}: all TLSA records unusable, fallback to unauthenticated TLS"));
+        }
+    }
+
     fn prove(
         &mut self,
         cfg: &ClientConfig,
@@ -322,7 +346,10 @@ impl Session {
         log: &Reporter<'_>,
     ) -> Result<(), NoTls> {
         log.identity.log.metrics().tls.connected(tls.protocol);
+        // A file that has just become unreadable leads nowhere: nothing is trusted.
+        let anchors = cfg.tls.trust_anchors(&demands.policy).unwrap_or_else(|_| Some(Arc::default()));
         let id = Identity {
+            anchors: anchors.as_deref(),
             domain: demands.domain(),
             base: &demands.base,
             host: &self.peer.name,
@@ -332,17 +359,16 @@ impl Session {
         };
         let proof = proof::judge(&demands.policy, tls.peer.as_ref(), &id);
         let server = self.peer.namaddrport().to_owned();
-        let word = match (&proof, &tls.peer) {
-            (Proof::Verified, _) if demands.forgeable => "Trusted",
-            (Proof::Verified, _) => "Verified",
-            (Proof::Failed(_), Some(_)) => "Untrusted",
-            (_, None) => "Anonymous",
-            (_, Some(p)) if p.trust.is_trusted() => "Trusted",
-            _ => "Untrusted",
+        let word = match proof {
+            Proof::Verified if demands.forgeable => "Trusted",
+            _ => proof::word(&proof, tls.peer.as_ref()),
         };
-        if let Proof::Failed(why) = &proof {
-            let who = if why.starts_with("num=") { "server certificate" } else { "certificate" };
-            log.note(&format!("{who} verification failed for {server}: {why}"));
+        if let Proof::Failed(subject, why) = &proof {
+            log.note(&format!("{} verification failed for {server}: {why}", subject.words()));
+        }
+        let untrusted = tls.peer.as_ref().map(|p| &p.trust).filter(|_| demands.falls_back());
+        if let Some(base_tls::Trust::Untrusted(why)) = untrusted {
+            log.note(&format!("certificate verification failed for {server}: {why}"));
         }
         if cfg.tls.log_level >= 1 {
             log.note(&format!("{word} TLS connection established to {server}: {}", tls.summary()));
@@ -351,13 +377,13 @@ impl Session {
             log.note(&format!("{server}: {}", peer.log_text(cfg.tls.digest)));
         }
         let trial = demands.trial.as_ref().map(|policy| proof::judge(policy, tls.peer.as_ref(), &id));
-        if let Some(Proof::Failed(why)) = trial {
+        if let Some(Proof::Failed(_, why)) = trial {
             log.note(&format!("MTA-STS testing: certificate verification failed for {server}: {why}"));
         }
         self.verified = proof == Proof::Verified && !demands.forgeable;
         self.tls = Some(Box::new(tls));
         match proof {
-            Proof::Failed(_) => Err(NoTls::failed(later(5, "Server certificate not verified".into()), true)),
+            Proof::Failed(..) => Err(NoTls::failed(later(5, "Server certificate not verified".into()), true)),
             Proof::Unasked | Proof::Verified => Ok(()),
         }
     }
@@ -384,6 +410,7 @@ mod tests {
             hop: hop.into(),
             tlsa: Vec::new(),
             base: String::new(),
+            unusable: Vec::new(),
             forgeable: false,
             trial: None,
             requiretls: None,

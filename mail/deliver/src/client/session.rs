@@ -399,33 +399,39 @@ fn warn_odd(peer: &Peer, text: &str, log: &Reporter<'_>) {
     ));
 }
 
-async fn dial(cfg: &ClientConfig, peer: &Peer, log: &Reporter<'_>) -> std::io::Result<LineStream<BoxIo>> {
+/// A connection to a server, from the configured source address.
+pub(crate) async fn dial_plainly(cfg: &ClientConfig, peer: &Peer) -> std::io::Result<LineStream<BoxIo>> {
     let socket = match &peer.key {
         PeerKey::Inet(to) => {
             let options =
                 ConnectOptions { bind4: cfg.bind4, bind6: cfg.bind6, time_limit: cfg.limits.connect };
-            match connect(*to, &options).await {
-                Err(e) if e.kind() == ErrorKind::AddrNotAvailable && !cfg.bind_enforce => {
-                    from_anywhere(*to, &options, log, &e).await?
-                }
-                done => done?,
-            }
+            connect(*to, &options).await?
         }
         PeerKey::Unix(path) => connect_unix(path, cfg.limits.connect).await?,
     };
     Ok(LineStream::of_socket(socket, cfg.limits.hello))
 }
 
+async fn dial(cfg: &ClientConfig, peer: &Peer, log: &Reporter<'_>) -> std::io::Result<LineStream<BoxIo>> {
+    match (dial_plainly(cfg, peer).await, &peer.key) {
+        (Err(e), PeerKey::Inet(to)) if e.kind() == ErrorKind::AddrNotAvailable && !cfg.bind_enforce => {
+            let socket = from_anywhere(cfg, *to, log, &e).await?;
+            Ok(LineStream::of_socket(socket, cfg.limits.hello))
+        }
+        (done, _) => done,
+    }
+}
+
 /// The source address (`smtp_bind_address`) is not to be had: a warning, and the system's choice.
 async fn from_anywhere(
+    cfg: &ClientConfig,
     to: SocketAddr,
-    options: &ConnectOptions,
     log: &Reporter<'_>,
     error: &std::io::Error,
 ) -> std::io::Result<Socket> {
-    let (v4, v6) = (options.bind4.map(IpAddr::V4), options.bind6.map(IpAddr::V6));
+    let (v4, v6) = (cfg.bind4.map(IpAddr::V4), cfg.bind6.map(IpAddr::V6));
     let source = if to.is_ipv4() { v4 } else { v6 };
     let text = source.map_or(String::new(), |a| a.to_string());
     log.warning(&format!("smtp_connect_addr: bind {text}: {}", os_text(error)));
-    connect(to, &ConnectOptions::within(options.time_limit)).await
+    connect(to, &ConnectOptions::within(cfg.limits.connect)).await
 }

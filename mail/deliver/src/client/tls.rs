@@ -8,7 +8,10 @@ use crate::Deps;
 use base_conf::{Config, Error};
 use base_net::split_host_port;
 use base_tables::Maps;
-use base_tls::{Authorities, Connector, ConnectorOptions, Digest, Files, Handshakes, KeyFiles, protocols};
+use base_tls::{
+    AnchorFiles, Authorities, Connector, ConnectorOptions, Digest, Files, Handshakes, KeyFiles, Problem,
+    TrustAnchors, protocols,
+};
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -16,6 +19,8 @@ use std::{
     time::Duration,
 };
 
+/// What the sender hears of an entry that makes no sense.
+const CONFUSED: &str = "client TLS configuration problem";
 /// The most different settings of handshakes that are kept.
 const MAX_CONNECTORS: usize = 100;
 
@@ -87,6 +92,8 @@ pub(crate) struct Policy {
     pub explicit: bool,
     /// The host must be one of these (`mx_host_pattern` of an MTA-STS plugin); empty: any.
     pub hosts: Vec<String>,
+    /// Trust anchor files (`tafile`); none: the authorities count.
+    pub anchors: Vec<PathBuf>,
 }
 
 /// A table that cannot be asked, or an entry that makes no sense.
@@ -140,6 +147,9 @@ pub(crate) struct Tls {
     authorities: Authorities,
     curves: String,
     files: Files,
+    /// `smtp_tls_trust_anchor_file`.
+    anchors: Vec<PathBuf>,
+    anchor_files: Mutex<HashMap<Vec<PathBuf>, Arc<AnchorFiles>>>,
     connectors: Mutex<HashMap<(String, String), Arc<Connector>>>,
 }
 
@@ -191,12 +201,39 @@ impl Tls {
             },
             curves: if cfg.is_set(curves) { cfg.str(curves)? } else { String::new() },
             files: Arc::clone(&deps.opener),
+            anchors: list("tls_trust_anchor_file")?.into_iter().map(PathBuf::from).collect(),
+            anchor_files: Mutex::default(),
             connectors: Mutex::default(),
         })
     }
 
     /// The rules for a next hop (as it was given) and one of its hosts.
     pub async fn policy(&self, hop: &str, host: &str) -> Result<Policy, BadPolicy> {
+        let policy = self.find(hop, host).await?;
+        self.trust_anchors(&policy).map_err(|problem| {
+            let then = format!("TLS policy lookup for {hop}/{host}: {CONFUSED}");
+            BadPolicy { warnings: problem.lines.into_iter().chain([then]).collect(), reason: CONFUSED }
+        })?;
+        Ok(policy)
+    }
+
+    /// What chains must lead to instead of authorities.
+    pub fn trust_anchors(&self, policy: &Policy) -> Result<Option<Arc<TrustAnchors>>, Problem> {
+        if policy.anchors.is_empty() {
+            return Ok(None);
+        }
+        let files = {
+            let mut all = self.anchor_files.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.len() >= MAX_CONNECTORS {
+                all.clear();
+            }
+            let make = || Arc::new(AnchorFiles::new(policy.anchors.clone(), Arc::clone(&self.files)));
+            Arc::clone(all.entry(policy.anchors.clone()).or_insert_with(make))
+        };
+        files.ready().0.map(Some)
+    }
+
+    async fn find(&self, hop: &str, host: &str) -> Result<Policy, BadPolicy> {
         if !self.policy_maps.is_empty() {
             return match self.lookup(hop).await? {
                 Some(entry) => self.parse(hop, host, &entry),
@@ -229,6 +266,7 @@ impl Tls {
             matches,
             servername: self.servername.clone(),
             reuse: self.reuse,
+            anchors: if level >= Level::Verify { self.anchors.clone() } else { Vec::new() },
             ..Policy::default()
         }
     }
@@ -238,7 +276,7 @@ impl Tls {
         let title = self.policy_maps.title();
         let failed = |key: &str| BadPolicy {
             warnings: vec![format!("{title}, next-hop destination \"{key}\": policy table lookup error")],
-            reason: "client TLS configuration problem",
+            reason: CONFUSED,
         };
         if let Some(found) = self.policy_maps.find(hop).await.map_err(|_| failed(hop))? {
             return Ok(Some(found));
@@ -260,15 +298,15 @@ impl Tls {
         let bad = |text: String| BadPolicy {
             warnings: vec![
                 format!("{what}: {text}"),
-                format!("TLS policy lookup for {hop}/{host}: client TLS configuration problem"),
+                format!("TLS policy lookup for {hop}/{host}: {CONFUSED}"),
             ],
-            reason: "client TLS configuration problem",
+            reason: CONFUSED,
         };
         let mut words = base_conf::list::split(entry).into_iter().map(unbraced);
         let word = words.next().ok_or_else(|| bad("empty result".into()))?;
         let level = Level::named(&word).ok_or_else(|| bad(format!("invalid security level \"{word}\"")))?;
         let mut policy = Policy { explicit: true, ..self.at(level) };
-        let mut own: Vec<String> = Vec::new();
+        let (mut own, mut anchors): (Vec<String>, Vec<PathBuf>) = Default::default();
         for word in words {
             let word = word.as_str();
             let (name, value) = word
@@ -291,14 +329,18 @@ impl Tls {
                 }
                 "mx_host_pattern" | "policy_domain" | "policy_failure" | "policy_string" | "policy_ttl"
                 | "policy_type" => {}
-                // Grades and trust anchors of a destination's own, and what OpenSSL alone has.
-                "ciphers" | "tafile" | "enable_rpk" => {}
+                "tafile" if level >= Level::Verify => anchors.push(value.into()),
+                // What OpenSSL alone has.
+                "ciphers" | "enable_rpk" => {}
                 "protocols" => return Err(bad(format!("invalid {name} value \"{value}\""))),
                 _ => return Err(bad(format!("invalid attribute name: \"{name}\""))),
             }
         }
         if !own.is_empty() {
             policy.matches = own;
+        }
+        if !anchors.is_empty() {
+            policy.anchors = anchors;
         }
         if !policy.hosts.is_empty() {
             // The certificate is that of the host, which is one of the policy's (`smtp_tls_enforce_sts_mx_patterns`).
@@ -317,7 +359,7 @@ impl Tls {
         for key in [domain, host] {
             let value = self.per_site.find(key).await.map_err(|_| BadPolicy {
                 warnings: vec![format!("{} lookup error for {key}", self.per_site.title())],
-                reason: "client TLS configuration problem",
+                reason: CONFUSED,
             })?;
             let Some(value) = value else { continue };
             match value.to_ascii_uppercase().as_str() {
@@ -331,7 +373,7 @@ impl Tls {
                             "table {}: key {key}: value \"{other}\" is unknown",
                             self.per_site.title()
                         )],
-                        reason: "client TLS configuration problem",
+                        reason: CONFUSED,
                     });
                 }
             }

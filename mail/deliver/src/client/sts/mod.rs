@@ -4,37 +4,35 @@
 //! HTTPS with a proved certificate. Policies outlive a restart (`smtp_mta_sts_cache_map`), hold as long as they say, whatever
 //! happens to record and server meanwhile, and are bounded by the cache. A fetch that failed is not tried again for five minutes.
 
-mod http;
 mod policy;
 
 pub(crate) use policy::{Mode, Policy};
 
-use super::proof;
 use crate::Deps;
 use base_cache::Cache;
 use base_calls::Timestamp;
 use base_conf::{Config, Error};
 use base_dns::{DnsError, Resolver};
-use base_net::{ConnectOptions, connect};
-use base_tls::{Authorities, Connector, ConnectorOptions, Handshakes, Target};
+use base_https::{Https, Request};
+use base_tls::{Authorities, Files};
 use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PORT: u16 = 443;
 /// A fetch that failed is not tried again before this (RFC 8461 5.1).
 const AGAIN: u64 = 300;
-/// The most addresses of a policy's host that are tried.
-const ADDRESSES: usize = 4;
+/// The longest answer, with its head (RFC 8461 3.3 suggests 64 kB for the policy).
+const MAX_ANSWER: usize = 80 * 1024;
 
 /// The policies of others.
 pub(crate) struct Sts {
     cache: Arc<Cache>,
-    connector: Connector,
+    authorities: Authorities,
+    files: Files,
     time_limit: Duration,
     /// One fetch per domain at a time.
     fetching: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -82,11 +80,10 @@ impl Sts {
             true => Authorities { system: true, ..Authorities::default() },
             false => Authorities { file: Some(file.into()), ..Authorities::default() },
         };
-        let handshakes = Handshakes { protocols: ">=TLSv1.2".into(), ..Handshakes::default() };
-        let options = ConnectorOptions { authorities, handshakes, ..ConnectorOptions::default() };
         Ok(Some(Self {
             cache: deps.caches.open(&cfg.str("smtp_mta_sts_cache_map")?),
-            connector: Connector::new(options, Arc::clone(&deps.opener)),
+            authorities,
+            files: Arc::clone(&deps.opener),
             time_limit: cfg.time("smtp_mta_sts_timeout")?.max(Duration::from_secs(1)),
             fetching: Mutex::default(),
         }))
@@ -161,51 +158,21 @@ impl Sts {
     async fn fetch(&self, resolver: &Resolver, domain: &str) -> Result<Policy, String> {
         let host = format!("mta-sts.{domain}");
         let found = resolver.addresses(&host, true, true).await.map_err(|e| e.text(&host, "A"))?;
-        let mut last = "no address".to_owned();
-        for ip in found.records.into_iter().take(ADDRESSES) {
-            match self.get(&host, SocketAddr::new(ip, PORT)).await {
-                Ok(text) => return policy::parse(&text).map_err(str::to_owned),
-                Err(e) => last = e,
-            }
+        let addresses: Vec<_> = found.records.into_iter().map(|ip| SocketAddr::new(ip, PORT)).collect();
+        let url = format!("https://{host}/.well-known/mta-sts.txt");
+        let files = Arc::clone(&self.files);
+        // Made anew for each fetch, which is rare: authorities that have changed count.
+        let https = Https::new(&self.authorities, &files, self.time_limit, MAX_ANSWER)?;
+        let request = Request { method: "GET", fields: &[], body: &[] };
+        let answer = https.send_to(&url, &addresses, request).await.map_err(|e| e.to_string())?;
+        if answer.status != 200 {
+            return Err(format!("HTTP status {}", answer.status));
         }
-        Err(last)
-    }
-
-    /// The policy's text of one server.
-    async fn get(&self, host: &str, to: SocketAddr) -> Result<String, String> {
-        let socket =
-            connect(to, &ConnectOptions::within(self.time_limit)).await.map_err(|e| e.to_string())?;
-        let ready = self.connector.ready().0.map_err(|p| p.to_string())?;
-        let target = Target { sni: Some(host.to_owned()) };
-        let (mut io, session) = self
-            .connector
-            .connect(&ready, socket.boxed(), &target, self.time_limit)
-            .await
-            .map_err(|e| format!("{e:?}"))?;
-        let peer = session.peer.ok_or("no certificate")?;
-        if let base_tls::Trust::Untrusted(why) = &peer.trust {
-            return Err(format!("certificate of {host}: {why}"));
+        if answer.media_type() != "text/plain" {
+            return Err(format!("content of type \"{}\"", answer.media_type()));
         }
-        if !peer.certificate.dns_names.iter().any(|n| proof::suits(n, host, false)) {
-            return Err(format!("certificate of {host}: hostname mismatch"));
-        }
-        let request =
-            format!("GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        io.write_all(request.as_bytes()).await.map_err(|e| e.to_string())?;
-        io.flush().await.map_err(|e| e.to_string())?;
-        let mut answer = Vec::new();
-        loop {
-            let mut part = [0; 4096];
-            // A server that just closes the connection is as good as one that says goodbye.
-            let n = io.read(&mut part).await.unwrap_or(0);
-            answer.extend_from_slice(part.get(..n).unwrap_or_default());
-            if let Some(body) = http::body(&answer, n == 0)? {
-                return String::from_utf8(body).map_err(|_| "not UTF-8".to_owned());
-            }
-            if answer.len() > http::MAX {
-                return Err("too long".to_owned());
-            }
-        }
+        let text = String::from_utf8(answer.body).map_err(|_| "not UTF-8")?;
+        policy::parse(&text).map_err(str::to_owned)
     }
 }
 
