@@ -124,6 +124,7 @@ async fn configure(
                 Arc::new(ArcSwap::from_pointee(Stages::build(process, &fixed, Faults::StopService)?));
             fixed.start(&stages.load_full())?;
             tokio::spawn(scan_maildrop(Arc::clone(&stages)));
+            tokio::spawn(crate::dmarc_reports::run(Arc::clone(&stages)));
             fixed.watch_clients(&Config::load(&process.config_dir)?)?;
             *running = Some(Running { fixed, stages });
         }

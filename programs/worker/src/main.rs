@@ -8,6 +8,7 @@
 mod acme;
 mod agents;
 mod control;
+mod dmarc_reports;
 mod lifecycle;
 mod listeners;
 mod lookups;

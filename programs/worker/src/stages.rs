@@ -1,6 +1,6 @@
 //! The stages of one configuration, wired together; and what outlives a reload.
 
-use crate::{Process, acme::Certificates, agents::AgentMap, tables::TableSets};
+use crate::{Process, acme::Certificates, agents::AgentMap, dmarc_reports::Reports, tables::TableSets};
 use anyhow::{Context, Result};
 use base_cache::Caches;
 use base_calls::{Arrivals, Notifier, Queued, Route, Submit, Verify};
@@ -184,6 +184,8 @@ pub struct Stages {
     servers: Servers,
     /// Takes in what `sendmail` left in the maildrop.
     pub pickup: Arc<Pickup>,
+    /// Sends DMARC reports, if anybody does.
+    pub dmarc_reports: Option<Reports>,
     limits: HashMap<String, Limit>,
     parts: Parts,
 }
@@ -281,6 +283,12 @@ impl Builder<'_> {
         Ok(())
     }
 
+    fn dmarc_reports(&self) -> Result<Option<Reports>> {
+        let (cfg, fixed) = (self.cfg.process("cleanup"), self.fixed);
+        let submit = self.cleanup(&cfg)?;
+        Ok(Reports::from_config(&cfg, &fixed.caches, &fixed.resolver, submit, &fixed.log)?)
+    }
+
     /// Gives a cleanup service what it needs to judge and sign mail.
     fn authenticate(&self, cleanup: &Cleanup, cfg: &Config) -> Result<()> {
         let (log, tables) = (&self.fixed.log, self.tables.of(cfg)?);
@@ -325,7 +333,7 @@ impl Builder<'_> {
             notifier,
         };
         let (servers, limits) = self.servers(&(verify as Arc<dyn Verify>))?;
-        Ok(Stages { servers, pickup: self.pickup()?, limits, parts })
+        Ok(Stages { servers, pickup: self.pickup()?, dmarc_reports: self.dmarc_reports()?, limits, parts })
     }
 
     fn agents(&self) -> Result<Arc<dyn Agents>> {

@@ -5,7 +5,7 @@
 
 use super::{Dmarc, Policy, Record};
 use crate::{Findings, MethodResult, tags};
-use std::{fmt::Write, net::IpAddr};
+use std::{fmt::Write, io::Write as _, net::IpAddr};
 
 /// What equal messages have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub struct Report<'a> {
 }
 
 /// The report as XML (RFC 7489, appendix C).
-pub fn xml(r: &Report<'_>) -> String {
+fn xml(r: &Report<'_>) -> String {
     let mut out =
         String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<feedback>\n <version>1.0</version>\n");
     let mode = |strict: bool| if strict { "s" } else { "r" };
@@ -153,7 +153,14 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// The mail that carries a report (RFC 7489 7.2.1.1): header and body in wire form. `compressed` is the XML after gzip, `date` the
+/// A report as it is attached: XML after gzip.
+pub fn compressed(r: &Report<'_>) -> std::io::Result<Vec<u8>> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(xml(r).as_bytes())?;
+    gzip.finish()
+}
+
+/// The mail that carries a report (RFC 7489 7.2.1.1): header and body in wire form. `compressed` is what is attached, `date` the
 /// value of Date:.
 pub fn message(r: &Report<'_>, to: &str, date: &str, compressed: &[u8]) -> Vec<u8> {
     let name = format!("{}!{}!{}!{}.xml.gz", r.organization, r.domain, r.span.0, r.span.1);

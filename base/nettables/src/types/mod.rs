@@ -17,6 +17,7 @@ mod redis;
 mod socketmap;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod srs;
 mod tcp;
 
 /// One table type.
@@ -42,7 +43,9 @@ pub static TYPES: &[&NetType] = &[
     &socketmap::TYPE,
     #[cfg(feature = "sqlite")]
     &sqlite::TYPE,
+    &srs::TYPE,
     &tcp::TYPE,
+    &srs::REVERSE,
 ];
 
 /// The type of this name.

@@ -26,7 +26,8 @@ pub const RULE: Rule = Rule {
 /// Types that read the file of their name, as it is.
 const PLAIN: &[&str] = &["cidr", "pcre", "regexp", "texthash"];
 /// Types that read a configuration file when the name is a path.
-pub(super) const CONFIGURED: &[&str] = &["ldap", "memcache", "mongodb", "mysql", "pgsql", "redis", "sqlite"];
+pub(super) const CONFIGURED: &[&str] =
+    &["ldap", "memcache", "mongodb", "mysql", "pgsql", "redis", "sqlite", "srs", "unsrs"];
 
 /// The file that a table reads, by its type; and its source text for those that are built.
 pub(super) fn places(site: &Site, spec: &Spec) -> Option<(PathBuf, Option<PathBuf>)> {

@@ -47,11 +47,13 @@ const TYPES: &[&str] = &[
     "sdbm",
     "socketmap",
     "sqlite",
+    "srs",
     "static",
     "tcp",
     "texthash",
     "unionmap",
     "unix",
+    "unsrs",
 ];
 
 fn is_type(kind: &str) -> bool {
