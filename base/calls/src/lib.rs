@@ -25,6 +25,7 @@ mod route;
 mod submit;
 mod time;
 mod verify;
+mod wanted;
 pub mod wire;
 
 pub use content::*;
@@ -39,6 +40,7 @@ pub use route::*;
 pub use submit::*;
 pub use time::*;
 pub use verify::*;
+pub use wanted::*;
 
 /// A boxed future, so that stage traits stay object safe.
 pub type Fut<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -3,7 +3,7 @@
 //!
 //! It starts `hikyaku-master` and talks to it by signals; the lock on `pid/master.pid` says whether one runs.
 
-use crate::{check, doctor, explain, getopt, places, rotate, say::Say, server, tools::Tool};
+use crate::{check, doctor, explain, getopt, import_queue, places, rotate, say::Say, server, tools::Tool};
 use anyhow::{Context, Result, anyhow, bail};
 use base_conf::Config;
 use base_sys::{
@@ -43,6 +43,7 @@ fn run(args: &[OsString]) -> ExitCode {
         .unwrap_or_else(|| "/etc/postfix".into());
     let (command, more) = match parsed.operands.as_slice() {
         [command, more @ ..] if command == "explain" => return explain::run(&dir, more),
+        [command, more @ ..] if command == "import-queue" => return import_queue::run(&dir, more),
         [command, more @ ..] if command == "doctor" => return doctor::run(&dir, more),
         [command, more] if command == "status" && more == "-v" => (command, &[][..]),
         [command, more @ ..] if more.is_empty() || command == "check" => (command, more),
@@ -82,6 +83,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("drain", "end the server when deliveries under way are done"),
     ("explain", "what the server says to a client, and why"),
     ("flush", "try to deliver all deferred mail now"),
+    ("import-queue", "take over the queue of a stopped Postfix (-n: only say what would be done)"),
     ("logrotate", "put maillog_file aside, compress it and go on with a new one"),
     ("reload", "read the configuration again"),
     ("set-permissions", "nothing: master sets owners and modes when it starts"),

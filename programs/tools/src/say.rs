@@ -41,6 +41,11 @@ impl Say {
         self.log.info(&self.source, text);
     }
 
+    /// Plain text, for the log alone.
+    pub fn log(&self, text: &str) {
+        self.log.info(&self.source, text);
+    }
+
     /// `fatal: text`, and the exit code to end with.
     pub fn fatal(&self, code: u8, text: &str) -> ExitCode {
         eprintln!("{}: fatal: {text}", self.name);

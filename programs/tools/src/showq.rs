@@ -1,6 +1,6 @@
 //! showq(8) without a server: reads the queue directly and writes the listing that postqueue(1) prints.
 //!
-//! postqueue runs it for the super-user when the server is down. Changes nothing.
+//! postqueue runs it for the super-user when the server is down; other tools call [`each`]. Changes nothing.
 
 use crate::{getopt, tools::Tool};
 use base_calls::QueueName;
@@ -20,9 +20,16 @@ fn run(args: &[OsString]) -> ExitCode {
         let cfg = Config::load(dir).map_err(|e| e.to_string())?;
         let queue = cfg.str("queue_directory").map_err(|e| e.to_string())?;
         let queue = Path::new(&queue);
-        let spool = open(&base_spool::directory(queue))?;
         let mut out = BufWriter::new(io::stdout().lock());
-        list(queue, spool.as_ref().map(|s| s as &dyn Spool), &mut out).map_err(|e| e.to_string())
+        let mut frame = Vec::new();
+        each(queue, |message| {
+            frame.clear();
+            message.put(&mut frame);
+            out.write_all(&frame)
+        })?;
+        frame.clear();
+        ListedMessage::put_end(&mut frame);
+        out.write_all(&frame).and_then(|()| out.flush()).map_err(|e| e.to_string())
     }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
@@ -40,13 +47,15 @@ fn open(dir: &Path) -> Result<Option<FileSpool>, String> {
     }
 }
 
-fn list(queue_directory: &Path, spool: Option<&dyn Spool>, out: &mut impl Write) -> io::Result<()> {
-    for entry in base_spool::list_maildrop(queue_directory) {
-        let mut frame = Vec::new();
-        entry.put(&mut frame);
-        out.write_all(&frame)?;
-    }
-    let Some(spool) = spool else { return end(out) };
+/// Calls `visit` for every message of a queue that nobody serves.
+pub fn each(
+    queue_directory: &Path,
+    mut visit: impl FnMut(ListedMessage) -> io::Result<()>,
+) -> Result<(), String> {
+    let spool = open(&base_spool::directory(queue_directory))?;
+    let mut show = |message| visit(message).map_err(|e| e.to_string());
+    base_spool::list_maildrop(queue_directory).try_for_each(&mut show)?;
+    let Some(spool) = spool else { return Ok(()) };
     for queue in [QueueName::Incoming, QueueName::Deferred, QueueName::Hold] {
         let mut from = Some(0);
         while let Some(slot) = from {
@@ -54,20 +63,11 @@ fn list(queue_directory: &Path, spool: Option<&dyn Spool>, out: &mut impl Write)
             from = page.last().and_then(|s| s.id.slot.checked_add(1));
             for summary in page.iter().filter(|s| queue_of(s) == queue) {
                 let Ok((message, progress)) = base_tables::block_on(spool.load(summary.id)) else { continue };
-                let mut frame = Vec::new();
-                ListedMessage::new(queue, summary.id, &message.envelope, &progress).put(&mut frame);
-                out.write_all(&frame)?;
+                show(ListedMessage::new(queue, summary.id, &message.envelope, &progress))?;
             }
         }
     }
-    end(out)
-}
-
-fn end(out: &mut impl Write) -> io::Result<()> {
-    let mut frame = Vec::new();
-    ListedMessage::put_end(&mut frame);
-    out.write_all(&frame)?;
-    out.flush()
+    Ok(())
 }
 
 fn queue_of(s: &Summary) -> QueueName {

@@ -26,6 +26,7 @@ pub const ALL: &[Tool] = &[
     crate::postmap::POSTMAP,
     crate::postsuper::TOOL,
     crate::posttls_finger::TOOL,
+    crate::qshape::TOOL,
     crate::sasl::SASLDBLISTUSERS2,
     crate::sasl::SASLPASSWD2,
     crate::sendmail::TOOL,

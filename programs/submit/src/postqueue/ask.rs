@@ -215,7 +215,7 @@ mod tests {
     fn a_listing_that_breaks_off_is_an_error() {
         let mut wire = Vec::new();
         ListedMessage { id: "A".into(), ..ListedMessage::default() }.put(&mut wire);
-        let mut printer = Printer::new(&Config::from_text(""), true);
+        let mut printer = Printer::new(&Config::from_text(""), true, &base_calls::Wanted::default());
         let mut out = Vec::new();
         assert!(entries(wire.as_slice(), &mut printer, &mut out).is_err());
         assert!(!out.is_empty());

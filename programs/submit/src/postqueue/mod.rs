@@ -61,11 +61,15 @@ pub fn main(args: &[OsString]) -> ExitCode {
 
 fn run(cfg: &Config, request: &Request) -> Result<(), Fatal> {
     match request {
-        Request::List { json } => {
+        Request::List { json, wanted } => {
             users::check(cfg, "authorized_mailq_users", "view the mail queue")?;
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            let result =
-                ask::listing(cfg, |line| warn(cfg, line), &mut print::Printer::new(cfg, *json), &mut out);
+            let result = ask::listing(
+                cfg,
+                |line| warn(cfg, line),
+                &mut print::Printer::new(cfg, *json, wanted),
+                &mut out,
+            );
             let flushed = out.flush();
             result.and_then(|()| flushed.map_err(|e| ask::write_error(&e)))
         }

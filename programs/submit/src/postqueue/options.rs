@@ -1,6 +1,7 @@
 //! The command line and the configuration directory of postqueue(1).
 
 use super::Fatal;
+use base_calls::Wanted;
 use base_conf::Config;
 use base_sys::privilege;
 use std::ffi::OsString;
@@ -19,6 +20,8 @@ pub enum Request {
     List {
         /// `-j`.
         json: bool,
+        /// The messages to show.
+        wanted: Wanted,
     },
     /// `-f`.
     Flush,
@@ -37,8 +40,11 @@ pub struct Options {
     pub dir: Option<PathBuf>,
 }
 
-/// Reads the arguments as getopt("c:fi:jps:v") does; exactly one request is allowed.
+/// Reads the arguments as getopt("c:fi:jps:v") does; exactly one request is allowed. What selects
+/// messages ([`Wanted`]) goes with a listing.
 pub fn parse(args: &[OsString]) -> Result<Options, Fatal> {
+    let mut args = args.to_vec();
+    let wanted = Wanted::take(&mut args).map_err(|e| Fatal::after(e, USAGE))?;
     let mut requests = Vec::new();
     let mut dir = None;
     let mut operands = 0;
@@ -74,8 +80,8 @@ pub fn parse(args: &[OsString]) -> Result<Options, Fatal> {
                 b'c' => dir = Some(PathBuf::from(value()?)),
                 b'f' => requests.push(Request::Flush),
                 b'i' => requests.push(Request::Deliver(value()?.to_string_lossy().into_owned())),
-                b'j' => requests.push(Request::List { json: true }),
-                b'p' => requests.push(Request::List { json: false }),
+                b'j' => requests.push(Request::List { json: true, wanted: wanted.clone() }),
+                b'p' => requests.push(Request::List { json: false, wanted: wanted.clone() }),
                 b's' => requests.push(Request::Site(value()?.to_string_lossy().into_owned())),
                 b'v' => {}
                 other => {
@@ -86,7 +92,9 @@ pub fn parse(args: &[OsString]) -> Result<Options, Fatal> {
         }
     }
     match (<[Request; 1]>::try_from(requests), operands) {
-        (Ok([request]), 0) => Ok(Options { request, dir }),
+        (Ok([request]), 0) if wanted.is_empty() || matches!(request, Request::List { .. }) => {
+            Ok(Options { request, dir })
+        }
         _ => Err(Fatal::new(USAGE)),
     }
 }
@@ -135,6 +143,11 @@ mod tests {
     fn show(args: &str) -> String {
         let args: Vec<OsString> = args.split_whitespace().map(OsString::from).collect();
         match parse(&args) {
+            Ok(Options { request: Request::List { json, wanted }, dir }) => {
+                let age = wanted.older_than.map_or(String::new(), |age| format!(" {age:?}"));
+                let to = wanted.to.map_or(String::new(), |to| format!(" {to}"));
+                format!("List{}{to}{age} {dir:?}", if json { " json" } else { "" })
+            }
             Ok(o) => format!("{:?} {:?}", o.request, o.dir),
             Err(e) => format!("{:?} {}", e.before, e.text.split(' ').next().unwrap_or_default()),
         }
@@ -143,9 +156,12 @@ mod tests {
     #[test]
     fn command_lines() {
         for (args, want) in [
-            ("-p", "List { json: false } None"),
-            ("-j -c /x", "List { json: true } Some(\"/x\")"),
-            ("-vvp -c/x", "List { json: false } Some(\"/x\")"),
+            ("-f --to x", "[] usage:"),
+            ("-p --to x --older-than=1h", "List x 3600s None"),
+            ("--colour -p", "[\"invalid option -- '-'\"] usage:"),
+            ("-j -c /x", "List json Some(\"/x\")"),
+            ("-p", "List None"),
+            ("-vvp -c/x", "List Some(\"/x\")"),
             ("-f", "Flush None"),
             ("-i ABC", "Deliver(\"ABC\") None"),
             ("-sexample.com", "Site(\"example.com\") None"),

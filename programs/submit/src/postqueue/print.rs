@@ -1,7 +1,7 @@
 //! The listing's two forms: the table of `mailq` and one JSON object per line (postqueue(1)).
 
 use base_calls::listing::ListedMessage;
-use base_calls::{QueueName, Timestamp};
+use base_calls::{QueueName, Timestamp, Wanted};
 use base_conf::Config;
 use proto_address::external;
 use std::borrow::Cow;
@@ -10,6 +10,8 @@ use std::io::{self, Write};
 
 /// Prints entries as they come.
 pub struct Printer {
+    wanted: Wanted,
+    now: Timestamp,
     json: bool,
     long_ids: bool,
     null_sender: String,
@@ -24,9 +26,11 @@ const REASON_WIDTH: usize = 78;
 
 impl Printer {
     /// A printer for this instance.
-    pub fn new(cfg: &Config, json: bool) -> Self {
+    pub fn new(cfg: &Config, json: bool, wanted: &Wanted) -> Self {
         let null_sender = cfg.str("empty_address_recipient").unwrap_or_else(|_| "MAILER-DAEMON".into());
         Self {
+            wanted: wanted.clone(),
+            now: Timestamp::now(),
             json,
             long_ids: cfg.bool("enable_long_queue_ids").unwrap_or(false),
             null_sender,
@@ -35,8 +39,11 @@ impl Printer {
         }
     }
 
-    /// Prints one entry.
+    /// Prints one entry, if it is wanted.
     pub fn message(&mut self, m: &ListedMessage, out: &mut impl Write) -> io::Result<()> {
+        if !self.wanted.matches(m, self.now) {
+            return Ok(());
+        }
         if self.json {
             return out.write_all(self.object(m).as_bytes());
         }
@@ -168,7 +175,7 @@ mod tests {
     }
 
     fn printed(main: &str, json: bool, messages: &[ListedMessage]) -> String {
-        let mut p = Printer::new(&Config::from_text(main), json);
+        let mut p = Printer::new(&Config::from_text(main), json, &Wanted::default());
         let mut out = Vec::new();
         messages.iter().for_each(|m| p.message(m, &mut out).expect("memory"));
         p.end(&mut out).expect("memory");

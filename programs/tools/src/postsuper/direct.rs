@@ -82,7 +82,7 @@ impl Direct {
 }
 
 /// New files must belong to the server, not to root.
-fn become_owner(config: &Config) -> Result<(), Fatal> {
+pub(crate) fn become_owner(config: &Config) -> Result<(), Fatal> {
     if !is_root() {
         return Ok(());
     }

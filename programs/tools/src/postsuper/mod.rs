@@ -2,20 +2,24 @@
 //!
 //! A running server is asked to do it; when none runs, the queue is opened and changed here. Messages are those of
 //! Postfix: one line for each message named, none for `ALL`, and a count for each kind of action. Errors end with exit code
-//! 1; an unknown id is none. `-p`, `-s` and `-S` have nothing to do: opening the spool does it.
+//! 1; an unknown id is none. `--to`, `--from`, `--reason`, `--older-than` (an extension) choose among the messages named. `-p`, `-s` and `-S` have nothing to do: opening the spool does it.
 
 mod direct;
 mod options;
 mod work;
 
+pub(crate) use direct::become_owner;
+
 use crate::{
     console::{Console, Fatal, load_config, queue_directory},
+    listing,
     tools::Tool,
 };
+use base_calls::Timestamp;
 use base_conf::Config;
 use base_sys::privilege;
 use options::Options;
-use std::{ffi::OsString, os::unix::fs::MetadataExt, path::Path, process::ExitCode};
+use std::{collections::HashSet, ffi::OsString, os::unix::fs::MetadataExt, path::Path, process::ExitCode};
 
 /// The record.
 pub const TOOL: Tool = Tool { name: "postsuper", run, about: "delete, hold, requeue queued messages" };
@@ -44,7 +48,17 @@ fn perform(console: &Console, config: &Config, options: &Options) -> Result<(), 
     if options.actions.is_empty() {
         return Ok(());
     }
-    let orders = options.orders(console, &mut std::io::stdin().lock())?;
+    let mut orders = options.orders(console, &mut std::io::stdin().lock())?;
+    if !options.wanted.is_empty() {
+        let mut ids = HashSet::new();
+        let now = Timestamp::now();
+        listing::each(&queue, |message| {
+            if options.wanted.matches(&message, now) {
+                ids.insert(message.id);
+            }
+        })?;
+        orders.only(&ids);
+    }
     let mut store = work::Store::open(&queue, config)?;
     work::perform(console, &mut store, &orders)
 }

@@ -4,8 +4,8 @@ use crate::{
     console::{Console, Fatal, is_queue_id},
     getopt,
 };
-use base_calls::QueueName;
-use std::{ffi::OsString, io::BufRead};
+use base_calls::{QueueName, Wanted};
+use std::{collections::HashSet, ffi::OsString, io::BufRead};
 
 const USAGE: &str = "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] \
     [-f queue_id (expire and/or un-hold)] [-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge temporary files)] \
@@ -38,6 +38,8 @@ pub struct Options {
     pub queues: Vec<QueueName>,
     /// Queues were named, none of which holds messages here.
     pub nowhere: bool,
+    /// `--to` and its kin: of the messages named, only these.
+    pub wanted: Wanted,
 }
 
 /// What to do for one option letter.
@@ -72,8 +74,10 @@ pub struct Orders {
 
 /// Reads the command line.
 pub fn parse(args: &[OsString]) -> Result<Options, Fatal> {
-    let parsed = getopt::parse("c:d:e:f:h:H:pr:sSv", args).map_err(|e| Fatal::usage(e, USAGE))?;
-    let mut out = Options::default();
+    let mut args = args.to_vec();
+    let wanted = Wanted::take(&mut args).map_err(|e| Fatal::usage(e, USAGE))?;
+    let parsed = getopt::parse("c:d:e:f:h:H:pr:sSv", &args).map_err(|e| Fatal::usage(e, USAGE))?;
+    let mut out = Options { wanted, ..Options::default() };
     for (letter, value) in parsed.options {
         match (letter, value) {
             ('c', Some(dir)) => out.dir = Some(dir),
@@ -113,6 +117,27 @@ impl Options {
             }
         }
         Ok(orders)
+    }
+}
+
+impl Orders {
+    /// Leaves only messages of `wanted`; `ALL` means all of these.
+    pub fn only(&mut self, wanted: &HashSet<String>) {
+        let all = [
+            &mut self.hold,
+            &mut self.release,
+            &mut self.expire,
+            &mut self.force,
+            &mut self.requeue,
+            &mut self.delete,
+        ];
+        for order in all.into_iter().flatten() {
+            match std::mem::take(&mut order.all) {
+                true => order.ids = wanted.iter().cloned().collect(),
+                false => order.ids.retain(|id| wanted.contains(id)),
+            }
+            order.ids.sort_unstable();
+        }
     }
 }
 
@@ -170,5 +195,10 @@ mod tests {
         );
         assert_eq!(orders.hold, Some(Order { all: true, ids: vec![] }));
         assert_eq!(orders.requeue, None);
+        let mut orders = orders;
+        orders.only(&["C3", "D4"].map(str::to_owned).into());
+        let ids = |order: Option<Order>| order.map(|o| (o.all, o.ids.join(" ")));
+        assert_eq!(ids(orders.delete), Some((false, "C3".into())));
+        assert_eq!(ids(orders.hold), Some((false, "C3 D4".into())));
     }
 }

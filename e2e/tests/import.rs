@@ -1,0 +1,80 @@
+//! `postfix import-queue`: a hundred messages that the real Postfix has queued, in all of its queues, are delivered by us; each once.
+//! Needs root and Debian's Postfix; see parity.rs.
+
+mod common;
+
+/// Postfix queues, stops, is imported; ours delivers. `BIN` is put in front.
+const SCRIPT: &str = r#"
+Q=/var/spool/postfix
+left() { find $Q/incoming $Q/active $Q/deferred $Q/hold $Q/maildrop -type f | wc -l; }
+send() { # FROM TO RECIPIENT...
+    i=$1 end=$2; shift 2
+    while [ $i -le $end ]; do
+        printf 'Subject: n%d\nTo: you\n\nbody %d\n.dot\n' $i $i | sendmail -f bob@example.com -N failure,delay -V env$i "$@"
+        i=$((i + 1))
+    done
+}
+wait_for() { n=0; while [ $n -lt 300 ] && ! eval "$1"; do n=$((n + 1)); sleep 0.1; done; eval "$1" || echo "waited in vain for $1"; }
+
+# Alice has her mail already, the rest waits.
+send 1 20 alice@example.com away@example.net
+wait_for '[ $(grep -c ^Subject: /var/mail/alice) -eq 20 ]'
+postconf defer_transports=local,smtp && postfix reload
+sleep 1.2
+send 21 80 alice@example.com
+wait_for '[ $(find $Q/deferred -type f | wc -l) -eq 80 ]'
+postqueue -j | sed -n 's/.*"queue_id": "\([^"]*\)".*/\1/p' | head -5 | postsuper -h -
+postfix stop
+send 81 100 alice@example.com
+for f in $(find $Q/deferred -type f | head -10); do mv $f $Q/incoming/; done
+for f in $(find $Q/deferred -type f | head -10); do mv $f $Q/active/; done
+echo "queued: $(left)"
+PATH=/mnt/ours:$PATH
+/mnt/ours/postfix import-queue -n
+/mnt/ours/postfix import-queue; echo "status $?"
+/mnt/ours/postfix import-queue; echo "again $?"
+echo "left: $(find $Q/incoming $Q/active $Q/deferred $Q/hold -type f | wc -l), kept: $(find $Q/imported -type f | wc -l)"
+postconf defer_transports=smtp
+/mnt/ours/postfix start
+/mnt/ours/postsuper -H ALL; /mnt/ours/postqueue -f
+wait_for '[ $(grep -c ^Subject: /var/mail/alice) -ge 100 ]'
+sleep 0.5
+echo "different: $(grep ^Subject: /var/mail/alice | sort -u | wc -l), all: $(grep -c ^Subject: /var/mail/alice), dots: $(grep -c '^\.dot$' /var/mail/alice)"
+echo "waiting: $(/mnt/ours/postqueue -j | grep -c 'away@example.net'), other: $(/mnt/ours/postqueue -j | grep -vc 'away@example.net')"
+/mnt/ours/postcat -q $(/mnt/ours/postqueue -j | head -1 | sed 's/.*"queue_id": "\([^"]*\)".*/\1/') | grep -E 'env[0-9]|done_recipient|notify_flags|^sender:' | sort -u | sed 's/=env[0-9]*/=envN/'
+/mnt/ours/postfix stop
+"#;
+
+#[test]
+fn a_hundred_messages_of_postfix() {
+    if !common::ready() {
+        return;
+    }
+    let tools = common::programs();
+    let mut script = format!("mkdir -p /mnt/ours; BIN={}\n", tools.display());
+    script.push_str("for c in postfix postsuper postcat postconf sendmail; do ln -s $BIN/hikyaku-tools /mnt/ours/$c; done\nln -s $BIN/hikyaku-submit /mnt/ours/postqueue\nfor p in master worker courier submit tools; do ln -s $BIN/hikyaku-$p /mnt/ours/hikyaku-$p; done\n");
+    script.push_str(SCRIPT);
+    let scenario = format!(
+        "### import: from Postfix\n@main\ndefer_transports = smtp\nmyhostname = mail.example.com\n@file /mnt/import.sh mode=755\n{script}\n@run sh /mnt/import.sh 2>&1\n"
+    );
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("import.txt");
+    std::fs::write(&file, scenario).expect("written");
+    let outcome = common::run(&file, "import", "theirs").expect("a run");
+    let said = common::lines(&outcome, "cmd").join("\n");
+    for want in [
+        "queued: 100",
+        "deferred: 55",
+        "status 0",
+        "again 0",
+        "left: 0, kept: 100",
+        "different: 100, all: 100, dots: 100",
+        "waiting: 20, other: 0",
+        "envelope_id=envN",
+        "done_recipient: alice@example.com",
+        "notify_flags=12",
+        "sender: bob@example.com",
+    ] {
+        assert!(said.contains(want), "{want}: {said}");
+    }
+}
