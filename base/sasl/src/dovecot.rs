@@ -272,7 +272,7 @@ fn failure(fields: &Fields) -> Failure {
         reason: fields.get("reason").filter(|r| !r.is_empty()).map(str::to_owned),
         temporary: false,
         warnings: Vec::new(),
-        fresh: false,
+        fresh: true,
     }
 }
 

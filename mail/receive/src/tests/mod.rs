@@ -2,6 +2,7 @@
 
 mod content;
 mod dialogue;
+mod guessing;
 mod restrictions;
 mod screen;
 mod users;
