@@ -26,6 +26,8 @@ pub const PEERS: &[Peer] = &[
     Peer { package: "mariadb-server", shows: "mariadbd" },
     Peer { package: "memcached", shows: "memcached" },
     Peer { package: "nkf", shows: "nkf" },
+    Peer { package: "node-nodemailer", shows: "/usr/share/nodejs/nodemailer" },
+    Peer { package: "nodejs", shows: "node" },
     Peer { package: "opendkim", shows: "opendkim" },
     Peer { package: "opendkim-tools", shows: "opendkim-genkey" },
     Peer { package: "pebble", shows: "pebble-challtestsrv" },
