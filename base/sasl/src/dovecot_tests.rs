@@ -74,7 +74,7 @@ async fn login_in_steps() {
         > CONT|1|YQ==
         FAIL|1|user=a|temp";
     let steps = check(&[script], "LOGIN", &[None, Some("YQ==")]).await;
-    let failed = Failure { user: Some("a".into()), ..Failure::default() };
+    let failed = Failure { user: Some("a".into()), fresh: true, ..Failure::default() };
     assert_eq!(steps, [Step::Challenge("VXNlcm5hbWU6".into()), Step::Failed(failed)]);
 }
 
