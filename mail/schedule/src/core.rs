@@ -14,9 +14,11 @@ pub use crate::jobs::{Batch, Health, Job, Ticket, TransportLimits};
 use crate::slab::Slab;
 use crate::work::{Dead, Destination, Order, Part, Work};
 use base_calls::{Target, Timestamp};
+pub use census::Busy;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::{cmp::Reverse, sync::Arc};
 
+mod census;
 mod failing;
 mod preempt;
 

@@ -2,6 +2,7 @@
 //!
 //! Requests of the administrator are recorded in the spool (synced) before they are answered.
 
+use crate::core::Busy;
 use crate::driver::{Inner, Parts};
 use crate::state::{Fate, State};
 use arc_swap::ArcSwap;
@@ -223,6 +224,11 @@ impl Handle {
             () if s.retry_at == Timestamp::default() => QueueName::Incoming,
             () => QueueName::Deferred,
         }
+    }
+
+    /// The next hops with the most to do.
+    pub fn busiest(&self, most: usize) -> Vec<Busy> {
+        self.inner.state().core.busiest(most)
     }
 
     /// Messages that are being delivered.

@@ -29,5 +29,6 @@ mod state;
 mod work;
 
 pub use config::ScheduleConfig;
+pub use core::Busy;
 pub use driver::{Agents, Parts};
 pub use handle::{Handle, Scheduler};

@@ -63,6 +63,31 @@ fn down() -> Health {
 }
 
 #[test]
+fn the_busiest_next_hops_come_first() {
+    let mut core = Core::default();
+    for (message, transport, hop, recipients) in [
+        (1, "smtp", "a", 1),
+        (2, "smtp", "b", 1),
+        (3, "smtp", "b", 1),
+        (4, "one", "c", 3),
+        (5, RETRY, "text", 1),
+    ] {
+        core.submit(at(0), vec![batch(message, transport, hop, recipients)], &limits);
+    }
+    let show = |core: &Core<u32>, most| {
+        let busy = core.busiest(most);
+        busy.iter()
+            .map(|b| format!("{} {} {}+{}", b.transport, b.nexthop, b.waiting, b.running))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(show(&core, 9), ["one c 3+0", "smtp b 2+0", "smtp a 1+0"]);
+    let jobs = all(&mut core, at(0));
+    assert!(show(&core, 1).first().is_some_and(|first| first.ends_with("+3")), "{:?}", show(&core, 1));
+    jobs.into_iter().for_each(|job| core.finish(at(1), job.ticket, Health::Up, &limits));
+    assert_eq!(show(&core, 9), [""; 0]);
+}
+
+#[test]
 fn messages_go_in_the_order_of_arrival() {
     let mut core = Core::default();
     core.submit(at(0), vec![batch(1, "smtp", "a", 30)], &limits);
