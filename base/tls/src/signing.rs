@@ -10,17 +10,51 @@ use rustls::{
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The signature of one handshake, once there is one.
+#[derive(Debug, Clone)]
+pub(crate) enum Signed {
+    /// Kept here.
+    Here(Arc<Mutex<Option<SignatureScheme>>>),
+    /// The server's of the [`HANDSHAKE`] under way: what resumes sessions must be the same object in all of them.
+    Server,
+    /// The client's of it.
+    Client,
+}
+
+/// Both signatures of a client's handshake.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Signed(Arc<Mutex<Option<SignatureScheme>>>);
+pub(crate) struct Marks {
+    pub(crate) server: Signed,
+    pub(crate) client: Signed,
+}
+
+tokio::task_local! {
+    /// The handshake that this task is in.
+    pub(crate) static HANDSHAKE: Marks;
+}
+
+impl Default for Signed {
+    fn default() -> Self {
+        Self::Here(Arc::default())
+    }
+}
 
 impl Signed {
     pub(crate) fn set(&self, scheme: SignatureScheme) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheme);
+        // Without a handshake nobody asks for its signatures.
+        let _ = match self {
+            Self::Here(place) => {
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheme);
+                Ok(())
+            }
+            Self::Server => HANDSHAKE.try_with(|h| h.server.set(scheme)),
+            Self::Client => HANDSHAKE.try_with(|h| h.client.set(scheme)),
+        };
     }
 
     /// With the key that signed.
     pub(crate) fn signature(&self, spki: &[u8]) -> Option<Signature> {
-        let scheme = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Self::Here(place) = self else { return None };
+        let scheme = *place.lock().unwrap_or_else(PoisonError::into_inner);
         scheme.map(|s| Signature::new(s, spki))
     }
 }

@@ -61,7 +61,7 @@ async fn shake(server: &Server, client: &Connector, sni: Option<&str>) -> Ended 
     let (a, b) = tokio::io::duplex(64 * 1024);
     let ready = server.ready().0.expect("server");
     let client_ready = client.ready().0.expect("client");
-    let target = Target { sni: sni.map(str::to_owned) };
+    let target = Target { sni: sni.map(str::to_owned), session: "mx[192.0.2.1]:25".into() };
     let serve = async {
         let (mut io, session) = server.accept(&ready, Box::new(a), LIMIT).await?;
         let _ = io.write_all(b"hello").await;
@@ -105,6 +105,35 @@ async fn the_usual_handshake() {
     assert_eq!(peer.trust, Trust::Untrusted("self-signed certificate".into()));
     assert_eq!(peer.certificate.dns_names, ["mail.example.com"]);
     assert!(server.peer.is_none());
+}
+
+#[tokio::test]
+async fn sessions_that_go_on() {
+    let f = Files::new();
+    let s = server(ServerOptions { keys: vec![f.signed("a.example")], ..ServerOptions::default() });
+    let options = |resume, protocols: &str| ConnectorOptions {
+        authorities: f.authorities(),
+        handshakes: Handshakes { protocols: protocols.into(), ..Handshakes::default() },
+        resume,
+        ..ConnectorOptions::default()
+    };
+    let hour = Some(Duration::from_secs(3600));
+    for (resume, protocols, want) in
+        [(hour, "", true), (hour, "TLSv1.2", true), (None, "", false), (Some(Duration::ZERO), "", false)]
+    {
+        let c = connector(options(resume, protocols));
+        let first = shake(&s, &c, Some("a.example")).await.1.expect("client");
+        let again = shake(&s, &c, Some("a.example")).await.1.expect("client");
+        let other = shake(&s, &c, Some("b.example")).await.1.expect("client");
+        assert_eq!(
+            (first.resumed, again.resumed, other.resumed),
+            (false, want, false),
+            "{resume:?} {protocols}"
+        );
+        // The server's certificate is judged all the same.
+        assert_eq!(again.peer.expect("certificate").trust, Trust::Trusted);
+        assert_eq!((first.server_signature.is_some(), again.server_signature.is_some()), (true, !want));
+    }
 }
 
 #[tokio::test]

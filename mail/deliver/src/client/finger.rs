@@ -260,7 +260,9 @@ impl Talk<'_> {
             base => Some(base.to_owned()),
         };
         let server = self.peer.namaddrport();
-        let shaken = connector.connect(&ready, io, &Target { sni }, self.client.tls.time_limit).await;
+        let shaken = connector
+            .connect(&ready, io, &Target { sni, session: String::new() }, self.client.tls.time_limit)
+            .await;
         let (io, session) = shaken.map_err(|failure| match failure {
             base_tls::Failure::Library(text) => format!("SSL_connect error to {server}: {text}"),
             other => format!("SSL_connect error to {server}: {}", other.words()),

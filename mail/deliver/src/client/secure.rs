@@ -292,7 +292,8 @@ impl Session {
         self.stream.consume(usize::MAX);
         let nothing = LineStream::new(Box::new(tokio::io::empty()) as _, cfg.limits.hello);
         let Ok(io) = std::mem::replace(&mut self.stream, nothing).into_inner() else { return Err(plain()) };
-        let target = Target { sni: self.server_name(demands) };
+        let session = self.peer.namaddrport().to_owned();
+        let target = Target { sni: self.server_name(demands), session };
         match connector.connect(&ready, io, &target, cfg.tls.time_limit).await {
             Ok((io, tls)) => {
                 self.stream = LineStream::new(io, cfg.limits.hello);

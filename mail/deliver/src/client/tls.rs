@@ -147,6 +147,8 @@ pub(crate) struct Tls {
     authorities: Authorities,
     curves: String,
     files: Files,
+    /// How long sessions go on, with `smtp_tls_session_cache_database`.
+    resume: Option<Duration>,
     /// `smtp_tls_trust_anchor_file`.
     anchors: Vec<PathBuf>,
     anchor_files: Mutex<HashMap<Vec<PathBuf>, Arc<AnchorFiles>>>,
@@ -201,6 +203,7 @@ impl Tls {
             },
             curves: if cfg.is_set(curves) { cfg.str(curves)? } else { String::new() },
             files: Arc::clone(&deps.opener),
+            resume: resumption(cfg, &name)?,
             anchors: list("tls_trust_anchor_file")?.into_iter().map(PathBuf::from).collect(),
             anchor_files: Mutex::default(),
             connectors: Mutex::default(),
@@ -396,6 +399,7 @@ impl Tls {
                 exclude: key.1.clone(),
                 curves: self.curves.clone(),
             },
+            resume: self.resume,
         };
         let c = Arc::new(Connector::new(options, Arc::clone(&self.files)));
         if all.len() < MAX_CONNECTORS {
@@ -416,6 +420,15 @@ fn level(cfg: &Config, name: &dyn Fn(&str) -> String) -> Result<Level, Error> {
         return Ok(if peer { Level::Verify } else { Level::Encrypt });
     }
     Ok(if cfg.bool(&name("use_tls"))? { Level::May } else { Level::None })
+}
+
+/// `*_tls_session_cache_database` and its timeout: two minutes at least, a hundred days at most, none at all for zero. The sessions
+/// themselves are in memory.
+fn resumption(cfg: &Config, name: &dyn Fn(&str) -> String) -> Result<Option<Duration>, Error> {
+    let wanted = !cfg.str(&name("tls_session_cache_database"))?.is_empty();
+    let time = cfg.time(&name("tls_session_cache_timeout"))?;
+    let (least, most) = (Duration::from_secs(120), Duration::from_secs(100 * 86_400));
+    Ok((wanted && !time.is_zero()).then(|| time.clamp(least, most)))
 }
 
 /// `{ name = value }` as `name=value`.
