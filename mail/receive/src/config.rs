@@ -15,6 +15,8 @@ use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 #[derive(Debug, Clone)]
 pub struct Pressure {
     pub(crate) timeout: Duration,
+    /// Of a handshake.
+    pub(crate) starttls: Duration,
     pub(crate) per_request_deadline: bool,
     pub(crate) limits: Limits,
 }
@@ -110,6 +112,7 @@ fn limits(cfg: &Config) -> Result<Limits, Error> {
 fn pressure(cfg: &Config) -> Result<Pressure, Error> {
     Ok(Pressure {
         timeout: cfg.time("smtpd_timeout")?,
+        starttls: cfg.time("smtpd_starttls_timeout")?.max(Duration::from_secs(1)),
         per_request_deadline: cfg.bool("smtpd_per_request_deadline")?,
         limits: limits(cfg)?,
     })
@@ -163,10 +166,7 @@ impl SmtpConfig {
             client_limits: client_limits(cfg)?,
             rate_unit: cfg.time("anvil_rate_time_unit")?,
             user_limits: UserLimits::from_config(cfg)?,
-            prefixes: (
-                prefix(cfg, "smtpd_client_ipv4_prefix_length", 32)?,
-                prefix(cfg, "smtpd_client_ipv6_prefix_length", 128)?,
-            ),
+            prefixes: prefixes(cfg)?,
             notify: cfg.list("notify_classes")?,
             error_notice_recipient: cfg.str("error_notice_recipient")?,
             double_bounce_sender: cfg.str("double_bounce_sender")?,
@@ -176,7 +176,7 @@ impl SmtpConfig {
             queue_minfree: u64::try_from(cfg.int("queue_minfree")?).unwrap_or(0),
             sasl: SaslConfig::from_config(cfg)?,
             tls: TlsConfig::from_config(cfg)?,
-            proxy: Proxy::from_config(cfg)?,
+            proxy: Proxy::from_config(cfg, "smtpd_upstream_proxy_protocol", "smtpd_upstream_proxy_timeout")?,
             protocols: Protocols::parse(&cfg.str("inet_protocols")?).unwrap_or(Protocols::ALL),
             texts: Texts {
                 local_rewrite: cfg.list("local_header_rewrite_clients")?,
@@ -228,6 +228,14 @@ fn client_limits(cfg: &Config) -> Result<ClientLimits, Error> {
         new_tls_rate: int("smtpd_client_new_tls_session_rate_limit")?,
         auth_rate: int("smtpd_client_auth_rate_limit")?,
     })
+}
+
+/// `smtpd_client_ipv4_prefix_length`, `smtpd_client_ipv6_prefix_length`.
+pub(crate) fn prefixes(cfg: &Config) -> Result<(u8, u8), Error> {
+    Ok((
+        prefix(cfg, "smtpd_client_ipv4_prefix_length", 32)?,
+        prefix(cfg, "smtpd_client_ipv6_prefix_length", 128)?,
+    ))
 }
 
 fn prefix(cfg: &Config, name: &str, max: u8) -> Result<u8, Error> {

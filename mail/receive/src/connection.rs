@@ -85,6 +85,8 @@ pub(crate) struct Connection {
     /// What DNS has said.
     pub(crate) answers: Answers,
     pub(crate) stressed: bool,
+    /// postscreen(8) has seen it already.
+    pub(crate) screened: bool,
     /// Sessions that the service may have at once; 0: any number.
     pub(crate) places: usize,
     /// The way to the next decision, if decisions are kept.
@@ -140,6 +142,7 @@ impl Connection {
             answers: Answers::default(),
             stressed,
             places: 0,
+            screened: false,
             tape,
         }
     }

@@ -23,7 +23,7 @@ impl Connection {
 
     pub(crate) async fn greet(&mut self) -> Result<Flow, NetError> {
         let shared = Arc::clone(&self.shared);
-        let proxied = match shared.config.proxy {
+        let proxied = match shared.config.proxy.filter(|_| !self.screened) {
             Some(proxy) => self.proxied(proxy).await,
             None => Ok(()),
         };

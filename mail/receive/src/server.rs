@@ -153,11 +153,17 @@ impl SmtpServer {
         let config = &self.shared.config;
         let pressure = if stressed { &config.stress } else { &config.normal };
         let mut stream = LineStream::new(io, pressure.timeout);
-        if let (Some(screen), PeerAddr::Inet(from), PeerAddr::Inet(to)) = (&self.screen, peer, local)
-            && !Box::pin(screen.admits(&mut stream, from, to)).await
-        {
-            let _ = stream.close().await;
-            return;
+        let (mut peer, mut local, mut stressed) = (peer, local, stressed);
+        let mut _place = None;
+        if let (Some(screen), PeerAddr::Inet(from), PeerAddr::Inet(to)) = (&self.screen, peer, local) {
+            let Some(admitted) = Box::pin(screen.admits(&mut stream, from, to)).await else {
+                let _ = stream.close().await;
+                return;
+            };
+            (peer, local) = (PeerAddr::inet(admitted.client), PeerAddr::inet(admitted.server));
+            stressed |= admitted.stressed;
+            _place = Some(admitted.place);
+            stream.set_time_limit(if stressed { &config.stress } else { &config.normal }.timeout);
         }
         let port = match peer {
             PeerAddr::Inet(a) => a.port(),
@@ -166,6 +172,7 @@ impl SmtpServer {
         let peer = client::nameless(peer, local);
         let mut connection = Connection::new(Arc::clone(&self.shared), stream, peer, port, stressed);
         connection.places = self.places;
+        connection.screened = self.screen.is_some();
         if let PeerAddr::Inet(a) = local {
             connection.server_port = a.port();
         }

@@ -5,20 +5,43 @@
 
 use crate::{anvil::Event, connection::Connection};
 use base_net::{BoxIo, LineStream, NetError};
-use base_tls::{Failure, Ready, Session};
+use base_tls::{Failure, Ready, Server, Session};
 use mail_restrict::{ClientCert, Tls};
 use proto_dsn::Status;
 use proto_smtp::{
     Reply,
     server::{Next, Verdict},
 };
-use std::{io::Cursor, sync::Arc, time::Instant};
+use std::{
+    io::Cursor,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::io::AsyncReadExt;
 
 /// A stream that begins with bytes that were read from it already.
 fn behind(head: Vec<u8>, io: BoxIo) -> BoxIo {
     let (read, write) = tokio::io::split(io);
     Box::new(tokio::io::join(Cursor::new(head).chain(read), write))
+}
+
+/// A handshake on what is behind `stream`, whose time limit is `limit` from then on. Bytes that were read already come first: in
+/// wrapper mode they may have come with the header of a proxy. `None`: the connection is gone.
+pub(crate) async fn encrypt(
+    server: &Server,
+    ready: &Ready,
+    stream: &mut LineStream,
+    limit: Duration,
+    time_limit: Duration,
+) -> Result<Session, Option<Failure>> {
+    let head = stream.buffered().to_vec();
+    stream.consume(usize::MAX);
+    let nothing = LineStream::new(Box::new(tokio::io::empty()) as _, limit);
+    let Ok(io) = std::mem::replace(stream, nothing).into_inner() else { return Err(None) };
+    let io = if head.is_empty() { io } else { behind(head, io) };
+    let (io, session) = server.accept(ready, io, time_limit).await?;
+    *stream = LineStream::new(io, limit);
+    Ok(session)
 }
 
 const OFF: Status = Status::new(4, 7, 0);
@@ -85,23 +108,15 @@ impl Connection {
 
     async fn handshake(&mut self, ready: &Ready) -> Result<(), NetError> {
         let shared = Arc::clone(&self.shared);
-        let (Some(tls), config) = (&shared.tls, &shared.config.tls) else { return Err(NetError::Closed) };
-        // In wrapper mode the first bytes of the handshake may have come with the header of a proxy.
-        let head = self.stream.buffered().to_vec();
-        self.stream.consume(usize::MAX);
-        let limit = self.pressure().timeout;
-        let nothing = LineStream::new(Box::new(tokio::io::empty()) as _, limit);
-        let Ok(io) = std::mem::replace(&mut self.stream, nothing).into_inner() else {
-            return Err(NetError::Closed);
-        };
-        let io = if head.is_empty() { io } else { behind(head, io) };
-        match tls.server.accept(ready, io, config.time_limit).await {
-            Ok((io, session)) => {
-                self.stream = LineStream::new(io, limit);
+        let Some(tls) = &shared.tls else { return Err(NetError::Closed) };
+        let (limit, handshake) = (self.pressure().timeout, self.pressure().starttls);
+        match encrypt(&tls.server, ready, &mut self.stream, limit, handshake).await {
+            Ok(session) => {
                 self.established(session);
                 Ok(())
             }
-            Err(failure) => Err(self.no_handshake(failure)),
+            Err(Some(failure)) => Err(self.no_handshake(failure)),
+            Err(None) => Err(NetError::Closed),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::server::StartError;
 use base_conf::{Config, Error};
 use base_tables::{Maps, Tables};
 use base_tls::{Authorities, Digest, Files, Handshakes, KeyFiles, Server, ServerOptions, Sni, SniMaps};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 /// What a session may or must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -48,7 +48,6 @@ pub(crate) struct TlsConfig {
     pub(crate) received_header: bool,
     pub(crate) require_certificate: bool,
     pub(crate) digest: Digest,
-    pub(crate) time_limit: Duration,
     options: ServerOptions,
     sni_maps: String,
     warnings: Vec<String>,
@@ -60,7 +59,7 @@ impl TlsConfig {
         let mut warnings = Vec::new();
         let mut fault = None;
         let wrapper = cfg.bool("smtpd_tls_wrappermode")?;
-        let level = level(cfg, wrapper, &mut warnings, &mut fault)?;
+        let level = level(cfg, SMTPD, wrapper, &mut warnings, &mut fault)?;
         let digest = Digest::named(&cfg.str("smtpd_tls_fingerprint_digest")?).unwrap_or_else(|e| {
             fault = Some(e.to_string());
             Digest::Sha256
@@ -80,7 +79,6 @@ impl TlsConfig {
             received_header: cfg.bool("smtpd_tls_received_header")?,
             require_certificate: require && level == Level::Encrypt,
             digest,
-            time_limit: cfg.time("smtpd_starttls_timeout")?.max(Duration::from_secs(1)),
             options: options(cfg, level, require)?,
             sni_maps: cfg.str("tls_server_sni_maps")?,
             warnings,
@@ -93,23 +91,26 @@ fn means_something(cfg: &Config, name: &str) -> bool {
     cfg.is_set(name) && !matches!(cfg.str(name).unwrap_or_default().as_str(), "" | "no" | "auto" | "none")
 }
 
-fn level(
+/// Who says what is offered: the level, and the old switches for `encrypt` and `may`.
+const SMTPD: [&str; 3] = ["smtpd_tls_security_level", "smtpd_enforce_tls", "smtpd_use_tls"];
+
+/// By parameters like [`SMTPD`].
+pub(crate) fn level(
     cfg: &Config,
+    [parameter, enforce, offer]: [&str; 3],
     wrapper: bool,
     warnings: &mut Vec<String>,
     fault: &mut Option<String>,
 ) -> Result<Level, Error> {
-    let text = cfg.str("smtpd_tls_security_level")?;
+    let text = cfg.str(parameter)?;
     let level = match text.as_str() {
-        "" if cfg.bool("smtpd_enforce_tls")? => Level::Encrypt,
-        "" if cfg.bool("smtpd_use_tls")? => Level::May,
+        "" if cfg.bool(enforce)? => Level::Encrypt,
+        "" if cfg.bool(offer)? => Level::May,
         "" | "none" => Level::None,
         "may" => Level::May,
         "encrypt" => Level::Encrypt,
         "verify" | "secure" | "fingerprint" | "dane" | "dane-only" => {
-            warnings.push(format!(
-                "smtpd_tls_security_level: unsupported TLS level \"{text}\", using \"encrypt\""
-            ));
+            warnings.push(format!("{parameter}: unsupported TLS level \"{text}\", using \"encrypt\""));
             Level::Encrypt
         }
         _ => {

@@ -39,12 +39,15 @@ pub(crate) struct UserLimits {
 impl UserLimits {
     /// `None`: there is no limit.
     pub(crate) fn from_config(cfg: &Config) -> Result<Option<Self>, Error> {
-        let rates = |who: &str| -> Result<Rates, Error> {
-            let limit = |of: &str| cfg.int(&format!("smtpd_{who}_{of}_rate_limit"));
-            let limit = |of: &str| limit(of).map(|n| u32::try_from(n).unwrap_or(0));
-            Ok(Rates { messages: limit("message")?, recipients: limit("recipient")? })
+        let limit = |name: &str| cfg.int(name).map(|n| u32::try_from(n).unwrap_or(0));
+        let login = Rates {
+            messages: limit("smtpd_sasl_login_message_rate_limit")?,
+            recipients: limit("smtpd_sasl_login_recipient_rate_limit")?,
         };
-        let (login, sender) = (rates("sasl_login")?, rates("sender")?);
+        let sender = Rates {
+            messages: limit("smtpd_sender_message_rate_limit")?,
+            recipients: limit("smtpd_sender_recipient_rate_limit")?,
+        };
         let unit = cfg.time("smtpd_user_rate_time_unit")?.max(Duration::from_secs(1));
         let none = Rates { messages: 0, recipients: 0 };
         Ok((login != none || sender != none).then_some(Self { login, sender, unit }))

@@ -90,7 +90,8 @@ pub struct RestrictConfig {
     pub(crate) greylist: GreylistConfig,
     pub(crate) unverified_sender: Unverified,
     pub(crate) unverified_recipient: Unverified,
-    pub(crate) verify_patience: Duration,
+    /// How long a session waits for a probe: usually, and under stress.
+    pub(crate) verify_patience: (Duration, Duration),
     pub(crate) queue_directory: PathBuf,
     pub(crate) compatibility_level: String,
     pub(crate) mail_version: String,
@@ -150,7 +151,10 @@ impl RestrictConfig {
             greylist: GreylistConfig::from_config(cfg)?,
             unverified_sender: Unverified::from_config(cfg, "sender")?,
             unverified_recipient: Unverified::from_config(cfg, "recipient")?,
-            verify_patience: unverified::patience(cfg)?,
+            verify_patience: (
+                unverified::patience(cfg)?,
+                unverified::patience(&cfg.with([("stress".to_owned(), "yes".to_owned())]))?,
+            ),
             queue_directory: cfg.str("queue_directory")?.into(),
             compatibility_level: cfg.str("compatibility_level")?,
             mail_version: cfg.str("mail_version")?,

@@ -52,10 +52,13 @@ impl<'a> Eval<'a> {
 
     /// Runs one of the eight lists.
     pub(crate) async fn list(&mut self, name: ListName) -> Option<Refusal> {
+        // What a relay restriction defers holds for the recipient restrictions, and the other way round.
+        if !matches!(name, ListName::Relay | ListName::Recipient) {
+            self.forget_reasons_to_defer();
+        }
         if !applies(name, self.facts) || self.restrict.lists.is_empty(name) {
             return None;
         }
-        self.defer_if_reject = None;
         self.warn = false;
         self.facts.tell(|t| t.list(name.parameter()));
         let list = self.restrict.lists.list(name);
@@ -66,12 +69,16 @@ impl<'a> Eval<'a> {
         }
     }
 
-    /// Runs a single rule, unless a list had it already.
+    /// What would make a later refusal a temporary one no longer counts.
+    pub(crate) fn forget_reasons_to_defer(&mut self) {
+        self.defer_if_reject = None;
+    }
+
+    /// Runs a single rule, as if it stood at the end of the list before, unless a list had it already.
     pub(crate) async fn one(&mut self, rule: &'static Rule, name: ListName) -> Option<Refusal> {
         if self.asked.contains(&rule.name) {
             return None;
         }
-        self.defer_if_reject = None;
         self.warn = false;
         let subject = list_subject(name, self.facts);
         match self.rule(rule, &Arg::None, name, &subject, 0).await {

@@ -70,7 +70,6 @@ impl Restrict {
             eval.defer_if_permit(saved.clone());
         }
         let refusal = self.rcpt_lists(&mut eval).await;
-        let refusal = refusal.or_else(|| eval.refuse_deferred());
         eval.outcome(refusal)
     }
 
@@ -81,7 +80,13 @@ impl Restrict {
                     return Some(r);
                 }
             }
+            if self.config.unlisted_sender
+                && let Some(r) = eval.one(&reject_unlisted_sender::RULE, ListName::Sender).await
+            {
+                return Some(r);
+            }
         }
+        eval.forget_reasons_to_defer();
         let order = if self.config.relay_first {
             [ListName::Relay, ListName::Recipient]
         } else {
@@ -92,11 +97,9 @@ impl Restrict {
                 return Some(r);
             }
         }
-        if self.config.unlisted_sender && self.config.delay_reject {
-            let refusal = eval.one(&reject_unlisted_sender::RULE, ListName::Sender).await;
-            if refusal.is_some() {
-                return refusal;
-            }
+        // As in Postfix, what only this check would refuse is deferred where a list wants that.
+        if let Some(r) = eval.refuse_deferred() {
+            return Some(r);
         }
         if self.config.unlisted_recipient {
             return eval.one(&reject_unlisted_recipient::RULE, ListName::Recipient).await;

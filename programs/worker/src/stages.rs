@@ -367,41 +367,49 @@ impl Builder<'_> {
 
     fn servers(&self, verify: &Arc<dyn Verify>) -> Result<(Servers, HashMap<String, Limit>)> {
         let (mut servers, mut limits) = (HashMap::new(), HashMap::new());
-        let default_limit = usize::try_from(self.cfg.int("default_process_limit")?).unwrap_or(0);
-        let is_written = self.cfg.main_cf().names().any(|name| name == "default_process_limit");
         for service in self.master.services.iter().filter(|s| s.command == "smtpd") {
             let kind = if service.kind == base_conf::ServiceKind::Inet { "inet" } else { "unix" };
             let key = format!("{}/{kind}", service.name);
-            let limit = service.maxproc.map_or(default_limit, |n| usize::try_from(n).unwrap_or(usize::MAX));
-            let waits = is_written || service.maxproc.is_some();
-            limits.insert(key.clone(), Limit { sessions: if waits { limit } else { 0 }, stress: limit });
+            let limit = self.limit_of(Some(service))?;
+            limits.insert(key.clone(), limit);
             let server = self.smtp_server(&self.view_of(service), verify)?;
-            servers.insert(key, server.map(|s| s.with_places(if waits { limit } else { 0 })));
+            servers.insert(key, server.map(|s| s.with_places(limit.sessions)));
         }
         for service in self.master.services.iter().filter(|s| s.command == "postscreen") {
             let key = format!("{}/inet", service.name);
             let (server, limit) = self.screened(service, verify)?;
-            limits.insert(key.clone(), Limit { sessions: limit, stress: limit });
+            limits.insert(key.clone(), limit);
             servers.insert(key, server);
         }
         Ok((servers, limits))
     }
 
-    /// postscreen(8) and the smtpd service that it hands clients to (`smtpd_service_name`); how many may be screened.
+    /// How many sessions a service may have (maxproc); `None`: one that master.cf has not.
+    fn limit_of(&self, service: Option<&Service>) -> Result<Limit> {
+        let default_limit = usize::try_from(self.cfg.int("default_process_limit")?).unwrap_or(0);
+        let is_written = self.cfg.main_cf().names().any(|name| name == "default_process_limit");
+        let own = service.and_then(|s| s.maxproc);
+        let limit = own.map_or(default_limit, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let waits = is_written || own.is_some();
+        Ok(Limit { sessions: if waits { limit } else { 0 }, stress: limit })
+    }
+
+    /// postscreen(8) and the smtpd service that it hands clients to (`smtpd_service_name`). Nobody waits to be accepted: it has
+    /// limits of its own, and tells those that are too many.
     fn screened(
         &self,
         service: &base_conf::Service,
         verify: &Arc<dyn Verify>,
-    ) -> Result<(Result<SmtpServer, Refused>, usize)> {
+    ) -> Result<(Result<SmtpServer, Refused>, Limit)> {
         let view = self.view_of(service);
         let config = ScreenConfig::from_config(&view)?;
-        let limit = usize::try_from(view.int("postscreen_pre_queue_limit")?).unwrap_or(0);
         let behind = view.str("smtpd_service_name")?;
         let pass = self.master.services.iter().find(|s| s.name == behind && s.command == "smtpd");
         let cfg = pass.map_or_else(|| view.process("smtpd"), |s| self.view_of(s));
         let server = self.smtp_server(&cfg, verify)?;
-        let screen = Arc::new(Screen::new(config, self.smtp_deps(&cfg, verify)?));
-        Ok((server.map(|s| s.behind(screen)), limit))
+        let Limit { sessions, stress } = self.limit_of(pass)?;
+        let screen = Arc::new(Screen::new(config, self.smtp_deps(&cfg, verify)?, sessions));
+        Ok((server.map(|s| s.with_places(sessions).behind(screen)), Limit { sessions: 0, stress }))
     }
 
     fn smtp_deps(&self, cfg: &Config, verify: &Arc<dyn Verify>) -> Result<mail_receive::Deps> {

@@ -1,9 +1,10 @@
 //! What postscreen(8) reads from main.cf.
 
-use super::dnsbl::Site;
+use super::{dnsbl::Site, tls::ScreenTls};
+use crate::proxy::Proxy;
 use base_conf::{Config, Error};
 use proto_smtp::Keywords;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// What a failed test leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(crate) struct Deep {
 #[derive(Debug, Clone)]
 pub struct ScreenConfig {
     pub(crate) syslog_name: String,
+    /// `smtpd_service_name`.
+    pub(crate) smtpd_service: String,
     pub(crate) myhostname: String,
     pub(crate) access_list: Vec<String>,
     pub(crate) mynetworks: String,
@@ -48,7 +51,8 @@ pub struct ScreenConfig {
     pub(crate) retention: Duration,
     pub(crate) cleanup_interval: Duration,
     pub(crate) banner: String,
-    pub(crate) greet_wait: Duration,
+    /// Usually, and under stress.
+    pub(crate) greet_wait: (Duration, Duration),
     pub(crate) greet_action: Action,
     pub(crate) greet_ttl: Duration,
     pub(crate) dnsbl_sites: Vec<Site>,
@@ -62,14 +66,25 @@ pub struct ScreenConfig {
     pub(crate) non_smtp: Deep,
     pub(crate) bare_newline: Deep,
     pub(crate) forbidden_commands: String,
-    pub(crate) command_time_limit: Duration,
+    /// Usually, and under stress.
+    pub(crate) command_time_limit: (Duration, Duration),
+    pub(crate) command_filter: String,
+    pub(crate) footer: String,
+    pub(crate) footer_maps: String,
+    pub(crate) helo_required: bool,
     pub(crate) command_count_limit: u32,
     pub(crate) connection_limit: u32,
     pub(crate) pre_queue_limit: u32,
+    pub(crate) post_queue_limit: u32,
+    /// `smtpd_client_ipv4_prefix_length`, `smtpd_client_ipv6_prefix_length`.
+    pub(crate) prefixes: (u8, u8),
     pub(crate) size_limit: u64,
     pub(crate) discarded: Keywords,
+    pub(crate) discard_maps: String,
     pub(crate) disable_vrfy: bool,
     pub(crate) line_limit: usize,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) tls: Arc<ScreenTls>,
 }
 
 impl ScreenConfig {
@@ -77,16 +92,15 @@ impl ScreenConfig {
     pub fn from_config(cfg: &Config) -> Result<Self, Error> {
         let action = |name: &str| cfg.str(name).map(|t| Action::parse(&t));
         let count = |name: &str| cfg.int(name).map(|n| u32::try_from(n).unwrap_or(0));
-        let deep = |name: &str| -> Result<Deep, Error> {
-            Ok(Deep {
-                enabled: cfg.bool(&format!("postscreen_{name}_enable"))?,
-                action: action(&format!("postscreen_{name}_action"))?,
-                ttl: cfg.time(&format!("postscreen_{name}_ttl"))?,
-            })
+        let deep = |[enable, name, ttl]: [&str; 3]| -> Result<Deep, Error> {
+            Ok(Deep { enabled: cfg.bool(enable)?, action: action(name)?, ttl: cfg.time(ttl)? })
         };
+        let stressed = cfg.with([("stress".to_owned(), "yes".to_owned())]);
+        let both = |name: &str| Ok::<_, Error>((cfg.time(name)?, stressed.time(name)?));
         let discarded = cfg.str("postscreen_discard_ehlo_keywords")?;
         Ok(Self {
             syslog_name: cfg.str("syslog_name")?,
+            smtpd_service: cfg.str("smtpd_service_name")?,
             myhostname: cfg.str("myhostname")?,
             access_list: cfg.list("postscreen_access_list")?,
             mynetworks: cfg.str("mynetworks")?,
@@ -100,7 +114,7 @@ impl ScreenConfig {
             retention: cfg.time("postscreen_cache_retention_time")?,
             cleanup_interval: cfg.time("postscreen_cache_cleanup_interval")?,
             banner: cfg.str("postscreen_greet_banner")?,
-            greet_wait: cfg.time("postscreen_greet_wait")?,
+            greet_wait: both("postscreen_greet_wait")?,
             greet_action: action("postscreen_greet_action")?,
             greet_ttl: cfg.time("postscreen_greet_ttl")?,
             dnsbl_sites: cfg.list("postscreen_dnsbl_sites")?.iter().filter_map(|s| Site::parse(s)).collect(),
@@ -110,18 +124,53 @@ impl ScreenConfig {
             dnsbl_timeout: cfg.time("postscreen_dnsbl_timeout")?,
             dnsbl_ttl: (cfg.time("postscreen_dnsbl_min_ttl")?, cfg.time("postscreen_dnsbl_max_ttl")?),
             dnsbl_reply_map: cfg.str("postscreen_dnsbl_reply_map")?,
-            pipelining: deep("pipelining")?,
-            non_smtp: deep("non_smtp_command")?,
-            bare_newline: deep("bare_newline")?,
+            pipelining: deep([
+                "postscreen_pipelining_enable",
+                "postscreen_pipelining_action",
+                "postscreen_pipelining_ttl",
+            ])?,
+            non_smtp: deep([
+                "postscreen_non_smtp_command_enable",
+                "postscreen_non_smtp_command_action",
+                "postscreen_non_smtp_command_ttl",
+            ])?,
+            bare_newline: deep([
+                "postscreen_bare_newline_enable",
+                "postscreen_bare_newline_action",
+                "postscreen_bare_newline_ttl",
+            ])?,
             forbidden_commands: cfg.str("postscreen_forbidden_commands")?,
-            command_time_limit: cfg.time("postscreen_command_time_limit")?,
+            command_time_limit: both("postscreen_command_time_limit")?,
+            command_filter: cfg.str("postscreen_command_filter")?,
+            footer: footer(cfg),
+            footer_maps: cfg.str("postscreen_reject_footer_maps")?,
+            helo_required: cfg.bool("postscreen_helo_required")?,
             command_count_limit: count("postscreen_command_count_limit")?,
             connection_limit: count("postscreen_client_connection_count_limit")?,
             pre_queue_limit: count("postscreen_pre_queue_limit")?,
+            post_queue_limit: count("postscreen_post_queue_limit")?,
+            prefixes: crate::config::prefixes(cfg)?,
             size_limit: u64::try_from(cfg.int("message_size_limit")?).unwrap_or(0),
             discarded: Keywords::parse_discard(&discarded).unwrap_or_default(),
+            discard_maps: cfg.str("postscreen_discard_ehlo_keyword_address_maps")?,
             disable_vrfy: cfg.bool("postscreen_disable_vrfy_command")?,
             line_limit: usize::try_from(cfg.int("line_length_limit")?).unwrap_or(2048).clamp(512, 1 << 20),
+            proxy: Proxy::from_config(
+                cfg,
+                "postscreen_upstream_proxy_protocol",
+                "postscreen_upstream_proxy_timeout",
+            )?,
+            tls: Arc::new(ScreenTls::from_config(cfg)?),
         })
+    }
+}
+
+/// The text as it stands in main.cf, since `$client_address` and the like are known in a session only; by default smtpd's.
+fn footer(cfg: &Config) -> String {
+    let own = cfg.raw("postscreen_reject_footer").unwrap_or_default();
+    if own.trim() == "$smtpd_reject_footer" {
+        cfg.raw("smtpd_reject_footer").unwrap_or_default()
+    } else {
+        own
     }
 }

@@ -1,12 +1,20 @@
 //! The SMTP server that postscreen(8) plays itself: it takes no mail, and watches how the client talks.
 
 use super::{
-    Refused, Visit,
+    Refused,
     config::{Action, Deep},
+    tls::Started,
+    visit::Visit,
 };
-use crate::escape::escaped;
+use crate::{
+    config::{discard_for, discard_text},
+    escape::escaped,
+    reply::with_footer,
+    tls::Level,
+};
 use base_net::{Ending, Excess, NetError};
-use proto_smtp::{Keyword, server::Settings};
+use mail_restrict::Decision;
+use proto_smtp::{Keyword, Keywords, Reply as Full, server::Settings};
 use std::time::Duration;
 
 /// Which tests are due.
@@ -37,12 +45,16 @@ struct Talk {
     /// It has come to a recipient.
     proven: bool,
     commands: u32,
+    /// What EHLO does not announce.
+    discarded: Keywords,
 }
 
 /// What a line leads to.
 enum Reply {
     Say(String),
     Close(String),
+    /// The handshake, should there be a certificate.
+    StartTls,
 }
 
 impl Visit<'_> {
@@ -64,7 +76,10 @@ impl Visit<'_> {
         talk: &mut Talk,
     ) -> Result<(), NetError> {
         let config = self.screen.config.clone();
-        self.stream.set_time_limit(config.command_time_limit.max(Duration::from_secs(1)));
+        let stressed = self.screen.places.is_stressed();
+        let limit = if stressed { config.command_time_limit.1 } else { config.command_time_limit.0 };
+        let limit = limit.max(Duration::from_secs(1));
+        self.stream.set_time_limit(limit);
         loop {
             // For the whole command: a client that sends a byte now and then does not stay.
             self.stream.begin_request(None);
@@ -80,7 +95,7 @@ impl Visit<'_> {
                 }
                 Err(e) => return Err(e),
             };
-            let text = String::from_utf8_lossy(&line).into_owned();
+            let text = self.filtered(String::from_utf8_lossy(&line).into_owned()).await;
             talk.commands += 1;
             if talk.commands > config.command_count_limit {
                 let (from, last) = (self.from.clone(), talk.last.clone());
@@ -114,16 +129,132 @@ impl Visit<'_> {
                 );
             }
             if refused.drops {
-                let text = refused.dropped();
+                let text = self.footed(refused.dropped(), talk).await;
+                self.refused(talk, &verb, &text);
                 return self.say(&text).await;
             }
-            let reply = self.reply(&verb, &text, refused, talk);
+            if verb == "EHLO" {
+                talk.discarded = self.discarded().await;
+            }
+            let mut reply = match self.unencrypted(&verb, talk) {
+                Some(reply) => reply,
+                None => self.reply(&verb, &text, refused, talk),
+            };
             talk.last = verb.clone();
+            if let Reply::StartTls = reply {
+                match self.start_tls(limit).await {
+                    Started::Yes => {
+                        *talk = Talk { commands: talk.commands, fault: talk.fault, ..Talk::default() };
+                        continue;
+                    }
+                    Started::Failed => return Err(NetError::Closed),
+                    Started::Unavailable => {
+                        reply = Reply::Say("454 4.7.0 TLS not available due to local problem".to_owned());
+                    }
+                }
+            }
             match reply {
-                Reply::Say(text) => self.say(&text).await?,
-                Reply::Close(text) => return self.say(&text).await,
+                Reply::Say(text) => {
+                    let text = self.footed(text, talk).await;
+                    self.say(&text).await?;
+                }
+                Reply::Close(text) => {
+                    let text = self.footed(text, talk).await;
+                    return self.say(&text).await;
+                }
+                Reply::StartTls => {}
             }
         }
+    }
+
+    /// `postscreen_command_filter`.
+    async fn filtered(&mut self, line: String) -> String {
+        let screen = self.screen;
+        let filter = &screen.command_filter;
+        if filter.is_empty() {
+            return line;
+        }
+        match filter.find(&line).await {
+            Ok(Some(new)) => {
+                self.log(format!("{}: replacing command \"{line}\" with \"{new}\"", self.from));
+                new
+            }
+            Ok(None) => line,
+            Err(_) => {
+                self.warn("postscreen_command_filter map lookup error");
+                line
+            }
+        }
+    }
+
+    /// What EHLO does not announce to this client (`postscreen_discard_ehlo_keyword_address_maps`).
+    async fn discarded(&mut self) -> Keywords {
+        let (client, _) = self.ends();
+        let own = match self.screen.discard.is_empty() {
+            true => None,
+            false => self.screen.discard.find(&client.ip().to_string()).await.unwrap_or_default(),
+        };
+        let (discarded, _) = discard_for(own, self.screen.config.discarded);
+        if let Some(words) = discard_text(discarded) {
+            self.log(format!("[{}]{}: discarding EHLO keywords: {words}", client.ip(), client.port()));
+        }
+        discarded
+    }
+
+    /// `postscreen_tls_security_level = encrypt`.
+    fn unencrypted(&self, verb: &str, talk: &mut Talk) -> Option<Reply> {
+        if self.screen.config.tls.level != Level::Encrypt || self.encrypted.is_some() {
+            return None;
+        }
+        if !matches!(verb, "MAIL" | "RCPT" | "DATA" | "BDAT" | "RSET" | "VRFY" | "ETRN") {
+            return None;
+        }
+        talk.proven |= verb == "RCPT";
+        Some(Reply::Say("530 5.7.0 Must issue a STARTTLS command first".to_owned()))
+    }
+
+    /// With `postscreen_reject_footer` or what `postscreen_reject_footer_maps` has.
+    async fn footed(&mut self, text: String, talk: &Talk) -> String {
+        let screen = self.screen;
+        let code = text.get(..3).and_then(|code| code.parse::<u16>().ok()).filter(|code| *code >= 400);
+        let (Some(code), Some(rest)) = (code, text.get(4..)) else { return text };
+        let own = match screen.footers.is_empty() {
+            true => None,
+            false => screen.footers.find(&text).await.unwrap_or_default(),
+        };
+        let footer = own.as_deref().unwrap_or(&screen.config.footer);
+        if footer.is_empty() {
+            return text;
+        }
+        let mut reply = Full::plain(code, rest);
+        with_footer(&mut reply, footer, |name| self.value(name, talk));
+        let mut out = Vec::new();
+        reply.write_to(&mut out);
+        String::from_utf8_lossy(&out).trim_end().to_owned()
+    }
+
+    /// `$name` in a footer.
+    fn value(&self, name: &str, talk: &Talk) -> Option<String> {
+        let (client, server) = self.ends();
+        Some(match name {
+            "client" => format!("unknown[{}]", client.ip()),
+            "client_name" => "unknown".to_owned(),
+            "client_address" => client.ip().to_string(),
+            "client_port" => client.port().to_string(),
+            "server_address" => server.ip().to_string(),
+            "server_port" => server.port().to_string(),
+            "server_name" => self.screen.config.myhostname.clone(),
+            "helo_name" => talk.helo.clone(),
+            "sender" => talk.sender.clone().unwrap_or_default(),
+            "recipient" => String::new(),
+            "localtime" => base_calls::Timestamp::now().mail_date(),
+            _ => return None,
+        })
+    }
+
+    fn refused(&self, talk: &Talk, stage: &str, reply: &str) {
+        let sender = talk.sender.as_ref().map_or(String::new(), |s| format!("<{s}>"));
+        self.remember(Decision { stage, helo: &talk.helo, sender: &sender, reply, ..Decision::default() });
     }
 
     /// A test has failed. `text`: for the log, `{}` for the client.
@@ -147,12 +278,15 @@ impl Visit<'_> {
                     (talk.esmtp, talk.sender) = (verb == "EHLO", None);
                     talk.helo = name.to_owned();
                     Reply::Say(if talk.esmtp {
-                        self.ehlo()
+                        self.ehlo(talk.discarded)
                     } else {
                         format!("250 {}", self.screen.config.myhostname)
                     })
                 }
             },
+            "MAIL" if self.screen.config.helo_required && talk.helo.is_empty() => {
+                say("503 5.5.1 Error: send HELO/EHLO first")
+            }
             "MAIL" if talk.sender.is_some() => say("503 5.5.1 Error: nested MAIL command"),
             "MAIL" => match address(line) {
                 Some(sender) => {
@@ -161,20 +295,30 @@ impl Visit<'_> {
                 }
                 None => say("501 5.5.4 Syntax: MAIL FROM:<address>"),
             },
-            "RCPT" => match (&talk.sender, address(line)) {
-                (None, _) => say("503 5.5.1 Error: need MAIL command"),
-                (_, None) => say("501 5.5.4 Syntax: RCPT TO:<address>"),
-                (Some(sender), Some(recipient)) => {
-                    let (from, text) = (&self.from, refused.text());
-                    let proto = if talk.esmtp { "ESMTP" } else { "SMTP" };
-                    let helo = &talk.helo;
-                    self.log(format!(
+            "RCPT" => {
+                talk.proven = true;
+                match (&talk.sender, address(line)) {
+                    (None, _) => say("503 5.5.1 Error: need MAIL command"),
+                    (_, None) => say("501 5.5.4 Syntax: RCPT TO:<address>"),
+                    (Some(sender), Some(recipient)) => {
+                        let (from, text) = (&self.from, refused.text());
+                        let proto = if talk.esmtp { "ESMTP" } else { "SMTP" };
+                        let helo = &talk.helo;
+                        self.log(format!(
                         "NOQUEUE: reject: RCPT from {from}: {text}; from=<{sender}>, to=<{recipient}>, proto={proto}, helo=<{helo}>"
                     ));
-                    talk.proven = true;
-                    Reply::Say(text)
+                        self.remember(Decision {
+                            stage: "RCPT",
+                            helo,
+                            sender: &format!("<{sender}>"),
+                            recipient: &format!("<{recipient}>"),
+                            reply: &text,
+                            ..Decision::default()
+                        });
+                        Reply::Say(text)
+                    }
                 }
-            },
+            }
             "DATA" | "BDAT" => {
                 self.log(format!("{verb} without valid RCPT from {}", self.from));
                 Reply::Close(match (&talk.sender, verb) {
@@ -190,17 +334,21 @@ impl Visit<'_> {
             "NOOP" => say("250 2.0.0 Ok"),
             "VRFY" => Reply::Say(refused.text()),
             "ETRN" => say("458 Unable to queue messages"),
-            "STARTTLS" => say("502 5.5.1 Error: command not implemented"),
+            "STARTTLS" if self.encrypted.is_some() => say("554 5.5.1 Error: TLS already active"),
+            "STARTTLS" if self.screen.config.tls.level == Level::None => {
+                say("502 5.5.1 Error: command not implemented")
+            }
+            "STARTTLS" if line.split_ascii_whitespace().nth(1).is_some() => say("501 Syntax: STARTTLS"),
+            "STARTTLS" => Reply::StartTls,
             "QUIT" => Reply::Close("221 2.0.0 Bye".to_owned()),
             _ => say("502 5.5.2 Error: command not recognized"),
         }
     }
 
     /// What smtpd would announce, without what only it can do.
-    fn ehlo(&self) -> String {
+    fn ehlo(&self, mut discarded: Keywords) -> String {
         let config = &self.screen.config;
-        let mut discarded = config.discarded;
-        for keyword in [Keyword::Pipelining, Keyword::StartTls, Keyword::Auth] {
+        for keyword in [Keyword::Pipelining, Keyword::Auth, Keyword::RequireTls] {
             discarded.insert(keyword);
         }
         if config.disable_vrfy {
@@ -210,6 +358,8 @@ impl Visit<'_> {
             hostname: config.myhostname.clone(),
             size_limit: config.size_limit,
             smtputf8: true,
+            starttls: config.tls.level != Level::None,
+            encrypted: self.encrypted.is_some(),
             discarded,
             ..Settings::default()
         };

@@ -7,32 +7,30 @@
 mod config;
 mod dnsbl;
 mod engine;
+mod places;
 mod record;
+mod tls;
+mod visit;
 
 pub use config::ScreenConfig;
+pub(crate) use places::Served;
 
-use crate::{Deps, escape::escaped};
+use crate::Deps;
 use base_cache::Cache;
 use base_calls::Timestamp;
-use base_log::{Log, Source};
-use base_net::{LineStream, NetError};
+use base_net::LineStream;
 use base_tables::{Maps, MatchKind, MatchList, Table, Usage};
-use config::Action;
-use engine::{Due, End};
+use places::Places;
+use proto_wire::haproxy::Header;
 use record::Passed;
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use visit::Visit;
 
 /// One element of `postscreen_access_list`.
 enum Access {
@@ -72,17 +70,31 @@ pub struct Screen {
     deps: Deps,
     cache: OnceLock<Arc<Cache>>,
     cleaned: AtomicU64,
-    /// Connections, by client.
-    open: Mutex<HashMap<IpAddr, u32>>,
-    /// A place for each connection that is tested; `None`: for any number.
-    tests: Option<Semaphore>,
+    places: Places,
+    tls: Option<crate::tls::Tls>,
+    command_filter: Maps,
+    footers: Maps,
+    discard: Maps,
     name: Arc<str>,
     lists_name: Arc<str>,
+    tls_name: Arc<str>,
+}
+
+/// A client that may talk to the server behind.
+pub(crate) struct Admitted {
+    /// As the proxy said, if there is one.
+    pub(crate) client: SocketAddr,
+    /// The address that it came to.
+    pub(crate) server: SocketAddr,
+    /// The server's places are all taken now.
+    pub(crate) stressed: bool,
+    /// Its place at the server.
+    pub(crate) place: Served,
 }
 
 impl Screen {
-    /// Opens lists and tables.
-    pub fn new(config: ScreenConfig, deps: Deps) -> Self {
+    /// Opens lists and tables. `served`: sessions that the server behind may have at once; 0: any number.
+    pub fn new(config: ScreenConfig, deps: Deps, served: usize) -> Self {
         let t = &deps.tables;
         let host = |name: &str, text: &str, parents| MatchList::open(t, name, text, MatchKind::Host, parents);
         let access = config.access_list.iter().filter_map(|word| match word.as_str() {
@@ -90,8 +102,6 @@ impl Screen {
             w if w.contains(':') => Some(Access::Table(t.open(w, Usage::LOOKUP))),
             w => Listed::parse(w).map(Access::Word),
         });
-        let places = usize::try_from(config.pre_queue_limit).unwrap_or(Semaphore::MAX_PERMITS);
-        let tests = (places > 0).then(|| Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
         Self {
             access: access.collect(),
             mynetworks: host("mynetworks", &config.mynetworks, config.parent_mynetworks),
@@ -104,32 +114,63 @@ impl Screen {
                 false,
             ),
             reply_map: Maps::open(t, "postscreen_dnsbl_reply_map", &config.dnsbl_reply_map),
+            command_filter: Maps::open(t, "postscreen_command_filter", &config.command_filter),
+            footers: Maps::open(t, "postscreen_reject_footer_maps", &config.footer_maps),
+            discard: Maps::open(t, "postscreen_discard_ehlo_keyword_address_maps", &config.discard_maps),
+            places: Places::new(&config, served),
             name: format!("{}/postscreen", config.syslog_name).into(),
             lists_name: format!("{}/dnsblog", config.syslog_name).into(),
+            tls_name: format!("{}/tlsproxy", config.syslog_name).into(),
+            tls: config.tls.open(&deps, &config.syslog_name),
             config: Arc::new(config),
             cache: OnceLock::new(),
             cleaned: AtomicU64::new(now()),
-            open: Mutex::default(),
-            tests,
             deps,
         }
     }
 
-    /// Whether the client may talk to the server behind; when not, it has been told, and the connection is over.
+    /// Into the log, about no client.
+    fn note(&self, text: String) {
+        self.deps.log.info(&self.deps.log.session_source(Arc::clone(&self.name)), text);
+    }
+
+    /// The client may talk to the server behind. `None`: it has been told that not, and the connection is over.
     pub(crate) async fn admits(
         &self,
         stream: &mut LineStream,
-        client: SocketAddr,
-        server: SocketAddr,
-    ) -> bool {
-        let source = self.deps.log.session_source(Arc::clone(&self.name));
-        let from = format!("[{}]:{}", client.ip(), client.port());
-        let mut visit = Visit { screen: self, stream, client, server, from, source, began: Instant::now() };
-        let Some(_place) = self.enter(client.ip()) else {
-            visit.too_many().await;
-            return false;
+        mut client: SocketAddr,
+        mut server: SocketAddr,
+    ) -> Option<Admitted> {
+        if let Some(proxy) = self.config.proxy {
+            match proxy.header(stream).await {
+                Ok(Header::Proxied { client: c, server: s }) => (client, server) = (c, s),
+                Ok(_) => {}
+                Err(text) => {
+                    let source = self.deps.log.session_source(Arc::clone(&self.name));
+                    self.deps.log.warning(&source, text);
+                    let _ = stream.send(b"421 4.3.2 No system resources\r\n").await;
+                    return None;
+                }
+            }
+        }
+        let mut visit = Visit::begin(self, stream, client, server);
+        let Some(of_client) = self.places.enter(client.ip()) else {
+            visit.turn_away("too many connections", "421 4.7.0 Error: too many connections").await;
+            return None;
         };
-        visit.admitted().await
+        if self.places.is_server_busy() {
+            visit.server_busy().await;
+            return None;
+        }
+        if !visit.admitted().await {
+            return None;
+        }
+        drop(of_client);
+        let Some((place, stressed)) = self.server_place().await else {
+            visit.server_busy().await;
+            return None;
+        };
+        Some(Admitted { client, server, stressed, place })
     }
 
     fn cache(&self) -> &Cache {
@@ -147,17 +188,6 @@ impl Screen {
         cache.retain(|key, value| {
             key.starts_with('_') || Passed::parse(value).is_some_and(|p| p.last().saturating_add(keep) > now)
         });
-    }
-
-    /// Counts the client in; `None` when it has too many connections already.
-    fn enter(&self, ip: IpAddr) -> Option<Place<'_>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(ip).or_default();
-        if self.config.connection_limit > 0 && *count >= self.config.connection_limit {
-            return None;
-        }
-        *count += 1;
-        Some(Place { screen: self, ip })
     }
 
     async fn listed(&self, ip: IpAddr) -> Listed {
@@ -178,24 +208,6 @@ impl Screen {
             }
         }
         Listed::Dunno
-    }
-}
-
-/// Counts a client out.
-struct Place<'a> {
-    screen: &'a Screen,
-    ip: IpAddr,
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut open = self.screen.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.ip) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                open.remove(&self.ip);
-            }
-        }
     }
 }
 
@@ -228,266 +240,6 @@ impl Refused {
     }
 }
 
-/// How the wait before the greeting ended.
-enum Waited {
-    Quiet,
-    Talked,
-    Gone,
-}
-
-/// One connection.
-struct Visit<'a> {
-    screen: &'a Screen,
-    stream: &'a mut LineStream,
-    client: SocketAddr,
-    server: SocketAddr,
-    from: String,
-    source: Source,
-    began: Instant,
-}
-
 fn now() -> u64 {
     Timestamp::now().0 / 1_000_000
-}
-
-impl Visit<'_> {
-    fn logger(&self) -> &Log {
-        &self.screen.deps.log
-    }
-
-    fn log(&self, text: String) {
-        self.logger().info(&self.source, text);
-    }
-
-    /// Seconds since the client connected.
-    fn took(&self) -> String {
-        format!("{:.2}", self.began.elapsed().as_secs_f64())
-    }
-
-    async fn say(&mut self, text: &str) -> Result<(), NetError> {
-        self.stream.send(format!("{text}\r\n").as_bytes()).await
-    }
-
-    async fn too_many(&mut self) {
-        self.log(format!("CONNECT from {} to [{}]:{}", self.from, self.server.ip(), self.server.port()));
-        self.log(format!("NOQUEUE: reject: CONNECT from {}: too many connections", self.from));
-        let _ = self.say("421 4.7.0 Error: too many connections").await;
-        self.log(format!("DISCONNECT {}", self.from));
-    }
-
-    /// `postscreen_pre_queue_limit`.
-    async fn busy(&mut self) {
-        self.log(format!("reject: connect from {}: all screening ports busy", self.from));
-        let _ = self.say("421 4.3.2 All screening ports are busy").await;
-    }
-
-    async fn admitted(&mut self) -> bool {
-        let from = self.from.clone();
-        self.log(format!("CONNECT from {from} to [{}]:{}", self.server.ip(), self.server.port()));
-        let mut refused = None;
-        match self.screen.listed(self.client.ip()).await {
-            Listed::Permit => {
-                self.log(format!("ALLOWLISTED {from}"));
-                return true;
-            }
-            Listed::Reject => {
-                self.log(format!("DENYLISTED {from}"));
-                refused = self.punish(
-                    self.screen.config.denylist_action,
-                    Refused::new(550, "5.3.2", "Service currently unavailable"),
-                );
-            }
-            Listed::Dunno => {}
-        }
-        let passes = match refused {
-            Some(refused) if refused.drops => {
-                let _ = self.say(&refused.dropped()).await;
-                false
-            }
-            refused => self.tested(refused).await,
-        };
-        if !passes {
-            self.log(format!("DISCONNECT {from}"));
-        }
-        passes
-    }
-
-    /// What an action makes of a failed test.
-    fn punish(&self, action: Action, refused: Refused) -> Option<Refused> {
-        match action {
-            Action::Ignore => None,
-            Action::Enforce => Some(refused),
-            Action::Drop => Some(Refused { drops: true, ..refused }),
-        }
-    }
-
-    async fn tested(&mut self, mut refused: Option<Refused>) -> bool {
-        let (config, ip) = (Arc::clone(&self.screen.config), self.client.ip());
-        let veto = !self.screen.interfaces.matches_client("", self.server.ip()).await.unwrap_or(true);
-        if veto {
-            self.log(format!("ALLOWLIST VETO {}", self.from));
-        }
-        let known = self.screen.cache().get(&ip.to_string()).and_then(|t| Passed::parse(&t));
-        let mut passed = known.unwrap_or_default();
-        let now = now();
-        let greets = !config.greet_wait.is_zero() && passed.greet <= now;
-        let asks = !config.dnsbl_sites.is_empty() && passed.dnsbl <= now;
-        let due = Due {
-            pipelining: config.pipelining.enabled && passed.pipelining <= now,
-            non_smtp: config.non_smtp.enabled && passed.non_smtp <= now,
-            bare_newline: config.bare_newline.enabled && passed.bare_newline <= now,
-        };
-        let talks = due.pipelining || due.non_smtp || due.bare_newline;
-        let word = if known.is_some() { "OLD" } else { "NEW" };
-        if !greets && !asks && !talks && refused.is_none() && !veto {
-            self.log(format!("PASS OLD {}", self.from));
-            return true;
-        }
-        let screen = self.screen;
-        let Ok(_place) = screen.tests.as_ref().map(Semaphore::try_acquire).transpose() else {
-            self.busy().await;
-            return false;
-        };
-        let Some(early) = self.early(greets, asks, &mut passed, &mut refused).await else { return false };
-        if early.allowed && !veto {
-            let until = passed.dnsbl;
-            for test in
-                [&mut passed.greet, &mut passed.pipelining, &mut passed.non_smtp, &mut passed.bare_newline]
-            {
-                *test = (*test).max(until);
-            }
-            self.remember(&passed);
-            self.log(format!("PASS {word} {}", self.from));
-            return true;
-        }
-        if let Some(r) = refused.as_ref().filter(|r| r.drops) {
-            let _ = self.say(&r.dropped()).await;
-            return false;
-        }
-        if refused.is_none() && !talks && !veto {
-            if early.clean {
-                self.remember(&passed);
-                self.log(format!("PASS {word} {}", self.from));
-            }
-            return true;
-        }
-        if !early.talked && self.say(&format!("220 {}", config.banner)).await.is_err() {
-            return false;
-        }
-        let failed = refused.is_some();
-        let later = refused.unwrap_or_else(|| Refused::new(450, "4.3.2", "Service currently unavailable"));
-        let end = self.engine(due, later).await;
-        if end == End::Clean && !failed && early.clean && !veto {
-            let until = |ttl: Duration| now + ttl.as_secs();
-            passed.pipelining = until(config.pipelining.ttl);
-            passed.non_smtp = until(config.non_smtp.ttl);
-            passed.bare_newline = until(config.bare_newline.ttl);
-            self.remember(&passed);
-            self.log(format!("PASS {word} {}", self.from));
-        }
-        false
-    }
-
-    /// The tests before the greeting. `None`: the client is gone.
-    async fn early(
-        &mut self,
-        greets: bool,
-        asks: bool,
-        passed: &mut Passed,
-        refused: &mut Option<Refused>,
-    ) -> Option<Early> {
-        let config = Arc::clone(&self.screen.config);
-        let (ip, now) = (self.client.ip(), now());
-        let mut early = Early { clean: true, talked: false, allowed: false };
-        let deps = &self.screen.deps;
-        let source = deps.log.session_source(Arc::clone(&self.screen.lists_name));
-        let score = async {
-            let (sites, limit) = (&config.dnsbl_sites, config.dnsbl_timeout);
-            if asks {
-                dnsbl::score(sites, ip, &deps.resolver, limit, &deps.log, &source).await
-            } else {
-                dnsbl::Score::default()
-            }
-        };
-        let (score, waited) = tokio::join!(score, wait(self.stream, greets, &config));
-        match waited {
-            Waited::Quiet => passed.greet = now + config.greet_ttl.as_secs(),
-            Waited::Gone => {
-                let (took, from) = (self.took(), self.from.clone());
-                self.log(format!("HANGUP after {took} from {from} in tests before SMTP handshake"));
-                return None;
-            }
-            Waited::Talked => {
-                let bytes = self.stream.buffered();
-                let (took, from, count, text) = (self.took(), &self.from, bytes.len(), escaped(bytes));
-                self.log(format!("PREGREET {count} after {took} from {from}: {text}"));
-                early.clean = false;
-                let protocol = self.punish(config.greet_action, Refused::protocol_error());
-                early.talked = protocol.is_some();
-                *refused = refused.take().or(protocol);
-            }
-        }
-        if asks {
-            self.judge(&score, &mut early, passed, refused).await;
-        }
-        Some(early)
-    }
-
-    /// What the DNS lists lead to.
-    async fn judge(
-        &mut self,
-        score: &dnsbl::Score,
-        early: &mut Early,
-        passed: &mut Passed,
-        refused: &mut Option<Refused>,
-    ) {
-        let (config, ip, now) = (Arc::clone(&self.screen.config), self.client.ip(), now());
-        let (least, most) = config.dnsbl_ttl;
-        let ttl = score.ttl.map_or(least, |t| Duration::from_secs(t.into())).clamp(least, most.max(least));
-        if score.rank < config.dnsbl_threshold {
-            passed.dnsbl = now + ttl.as_secs();
-            early.allowed = config.dnsbl_allow_threshold < 0 && score.rank <= config.dnsbl_allow_threshold;
-            return;
-        }
-        self.log(format!("DNSBL rank {} for {}", score.rank, self.from));
-        early.clean = false;
-        let domain = score.domain.clone().unwrap_or_default();
-        let shown = self.screen.reply_map.find(&domain).await.ok().flatten().unwrap_or(domain);
-        let what = format!("Service unavailable; client [{ip}] blocked using {shown}");
-        let blocked = self.punish(config.dnsbl_action, Refused::new(550, "5.7.1", what));
-        *refused = refused.take().or(blocked);
-    }
-
-    fn remember(&self, passed: &Passed) {
-        let cache = self.screen.cache();
-        cache.put(&self.client.ip().to_string(), &passed.text());
-        self.screen.clean(cache, now());
-    }
-}
-
-/// What came of the tests before the greeting.
-struct Early {
-    /// Nothing failed.
-    clean: bool,
-    /// The client is in the middle of a conversation already.
-    talked: bool,
-    /// DNS lists speak so well of the client that no other test counts.
-    allowed: bool,
-}
-
-/// The first line of a greeting that is not complete, and the wait for those who cannot wait.
-async fn wait(stream: &mut LineStream, greets: bool, config: &ScreenConfig) -> Waited {
-    if !greets {
-        return Waited::Quiet;
-    }
-    if !config.banner.is_empty()
-        && stream.send(format!("220-{}\r\n", config.banner).as_bytes()).await.is_err()
-    {
-        return Waited::Gone;
-    }
-    match timeout_at(Instant::now() + config.greet_wait, stream.fill_more()).await {
-        Err(_) => Waited::Quiet,
-        Ok(Ok(_)) => Waited::Talked,
-        Ok(Err(_)) => Waited::Gone,
-    }
 }

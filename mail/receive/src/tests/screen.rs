@@ -11,7 +11,7 @@ fn world(main_cf: &str) -> World {
         "myhostname = mail.example.com\nmynetworks = 127.0.0.0/8\npostscreen_greet_wait = 6s\npostscreen_cache_map =\n{main_cf}\n"
     );
     let config = ScreenConfig::from_config(&Config::from_text(&text)).expect("configuration");
-    World::new("").behind(|deps| Arc::new(Screen::new(config, deps)))
+    World::new("").behind(|deps| Arc::new(Screen::new(config, deps, 0)))
 }
 
 /// All that comes until there is nothing more for so many seconds.
@@ -30,13 +30,17 @@ async fn heard(stream: &mut DuplexStream, seconds: u64) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn limits() {
-    let w = world("postscreen_pre_queue_limit = 2\npostscreen_client_connection_count_limit = 2");
+    let w = world("postscreen_pre_queue_limit = 4\npostscreen_client_connection_count_limit = 50");
     let mut first = [w.connect("192.0.2.1"), w.connect("192.0.2.1")];
     for stream in &mut first {
         assert_eq!(heard(stream, 1).await, "220-mail.example.com ESMTP Postfix ");
     }
+    // Half of the places, and not one more.
     let mut third = w.connect("192.0.2.1");
     assert_eq!(heard(&mut third, 1).await, "421 4.7.0 Error: too many connections EOF");
+    let _more = [w.connect("2001:db8::1"), w.connect("2001:db8::2")];
+    let mut same_network = w.connect("2001:db8::3");
+    assert_eq!(heard(&mut same_network, 1).await, "421 4.7.0 Error: too many connections EOF");
     let mut other = w.connect("192.0.2.2");
     assert_eq!(heard(&mut other, 1).await, "421 4.3.2 All screening ports are busy EOF");
     // Who need not be tested does not wait for those who are.
@@ -44,6 +48,12 @@ async fn limits() {
     assert_eq!(heard(&mut near, 1).await, "220 mail.example.com ESMTP Postfix ");
     drop(first);
     tokio::time::sleep(Duration::from_secs(1)).await;
+    let kept = w.deps.decisions.about("192.0.2.2", 10);
+    let kept = mail_restrict::Decision::decode(&kept[0]).expect("a decision");
+    assert_eq!(
+        (kept.service, kept.stage, kept.reply),
+        ("postscreen", "CONNECT", "421 4.3.2 All screening ports are busy")
+    );
     let mut other = w.connect("192.0.2.2");
     assert_eq!(heard(&mut other, 1).await, "220-mail.example.com ESMTP Postfix ");
     let texts = w.logged.texts();
@@ -65,4 +75,20 @@ async fn a_command_has_one_time_limit() {
         tokio::time::sleep(Duration::from_secs(3)).await;
     }
     assert_eq!(heard(&mut slow, 1).await, "421 4.4.2 Error: command time limit exceeded EOF");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_leaves_no_trace() {
+    let w = world("postscreen_pre_queue_limit = 100\npostscreen_client_connection_count_limit = 50");
+    let crowd: Vec<DuplexStream> =
+        (0..2000).map(|i| w.connect(&format!("192.0.{}.{}", i / 200, i % 200 + 1))).collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let count = |text: &str| w.logged.texts().iter().filter(|t| t.contains(text)).count();
+    assert_eq!(count("all screening ports busy"), 1900);
+    assert_eq!(count("entering STRESS mode with 90 connections"), 1);
+    drop(crowd);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(count("leaving STRESS mode with 70 connections"), 1);
+    let mut next = w.connect("192.0.2.1");
+    assert_eq!(heard(&mut next, 1).await, "220-mail.example.com ESMTP Postfix ");
 }

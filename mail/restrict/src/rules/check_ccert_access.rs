@@ -34,18 +34,18 @@ impl CertOrder {
                 return Err(format!("check_ccert_access: missing '=' after attribute name: \"{setting}\""));
             };
             match name.trim() {
-                "search_order" => order = Self::words(value)?,
+                "search_order" => order = Self::words(value, text)?,
                 other => return Err(format!("check_ccert_access: unexpected name: \"{other}\"")),
             }
         }
         Ok((table, order))
     }
 
-    fn words(text: &str) -> Result<Self, String> {
+    fn words(text: &str, all: &str) -> Result<Self, String> {
         let by = |word: &str| match word.to_ascii_lowercase().as_str() {
             "cert_fingerprint" => Ok(By::Certificate),
             "pubkey_fingerprint" => Ok(By::PublicKey),
-            _ => Err(format!("check_ccert_access: unknown search_order name: \"{word}\"")),
+            _ => Err(format!("unknown search type '{word}' in '{all}'")),
         };
         let order = split(text).into_iter().map(by).collect::<Result<Vec<By>, String>>()?;
         if order.is_empty() {
@@ -97,7 +97,10 @@ mod tests {
             ("{ hash:x { search_order = pubkey_fingerprint, cert_fingerprint } }", "hash:x K C"),
             ("{hash:x, search_order=cert_fingerprint}", "hash:x C"),
             ("{ hash:x, { search_order = } }", "check_ccert_access: empty search_order"),
-            ("{ hash:x, { search_order = sun } }", "check_ccert_access: unknown search_order name: \"sun\""),
+            (
+                "{ hash:x, { search_order = sun } }",
+                "unknown search type 'sun' in '{ hash:x, { search_order = sun } }'",
+            ),
             ("{ hash:x, { order = y } }", "check_ccert_access: unexpected name: \"order\""),
             ("{ hash:x, more }", "check_ccert_access: missing '=' after attribute name: \"more\""),
         ] {

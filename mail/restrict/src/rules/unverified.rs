@@ -55,7 +55,8 @@ pub(super) async fn unverified(
         Ok(address) => address,
         Err(verdict) => return verdict,
     };
-    let verified = verify.verify(&address, c.restrict.config.verify_patience).await;
+    let (usual, stressed) = c.restrict.config.verify_patience;
+    let verified = verify.verify(&address, if c.facts.stressed { stressed } else { usual }).await;
     let refused = verified.status == Deliverable::No;
     let code = if refused { how.reject_code } else { how.defer_code };
     let text = match how.reason.as_str() {
