@@ -236,6 +236,10 @@ impl Source for Checker {
         }
     }
 
+    fn foreign(&self) -> Option<&'static str> {
+        Some("SASL authentication failure: Requested identity not authenticated identity")
+    }
+
     fn full_name(&self, user: &str) -> String {
         match self.shared.places.local_domain.as_str() {
             "" => user.to_owned(),
@@ -338,6 +342,8 @@ mod tests {
         let places = with_sql(dir.path(), "sql_select: SELECT %p FROM t WHERE n = '%u' AND r = '%r'");
         for (text, right) in [
             ("\0alice\0secret", true),
+            ("alice\0alice\0secret", true),
+            ("two\0alice\0secret", false),
             ("\0alice@example.org\0secret", true),
             ("\0al'ice\0odd", true),
             ("\0alice@example.com\0secret", false),

@@ -30,6 +30,11 @@ pub(crate) trait Source: Send + Sync {
         None
     }
 
+    /// What is logged when a client wants to act as somebody else.
+    fn foreign(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The name as the rest of the server sees it.
     fn full_name(&self, user: &str) -> String {
         user.to_owned()
@@ -60,7 +65,7 @@ impl Local {
     async fn go_on(&mut self, response: Option<&str>) -> Step {
         let source = Arc::clone(&self.source);
         let warning = source.wrong(&self.mechanism);
-        let failed = |user: Option<String>| {
+        let failed = |user: Option<String>, warning: Option<&str>| {
             Step::Failed(Failure {
                 user: user.map(|u| source.full_name(&u)),
                 warnings: warning.map(str::to_owned).into_iter().collect(),
@@ -87,7 +92,8 @@ impl Local {
                 server::Step::Success { user } => {
                     return Step::Success { user: self.source.full_name(&user) };
                 }
-                server::Step::Failure { user } => return failed(user),
+                server::Step::Failure { user } => return failed(user, warning),
+                server::Step::Foreign { user } => return failed(Some(user), source.foreign()),
                 server::Step::Verify { user, password } => match self.source.verify(&user, &password).await {
                     Ok(right) => exchange.verified(right),
                     Err(trouble) => return Self::trouble(user, trouble),

@@ -32,6 +32,11 @@ pub enum Step {
         /// As the client gave it.
         user: String,
     },
+    /// The client is who it says, and wants to act as another user: nobody may.
+    Foreign {
+        /// The other user.
+        user: String,
+    },
     /// It is not, or makes no sense.
     Failure {
         /// As far as it is known.

@@ -4,27 +4,30 @@ use super::{Exchange, Scene, Step};
 
 struct Plain {
     user: String,
+    /// Whom to act as, when that is somebody else.
+    other: Option<String>,
 }
 
 pub(super) fn plain(_: Scene) -> Box<dyn Exchange> {
-    Box::new(Plain { user: String::new() })
+    Box::new(Plain { user: String::new(), other: None })
 }
 
-/// Authorization and login name, password. To act as somebody else is nobody allowed.
-fn read(response: &[u8]) -> Option<(String, String)> {
+/// Authorization and login name, password.
+fn read(response: &[u8]) -> Option<[String; 3]> {
     let text = std::str::from_utf8(response).ok()?;
     let mut parts = text.split('\0');
     let (authzid, user, password) = (parts.next()?, parts.next()?, parts.next()?);
-    let right = parts.next().is_none() && !user.is_empty() && (authzid.is_empty() || authzid == user);
-    right.then(|| (user.to_owned(), password.to_owned()))
+    let right = parts.next().is_none() && !user.is_empty();
+    right.then(|| [authzid, user, password].map(str::to_owned))
 }
 
 impl Exchange for Plain {
     fn response(&mut self, response: Option<&[u8]>) -> Step {
         let Some(response) = response else { return Step::Challenge(Vec::new()) };
         match read(response) {
-            Some((user, password)) => {
+            Some([authzid, user, password]) => {
                 self.user.clone_from(&user);
+                self.other = Some(authzid).filter(|other| !other.is_empty() && *other != user);
                 Step::Verify { user, password }
             }
             None => Step::Failure { user: None },
@@ -33,7 +36,11 @@ impl Exchange for Plain {
 
     fn verified(&mut self, right: bool) -> Step {
         let user = self.user.clone();
-        if right { Step::Success { user } } else { Step::Failure { user: Some(user) } }
+        match (right, self.other.take()) {
+            (false, _) => Step::Failure { user: Some(user) },
+            (true, Some(user)) => Step::Foreign { user },
+            (true, None) => Step::Success { user },
+        }
     }
 }
 
