@@ -192,7 +192,7 @@ fn in_namespaces(package: &Path, what: &str, lower: &Path) -> Result<()> {
         "--propagation",
         "private",
     ]);
-    c.args(["timeout", "-s", "KILL", "60", "sh", "-c", OVERLAY, "sh"]);
+    c.args(["timeout", "-s", "KILL", "120", "sh", "-c", OVERLAY, "sh"]);
     c.arg(lower).arg(package).arg(root().join("packaging/test/in-root")).arg(&place);
     let status = c.status().context("cannot run unshare")?;
     match status.code() {
