@@ -1,6 +1,8 @@
 //! A whole server of ours for one test, on loopback ports, as the calling user (root: `mail_owner` as a Postfix package makes it), and a
 //! next hop that counts what arrives. Used by the tests that hurt and attack the server.
 
+#![allow(dead_code, reason = "each test uses its own part of it")]
+
 use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
@@ -76,7 +78,7 @@ fn serve(stream: TcpStream, kept: &Received) -> Option<()> {
             "RCPT" => {
                 let one_of = kept.later.load(Ordering::Relaxed);
                 let n = kept.recipients.fetch_add(1, Ordering::Relaxed);
-                let is_refused = one_of > 0 && n % one_of == 0;
+                let is_refused = one_of > 0 && n.is_multiple_of(one_of);
                 has_recipient |= !is_refused;
                 let reply = if is_refused { "450 later" } else { "250 ok" };
                 out.write_all(format!("{reply}\r\n").as_bytes()).ok()?;
@@ -150,7 +152,7 @@ impl Server {
         );
         fs::write(dir.path().join("etc/main.cf"), main).unwrap();
         let master = format!(
-            "{listen} inet n - n - 100 smtpd\npickup unix n - n 60 1 pickup\ncleanup unix n - n - 0 cleanup\n\
+            "{listen} inet n - n - - smtpd\npickup unix n - n 60 1 pickup\ncleanup unix n - n - 0 cleanup\n\
              qmgr unix n - n 300 1 qmgr\nrewrite unix - - n - - trivial-rewrite\nbounce unix - - n - 0 bounce\n\
              smtp unix - - n - - smtp\nrelay unix - - n - - smtp\nshowq unix n - n - - showq\nerror unix - - n - - error\nretry unix - - n - - error\n"
         );
@@ -212,13 +214,16 @@ impl Server {
 
     /// The process of a program, `hikyaku-worker`, that master has started.
     pub fn process(&self, name: &str) -> Option<Pid> {
-        let master = self.child.as_ref()?.id();
-        let listed = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).ok()?;
-        let is = |pid: &&str| {
-            let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-            exe.to_string_lossy().contains(name)
+        let master = self.child.as_ref()?.id().to_string();
+        let is = |pid: &String| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            parent == Some(&*master) && String::from_utf8_lossy(&line).contains(name)
         };
-        listed.split_whitespace().find(is)?.parse().ok().map(Pid::from_raw)
+        let names =
+            fs::read_dir("/proc").ok()?.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+        names.filter(|n| n.bytes().all(|b| b.is_ascii_digit())).find(is)?.parse().ok().map(Pid::from_raw)
     }
 
     /// `kill -9` of one program; master starts it again.
