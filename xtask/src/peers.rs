@@ -42,6 +42,7 @@ pub const PEERS: &[Peer] = &[
     Peer { package: "postgresql", shows: "/usr/lib/postgresql" },
     Peer { package: "procmail", shows: "procmail" },
     Peer { package: "redis-server", shows: "redis-server" },
+    Peer { package: "sasl2-bin", shows: "/usr/sbin/saslauthd" },
     Peer { package: "slapd", shows: "slapd" },
     Peer { package: "spamassassin", shows: "/usr/share/spamassassin" },
     Peer { package: "sqlite3", shows: "sqlite3" },
