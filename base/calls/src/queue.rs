@@ -160,4 +160,9 @@ impl Progress {
 pub trait Arrivals: Send + Sync {
     /// `message` is durable and waits for its first delivery, or is on hold.
     fn arrived(&self, message: Arc<Queued>, held: bool);
+
+    /// Whether so many new messages wait that the next one had better come later (`in_flow_delay`).
+    fn is_crowded(&self) -> bool {
+        false
+    }
 }

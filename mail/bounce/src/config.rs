@@ -21,6 +21,10 @@ pub struct BounceConfig {
     pub(crate) double_recipient: String,
     pub(crate) delay_recipient: String,
     pub(crate) double_sender: String,
+    /// `enable_threaded_bounces`.
+    pub(crate) threaded: bool,
+    /// Not `disable_verp_bounces`.
+    pub(crate) verp: bool,
     pub(crate) size_limit: u64,
     pub(crate) lifetime: Duration,
     pub(crate) templates: Templates,
@@ -47,6 +51,8 @@ impl BounceConfig {
             double_recipient: cfg.str("2bounce_notice_recipient")?,
             delay_recipient: cfg.str("delay_notice_recipient")?,
             double_sender: format!("{}@{}", cfg.str("double_bounce_sender")?, cfg.str("myhostname")?),
+            threaded: cfg.bool("enable_threaded_bounces")?,
+            verp: !cfg.bool("disable_verp_bounces")?,
             size_limit: u64::try_from(cfg.int("bounce_size_limit")?).unwrap_or(0),
             lifetime: cfg.time("maximal_queue_lifetime")?,
             templates: templates(&cfg.str("bounce_template_file")?, opener),

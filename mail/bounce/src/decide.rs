@@ -68,7 +68,7 @@ pub(crate) fn decide(config: &BounceConfig, notice: &Notice) -> Plan {
         };
     }
     let letters = match notice.kind {
-        NoticeKind::Failed if !notice.message.envelope.verp.is_empty() => {
+        NoticeKind::Failed if config.verp && !notice.message.envelope.verp.is_empty() => {
             one_by_one(notice).iter().flat_map(|n| letters(config, n)).collect()
         }
         _ => letters(config, notice),
@@ -91,10 +91,10 @@ fn one_by_one(notice: &Notice) -> Vec<Notice> {
 }
 
 /// The sender that is written to about these recipients.
-fn return_path(notice: &Notice, about: &[(u32, Diagnosis)]) -> String {
+fn return_path(config: &BounceConfig, notice: &Notice, about: &[(u32, Diagnosis)]) -> String {
     let envelope = &notice.message.envelope;
     let verp = match about {
-        [(index, _)] => envelope
+        [(index, _)] if config.verp => envelope
             .recipients
             .get(*index as usize)
             .and_then(|r| envelope.verp_sender(if r.original.is_empty() { &r.address } else { &r.original })),
@@ -118,7 +118,7 @@ fn to_sender(config: &BounceConfig, notice: &Notice) -> Option<Letter> {
     let redacted = config.redact_requiretls && envelope.requires_tls();
     let full = notice.kind == NoticeKind::Failed && envelope.ret != Some(Ret::Hdrs) && !redacted;
     let returned = if full { Returned::Full } else { Returned::Headers };
-    let to = return_path(notice, &about);
+    let to = return_path(config, notice, &about);
     (!about.is_empty()).then(|| Letter {
         kind: notice.kind,
         postmaster: false,

@@ -8,6 +8,8 @@ use base_calls::{
 use proto_address::external;
 use proto_dsn::{Report, ReportRecipient, Returned, Status, Template};
 
+/// Longest Message-ID that is repeated.
+const MAX_ID: usize = 900;
 /// Bytes of the message copied at a time.
 const CHUNK: usize = 64 * 1024;
 /// Longest header that is returned; a message without an empty line ends there.
@@ -125,6 +127,12 @@ pub(crate) fn template_warnings(config: &BounceConfig, letter: &Letter) -> Vec<S
     out
 }
 
+/// The Message-ID that a notice refers to; one that is no plain text is left out.
+fn thread(config: &BounceConfig, message_id: &str) -> String {
+    let plain = message_id.len() <= MAX_ID && !message_id.contains(char::is_control);
+    if config.threaded && plain { message_id.to_owned() } else { String::new() }
+}
+
 fn report(config: &BounceConfig, notice: &Notice, letter: &Letter, own: QueueId, now: Timestamp) -> Report {
     let message = &notice.message;
     let envelope = &message.envelope;
@@ -151,6 +159,7 @@ fn report(config: &BounceConfig, notice: &Notice, letter: &Letter, own: QueueId,
             template.subject.clone()
         },
         to: external(&letter.to).into_owned(),
+        thread: thread(config, &envelope.message_id),
         auto_submitted: if letter.postmaster { "auto-generated" } else { "auto-replied" }.into(),
         text: if letter.postmaster { String::new() } else { config.text(template) },
         // Plain ASCII text says utf-8, as addresses may be.

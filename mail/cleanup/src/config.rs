@@ -2,7 +2,7 @@
 
 use crate::{authentication::AuthenticationConfig, characters::ByteSet};
 use base_conf::{Config, Error};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Where an address stands, for `canonical_classes` and its relatives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +44,8 @@ pub struct CleanupConfig {
     pub header_from_obsolete: bool,
     pub message_drop_headers: Vec<String>,
     pub hopcount_limit: u32,
+    /// `in_flow_delay`: the pause before a message is taken while too many wait.
+    pub in_flow_delay: Duration,
     pub message_size_limit: u64,
     pub cleanup_replace_stray_cr_lf: bool,
     pub header_size_limit: usize,
@@ -121,6 +123,7 @@ impl CleanupConfig {
             header_from_obsolete: c.str("header_from_format")?.eq_ignore_ascii_case("obsolete"),
             message_drop_headers: c.list("message_drop_headers")?,
             hopcount_limit: limit(c, "hopcount_limit")?,
+            in_flow_delay: c.time("in_flow_delay")?.min(Duration::from_secs(10)),
             message_size_limit: limit(c, "message_size_limit")?,
             cleanup_replace_stray_cr_lf: c.bool("cleanup_replace_stray_cr_lf")?,
             header_size_limit: limit(c, "header_size_limit")?,

@@ -12,7 +12,7 @@ use crate::{
     stray::StrayCr,
 };
 use base_calls::{
-    BodyType, Change, Diagnosis, Envelope, Filters, Fut, MessageAction, Notice, NoticeKind, Notifier,
+    BodyType, Change, Diagnosis, Envelope, Filters, Fut, MessageAction, Notice, NoticeKind, Notifier, Origin,
     QueueId, Queued, Recipient, Ret, RewriteContext, Submission, SubmitError, SubmitOptions, Submitted,
     Timestamp,
 };
@@ -541,6 +541,10 @@ impl Message {
             return Err(reply::no_recipients());
         }
         self.envelope.size = self.milter_size.unwrap_or_else(|| self.out.size());
+        let from_outside = matches!(self.envelope.origin, Origin::Smtpd | Origin::Pickup);
+        if from_outside && self.core.arrivals.is_crowded() {
+            tokio::time::sleep(self.core.config.in_flow_delay).await;
+        }
         let Some(draft) = self.out.into_draft() else { return Err(reply::write_error()) };
         let core = self.core;
         let committed = core.spool.commit(draft, self.envelope, self.held).await;

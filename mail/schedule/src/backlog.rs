@@ -26,6 +26,11 @@ impl Entry {
         Self { due, slot: id.slot, time: id.time.0 << 1 | u64::from(id.long) }
     }
 
+    /// A message that was never tried.
+    pub fn fresh(id: QueueId) -> Self {
+        Self::new(id, FRESH)
+    }
+
     /// The message.
     pub fn id(self) -> QueueId {
         QueueId { time: Timestamp(self.time >> 1), slot: self.slot, long: self.time & 1 == 1 }
@@ -46,6 +51,8 @@ impl Entry {
 #[derive(Debug, Default)]
 pub struct Backlog {
     incoming: VecDeque<Entry>,
+    /// Messages with many recipients, for which there was no room when their turn came.
+    large: VecDeque<Entry>,
     deferred: BinaryHeap<Reverse<Entry>>,
     horizon: u32,
     deferred_next: bool,
@@ -60,6 +67,16 @@ impl Backlog {
     /// A message that was never tried, at the end of the line.
     pub fn push_incoming(&mut self, id: QueueId) {
         self.incoming.push_back(Entry::new(id, FRESH));
+    }
+
+    /// A message whose turn has come, with more recipients than there is room for.
+    pub fn push_large(&mut self, entry: Entry) {
+        self.large.push_back(entry);
+    }
+
+    /// The message with many recipients that has waited longest.
+    pub fn pop_large(&mut self) -> Option<Entry> {
+        self.large.pop_front()
     }
 
     /// A message that is not to be tried before `due` (whole seconds, rounded down as Postfix does).
@@ -124,9 +141,14 @@ impl Backlog {
         !self.incoming.is_empty()
     }
 
-    /// Entries of either kind.
+    /// How many new messages wait.
+    pub fn incoming(&self) -> usize {
+        self.incoming.len()
+    }
+
+    /// Entries of all kinds.
     pub fn len(&self) -> usize {
-        self.incoming.len() + self.deferred.len()
+        self.incoming.len() + self.large.len() + self.deferred.len()
     }
 
     /// Whether there is nothing.

@@ -18,6 +18,8 @@ pub struct ScheduleConfig {
     pub active_messages: usize,
     /// `qmgr_message_recipient_limit`.
     pub active_recipients: usize,
+    /// `qmgr_message_recipient_minimum`.
+    pub recipient_minimum: usize,
     /// Content kept in memory for messages that are being delivered.
     pub content_memory: u64,
     /// `queue_run_delay`.
@@ -58,6 +60,7 @@ impl ScheduleConfig {
             syslog_name: cfg.str("syslog_name")?,
             active_messages: count(cfg.int("qmgr_message_active_limit")?),
             active_recipients: count(cfg.int("qmgr_message_recipient_limit")?),
+            recipient_minimum: count(cfg.int("qmgr_message_recipient_minimum")?),
             content_memory: 64 << 20,
             queue_run_delay: cfg.time("queue_run_delay")?.max(Duration::from_secs(1)),
             minimal_backoff: cfg.time("minimal_backoff_time")?,

@@ -158,7 +158,8 @@ impl Inner {
                 None
             }
         };
-        let attempt = self.state().loaded(entry, found);
+        let config = self.parts.load().config.clone();
+        let attempt = self.state().loaded(entry, found, &config);
         match attempt {
             Some(attempt) => self.attempt(attempt).await,
             None => self.pump(),

@@ -108,6 +108,11 @@ impl Arrivals for Handle {
             None => self.inner.pump(),
         }
     }
+
+    fn is_crowded(&self) -> bool {
+        let limit = self.inner.parts.load().config.active_messages;
+        self.inner.state().backlog.incoming() >= limit.max(1)
+    }
 }
 
 impl Handle {

@@ -50,6 +50,8 @@ pub(crate) struct Attempt {
     pub(crate) fate: Arc<FateCell>,
     /// Asked for by the administrator.
     pub(crate) flush: bool,
+    /// Recipients beyond those that every message may have.
+    pooled: usize,
     ledger: Mutex<Ledger>,
 }
 
@@ -59,8 +61,10 @@ impl Attempt {
         progress: Progress,
         fate: Arc<FateCell>,
         flush: bool,
+        config: &ScheduleConfig,
     ) -> Arc<Self> {
         Arc::new(Self {
+            pooled: message.envelope.recipients.len().saturating_sub(config.recipient_minimum),
             message,
             activated: Timestamp::now(),
             fate,
@@ -99,6 +103,7 @@ pub(crate) struct State {
     /// By slot: messages that are being loaded or delivered.
     busy: HashMap<u32, Arc<FateCell>>,
     loading: usize,
+    /// Recipients beyond those that every message may have.
     recipients: usize,
     bytes: u64,
     /// When the clock task wakes up next.
@@ -108,8 +113,15 @@ pub(crate) struct State {
 impl State {
     fn has_room(&self, config: &ScheduleConfig) -> bool {
         self.busy.len() < config.active_messages.max(1)
-            && (self.recipients < config.active_recipients || self.busy.is_empty())
             && (self.bytes < config.content_memory || self.busy.is_empty())
+    }
+
+    /// Whether there is room for so many recipients. A few (`qmgr_message_recipient_minimum`) there are for every message, so that a
+    /// message with very many holds up others of its kind only.
+    fn has_room_for(&self, recipients: usize, config: &ScheduleConfig) -> bool {
+        recipients <= config.recipient_minimum
+            || self.recipients < config.active_recipients
+            || self.recipients == 0
     }
 
     /// Takes a fresh message into the active set, if there is room and none came before it.
@@ -118,17 +130,31 @@ impl State {
             self.backlog.push_incoming(message.id);
             return None;
         }
+        if !self.has_room_for(message.envelope.recipients.len(), config) {
+            self.backlog.push_large(Entry::fresh(message.id));
+            return None;
+        }
         let fate = Arc::new(FateCell::default());
         self.busy.insert(message.id.slot, fate.clone());
-        let attempt =
-            Attempt::new(message.clone(), Progress::new(message.envelope.recipients.len()), fate, false);
+        let attempt = Attempt::new(
+            message.clone(),
+            Progress::new(message.envelope.recipients.len()),
+            fate,
+            false,
+            config,
+        );
         self.count(&attempt);
         Some(attempt)
     }
 
     fn count(&mut self, attempt: &Attempt) {
-        self.recipients += attempt.message.envelope.recipients.len();
+        self.recipients += attempt.pooled;
         self.bytes += attempt.memory();
+    }
+
+    fn next_entry(&mut self, config: &ScheduleConfig) -> Option<Entry> {
+        let large = if self.has_room_for(usize::MAX, config) { self.backlog.pop_large() } else { None };
+        large.or_else(|| self.backlog.pop())
     }
 
     /// The messages to load now.
@@ -136,7 +162,7 @@ impl State {
         let mut loads = Vec::new();
         while self.loading < MAX_LOADING
             && self.has_room(config)
-            && let Some(entry) = self.backlog.pop()
+            && let Some(entry) = self.next_entry(config)
         {
             if let HashEntry::Vacant(place) = self.busy.entry(entry.id().slot) {
                 place.insert(Arc::new(FateCell::default()));
@@ -152,13 +178,22 @@ impl State {
         &mut self,
         entry: Entry,
         found: Option<(Arc<Queued>, Progress)>,
+        config: &ScheduleConfig,
     ) -> Option<Arc<Attempt>> {
         let id = entry.id();
         self.loading = self.loading.saturating_sub(1);
         let fate = self.busy.get(&id.slot).cloned().unwrap_or_default();
         match found {
+            Some((message, _))
+                if fate.get() == Fate::Deliver
+                    && !self.has_room_for(message.envelope.recipients.len(), config) =>
+            {
+                self.busy.remove(&id.slot);
+                self.backlog.push_large(entry);
+                None
+            }
             Some((message, progress)) if fate.get() == Fate::Deliver => {
-                let attempt = Attempt::new(message, progress, fate, entry.is_flush());
+                let attempt = Attempt::new(message, progress, fate, entry.is_flush(), config);
                 self.count(&attempt);
                 Some(attempt)
             }
@@ -175,7 +210,7 @@ impl State {
     /// The attempt is over.
     pub(crate) fn release(&mut self, attempt: &Attempt) {
         self.busy.remove(&attempt.message.id.slot);
-        self.recipients = self.recipients.saturating_sub(attempt.message.envelope.recipients.len());
+        self.recipients = self.recipients.saturating_sub(attempt.pooled);
         self.bytes = self.bytes.saturating_sub(attempt.memory());
     }
 

@@ -486,6 +486,39 @@ async fn arrivals_beyond_the_bound_wait_in_the_spool_and_all_are_delivered() {
     assert_eq!(w.deliveries().len(), 200);
 }
 
+/// One message with more recipients than fit does not keep small ones out, and has its turn.
+#[tokio::test(start_paused = true)]
+async fn a_message_with_many_recipients_keeps_nobody_out() {
+    let w = World::new("qmgr_message_recipient_limit = 20\nqmgr_message_recipient_minimum = 2");
+    let many = |word: &str| (0..40).map(|i| format!("{word}@d{i}")).collect::<Vec<_>>().join(" ");
+    let first = w.store("s@x", &many("slow"), 0, false).await;
+    let second = w.store("s@x", &many("ok"), 0, false).await;
+    let small = w.store("s@x", "ok@small ok@small2", 0, false).await;
+    for id in [first, second, small] {
+        let (message, _) = w.spool.load(id).await.unwrap();
+        w.handle.arrived(message, false);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((w.state(small).await.as_str(), w.handle.active()), ("gone", 1));
+    assert!(w.state(second).await.starts_with("pending"));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!((w.state(first).await.as_str(), w.state(second).await.as_str()), ("gone", "gone"));
+}
+
+/// `in_flow_delay` begins when as many wait as the active queue holds.
+#[tokio::test(start_paused = true)]
+async fn crowded() {
+    let w = World::new("qmgr_message_active_limit = 2");
+    for wait in 0..6 {
+        let id = w.store("s@x", "slow@a", 0, false).await;
+        let (message, _) = w.spool.load(id).await.unwrap();
+        assert_eq!(w.handle.is_crowded(), wait >= 4, "{wait}");
+        w.handle.arrived(message, false);
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!w.handle.is_crowded());
+}
+
 #[tokio::test(start_paused = true)]
 async fn flush_of_one_domain() {
     let w = World::new("");

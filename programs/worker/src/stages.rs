@@ -59,6 +59,10 @@ impl Arrivals for LateArrivals {
             handle.arrived(message, held);
         }
     }
+
+    fn is_crowded(&self) -> bool {
+        self.0.get().is_some_and(Arrivals::is_crowded)
+    }
 }
 
 impl Fixed {

@@ -69,6 +69,8 @@ pub struct Report {
     pub subject: String,
     /// `To:` in external form.
     pub to: String,
+    /// Message-ID of the message for `References:` and `In-Reply-To:`; empty for none.
+    pub thread: String,
     /// `Auto-Submitted:` value: `auto-replied`, or `auto-generated` for postmaster.
     pub auto_submitted: String,
     /// `charset=` of the text.
@@ -104,9 +106,13 @@ impl Report {
     }
 
     fn header(&self, out: &mut String) {
+        let thread = match self.thread.as_str() {
+            "" => String::new(),
+            id => format!("References: {id}\nIn-Reply-To: {id}\n"),
+        };
         let _ = write!(
             out,
-            "Received: by {} ({})\n\tid {}; {}\nDate: {}\nFrom: {}\nSubject: {}\nTo: {}\nAuto-Submitted: {}\nMIME-Version: 1.0\n\
+            "Received: by {} ({})\n\tid {}; {}\nDate: {}\nFrom: {}\nSubject: {}\nTo: {}\n{thread}Auto-Submitted: {}\nMIME-Version: 1.0\n\
              Content-Type: multipart/report; report-type=delivery-status;\n\tboundary=\"{}\"\nContent-Transfer-Encoding: {}\n\n\
              This is a MIME-encapsulated message.\n",
             self.reporting_mta,
