@@ -108,6 +108,8 @@ pub fn run(dir: &Path, args: &[OsString]) -> ExitCode {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ground = Ground::new(dir, options.address)?;
         let found = runtime.block_on(look(&ground, &options));
+        // What was given up may still wait for a file.
+        runtime.shutdown_background();
         Ok((options, found))
     });
     match looked {

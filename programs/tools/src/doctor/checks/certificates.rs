@@ -12,7 +12,12 @@ pub const CHECK: Check = Check {
     limit: Duration::from_secs(10),
     look: |ground| {
         Box::pin(async {
-            let found = mail_check::check(&crate::check::site(&ground.dir));
+            let dir = ground.dir.clone();
+            // Reads files and may wait for them: not on the thread of the other checks.
+            let checking = tokio::task::spawn_blocking(move || mail_check::check(&crate::check::site(&dir)));
+            let Ok(found) = checking.await else {
+                return vec![(Level::Unknown, "the configuration cannot be checked".into())];
+            };
             let about = found.into_iter().filter(|f| ["certificate", "tls-listeners"].contains(&f.rule));
             let mut all: Vec<_> = about
                 .map(|f| match f.severity {

@@ -16,9 +16,13 @@ pub const CHECK: Check = Check {
         Box::pin(async {
             let queue = ground.value("queue_directory");
             let life = ground.config.time("maximal_queue_lifetime").unwrap_or_default();
-            match server::page(Path::new(&queue), "/metrics") {
+            let asking = tokio::task::spawn_blocking(move || server::page(Path::new(&queue), "/metrics"));
+            match asking.await.unwrap_or_else(|e| Err(e.into())) {
                 Ok(page) => judge(&page, life),
-                Err(e) => vec![(Level::Unknown, format!("the server does not run or does not answer: {e}"))],
+                Err(e) => {
+                    let why = base_sys::system_text(&e);
+                    vec![(Level::Unknown, format!("the server does not run or does not answer: {why}"))]
+                }
             }
         })
     },
