@@ -104,9 +104,13 @@ impl Session {
         format!("{} with cipher {} ({bits}/{bits} bits)", self.protocol, self.cipher, bits = self.bits)
     }
 
-    /// ` key-exchange X25519 server-signature …`; empty when an old session goes on.
+    /// ` key-exchange X25519 server-signature …`; empty when an old session goes on, and below TLS 1.3, where the name of the cipher
+    /// says as much.
     pub fn exchange_text(&self) -> String {
         let mut out = String::new();
+        if !self.tells_details() {
+            return out;
+        }
         if !self.key_exchange.is_empty() {
             out.push_str(" key-exchange ");
             out.push_str(&self.key_exchange);
@@ -120,10 +124,14 @@ impl Session {
     /// ` client-signature …`, or nothing.
     pub fn client_text(&self) -> String {
         let mut out = String::new();
-        if let Some(s) = &self.client_signature {
+        if let Some(s) = self.client_signature.as_ref().filter(|_| self.tells_details()) {
             s.text("client", &mut out);
         }
         out
+    }
+
+    fn tells_details(&self) -> bool {
+        self.protocol == "TLSv1.3"
     }
 }
 
