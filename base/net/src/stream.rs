@@ -239,8 +239,9 @@ impl<S: Io> LineStream<S> {
         let due = self.timing.due(Instant::now());
         let read = self.io.read_buf(&mut self.input);
         let n = timeout_at(due, read).await.map_err(|_| NetError::TimedOut)??;
+        // Who sends faster than we work gets more room, but not more and more.
         if self.input.len() == self.input.capacity() {
-            self.input.reserve(BULK);
+            self.input.reserve_exact(BULK.saturating_sub(self.input.len()));
         }
         self.received(n)
     }

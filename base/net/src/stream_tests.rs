@@ -182,3 +182,16 @@ async fn bulk_reading() {
     assert_eq!(stream.fill_more().await.unwrap(), 2);
     assert_eq!(stream.buffered(), b"bcd");
 }
+
+#[tokio::test]
+async fn a_fast_sender_gets_no_more_than_a_bounded_buffer() {
+    let (mut stream, mut peer) = pair(1 << 22);
+    peer.write_all(&vec![b'x'; 1 << 22]).await.unwrap();
+    let mut left = 1 << 22;
+    while left > 0 {
+        let n = stream.fill_buf().await.unwrap().len();
+        stream.consume(n);
+        left -= n;
+        assert!(stream.input.capacity() <= BULK, "{}", stream.input.capacity());
+    }
+}
