@@ -71,8 +71,8 @@ struct Granted {
 impl Tokens {
     /// `None`: no `smtp_sasl_oauth_maps`. Must run within a tokio runtime.
     pub fn open(dialect: Dialect, cfg: &Config, deps: &Deps) -> Result<Option<Self>, Error> {
-        let name = |suffix: &str| format!("{}_sasl_oauth_{suffix}", dialect.prefix());
-        let (parameter, file) = (name("maps"), cfg.str(&name("CAfile"))?);
+        let name = |rest: &str| format!("{}_{rest}", dialect.prefix());
+        let (parameter, file) = (name("sasl_oauth_maps"), cfg.str(&name("sasl_oauth_CAfile"))?);
         let maps = cfg.str(&parameter)?;
         if maps.is_empty() {
             return Ok(None);
@@ -82,11 +82,11 @@ impl Tokens {
             false => Authorities { file: Some(file.into()), ..Authorities::default() },
         };
         let https = Https::new(&authorities, &deps.opener, PATIENCE, MAX_ANSWER)
-            .map_err(|e| Error::new(format!("{}: {e}", name("CAfile"))))?;
+            .map_err(|e| Error::new(format!("{}: {e}", name("sasl_oauth_CAfile"))))?;
         Ok(Some(Self {
             maps: Maps::open(&deps.tables, &parameter, &maps),
             https,
-            cache: deps.caches.open(&cfg.str(&name("cache_map"))?),
+            cache: deps.caches.open(&cfg.str(&name("sasl_oauth_cache_map"))?),
             kept: Mutex::default(),
         }))
     }

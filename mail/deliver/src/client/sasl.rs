@@ -100,34 +100,36 @@ type Failed = (Diagnosis, bool);
 impl Sasl {
     /// `None`: nobody logs in.
     pub fn open(dialect: Dialect, cfg: &Config, deps: &Deps) -> Result<Option<Self>, Error> {
-        let name = |suffix: &str| format!("{}_sasl_{suffix}", dialect.prefix());
-        if !cfg.bool(&name("auth_enable"))? {
+        let name = |rest: &str| format!("{}_{rest}", dialect.prefix());
+        if !cfg.bool(&name("sasl_auth_enable"))? {
             return Ok(None);
         }
         let security = |suffix: &str| -> Result<Security, Error> {
             Security::parse(&cfg.str(&name(suffix))?).map_err(|e| Error::new(e.to_string()))
         };
-        let (filter, maps) = (name("mechanism_filter"), name("password_maps"));
+        let (filter, maps) = (name("sasl_mechanism_filter"), name("sasl_password_maps"));
         let filter_text = cfg.str(&filter)?;
-        let kind = cfg.str(&name("type"))?;
+        let kind = cfg.str(&name("sasl_type"))?;
         if kind != "cyrus" && kind != "internal" {
             return Err(Error::new(format!("unsupported SASL client implementation: {kind}")));
         }
         Ok(Some(Self {
             maps: Maps::open(&deps.tables, &maps, &cfg.str(&maps)?),
-            by_sender: cfg.bool(&format!("{}_sender_dependent_authentication", dialect.prefix()))?,
-            delimiter: cfg.str(&name("password_result_delimiter"))?,
+            by_sender: cfg.bool(&name("sender_dependent_authentication"))?,
+            delimiter: cfg.str(&name("sasl_password_result_delimiter"))?,
             filter: (!filter_text.is_empty())
                 .then(|| MatchList::open(&deps.tables, &filter, &filter_text, MatchKind::String, false)),
-            plain: security("security_options")?,
-            tls: security("tls_security_options")?,
-            tls_verified: security("tls_verified_security_options")?,
-            soft_bounce: cfg.bool(&name("auth_soft_bounce"))?,
+            plain: security("sasl_security_options")?,
+            tls: security("sasl_tls_security_options")?,
+            tls_verified: security("sasl_tls_verified_security_options")?,
+            soft_bounce: cfg.bool(&name("sasl_auth_soft_bounce"))?,
             authzid: cfg.bool("send_cyrus_sasl_authzid")?,
             service: dialect.prefix(),
-            cache: match cfg.str(&name("auth_cache_name"))?.as_str() {
+            cache: match cfg.str(&name("sasl_auth_cache_name"))?.as_str() {
                 "" => None,
-                _ => Some(Cache { time: cfg.time(&name("auth_cache_time"))?, refused: Mutex::default() }),
+                _ => {
+                    Some(Cache { time: cfg.time(&name("sasl_auth_cache_time"))?, refused: Mutex::default() })
+                }
             },
             tokens: Tokens::open(dialect, cfg, deps)?,
         }))
