@@ -1,4 +1,5 @@
 //! `postfix import-queue`: a hundred messages that the real Postfix has queued, in all of its queues, are delivered by us; each once.
+//! What is left is chosen by the options of postqueue and postsuper.
 //! Needs root and Debian's Postfix; see parity.rs.
 
 mod common;
@@ -42,6 +43,11 @@ sleep 0.5
 echo "different: $(grep ^Subject: /var/mail/alice | sort -u | wc -l), all: $(grep -c ^Subject: /var/mail/alice), dots: $(grep -c '^\.dot$' /var/mail/alice)"
 echo "waiting: $(/mnt/ours/postqueue -j | grep -c 'away@example.net'), other: $(/mnt/ours/postqueue -j | grep -vc 'away@example.net')"
 /mnt/ours/postcat -q $(/mnt/ours/postqueue -j | head -1 | sed 's/.*"queue_id": "\([^"]*\)".*/\1/') | grep -E 'env[0-9]|done_recipient|notify_flags|^sender:' | sort -u | sed 's/=env[0-9]*/=envN/'
+echo "chosen: $(/mnt/ours/postqueue -j --to example.net --from '<>' | wc -l), $(/mnt/ours/postqueue -j --to=away@* | wc -l), $(/mnt/ours/postqueue -j --older-than 1d | wc -l)"
+/mnt/ours/postsuper -d ALL --to other.example
+/mnt/ours/postsuper -h ALL --to example.net --from bob@example.com | tail -1
+/mnt/ours/postsuper -d ALL --older-than 0s hold | tail -1
+echo "emptied: $(/mnt/ours/postqueue -j | wc -l)"
 /mnt/ours/postfix stop
 "#;
 
@@ -74,6 +80,11 @@ fn a_hundred_messages_of_postfix() {
         "done_recipient: alice@example.com",
         "notify_flags=12",
         "sender: bob@example.com",
+        "chosen: 0, 20, 0",
+        "Deleted: 0 messages",
+        "Placed on hold: 20 messages",
+        "Deleted: 20 messages",
+        "emptied: 0",
     ] {
         assert!(said.contains(want), "{want}: {said}");
     }
