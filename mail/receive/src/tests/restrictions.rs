@@ -211,3 +211,25 @@ async fn a_client_that_nobody_knows_is_not_the_one_that_speaks_for_it() {
     )
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn refusals_are_worded_anew() {
+    check_from(
+        "192.0.2.12",
+        "smtpd_reject_filter_maps = pcre:{{/^554 .* Relay/ 554 5.7.2 ask us\\nor do not}, {/^550 5.1.1/ 250 Ok}}
+smtpd_reject_footer = \\c. Bye",
+        "S: 220 mail.example.com ESMTP Postfix
+        C: HELO c
+        S: 250 mail.example.com
+        C: MAIL FROM:<a@example.net>
+        S: 250 2.1.0 Ok
+        C: RCPT TO:<x@elsewhere.example>
+        S: 554-5.7.2 ask us
+        S: 554 5.7.2 or do not. Bye
+        C: RCPT TO:<nobody@example.com>
+        S: 550 5.1.1 <nobody@example.com>: Recipient address rejected: User unknown in local recipient table. Bye",
+        &["NOQUEUE: reject: RCPT from unknown[192.0.2.12]: 554 5.7.1 <x@elsewhere.example>: Relay access denied; \
+           from=<a@example.net> to=<x@elsewhere.example> proto=SMTP helo=<c>"],
+    )
+    .await;
+}
