@@ -41,6 +41,16 @@ pub struct Endpoint {
     pub server: Server,
 }
 
+/// Parameters of ours that name sockets which no mail comes by: the server runs without them.
+const SPARED: &[&str] = &["metrics_listen/", "tls_acme_listen/"];
+
+impl Endpoint {
+    /// Whether the server must not run without it.
+    pub fn takes_mail(&self) -> bool {
+        !SPARED.iter().any(|start| self.key.service.starts_with(start))
+    }
+}
+
 /// Sockets below queue_directory: path, the service it belongs to, who serves it, whether it is there without an
 /// entry of that name in master.cf.
 const LOCAL: &[(&str, &str, Server, bool)] = &[

@@ -34,6 +34,8 @@ pub struct Difference {
     pub closed: Vec<Endpoint>,
     /// Could not be bound, with the reason.
     pub failed: Vec<String>,
+    /// The same of sockets that no mail comes by.
+    pub spared: Vec<String>,
 }
 
 impl Sockets {
@@ -65,7 +67,8 @@ impl Sockets {
                     difference.opened.push(endpoint.clone());
                 }
                 Ok(None) => {}
-                Err(e) => difference.failed.push(e.to_string()),
+                Err(e) if endpoint.takes_mail() => difference.failed.push(e.to_string()),
+                Err(e) => difference.spared.push(format!("{}: {e}", endpoint.key.service)),
             }
         }
         difference
@@ -186,7 +189,10 @@ mod tests {
         let busy = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = busy.local_addr().unwrap().port();
         let d = Sockets::default().update(Path::new("/"), &[inet("x/inet", port)]);
-        assert_eq!(d.failed, [format!("bind 127.0.0.1 port {port}: Address already in use")]);
+        let reason = format!("bind 127.0.0.1 port {port}: Address already in use");
+        assert_eq!(d.failed, [reason.as_str()]);
+        let d = Sockets::default().update(Path::new("/"), &[inet("tls_acme_listen/inet", port)]);
+        assert_eq!((d.failed.len(), d.spared), (0, vec![format!("tls_acme_listen/inet: {reason}")]));
     }
 
     #[test]

@@ -72,6 +72,9 @@ pub fn run(
     if let Some(reason) = bound.failed.first() {
         bail!("{reason}");
     }
+    for reason in &bound.spared {
+        log.warning(source, reason);
+    }
     for address in sockets.unwanted() {
         log.warning(source, format_args!("socket {address} was handed over, and no service listens there"));
     }
@@ -223,6 +226,9 @@ impl Master<'_> {
         let change = self.sockets.update(&settings.queue_directory, &settings.endpoints);
         for reason in &change.failed {
             self.log.error(self.source, reason);
+        }
+        for reason in &change.spared {
+            self.log.warning(self.source, reason);
         }
         self.notify.reloading();
         self.reloading = true;
