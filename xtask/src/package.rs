@@ -66,7 +66,7 @@ pub fn run(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Makes the package of what is in `built`, below `out`. `small`: stripped and compressed well.
+/// Makes the package of what is in `built`, below `out`. `small`: compressed well.
 fn make(built: &Path, out: &Path, small: bool) -> Result<PathBuf> {
     if !has_program("dpkg-deb") {
         bail!("package: needs dpkg-deb");
@@ -77,7 +77,7 @@ fn make(built: &Path, out: &Path, small: bool) -> Result<PathBuf> {
         fs::remove_dir_all(&stage)?;
     }
     install::lay_out(built, &stage.join("usr"))?;
-    if small && has_program("strip") {
+    if has_program("strip") {
         for program in install::PROGRAMS {
             check(Command::new("strip").arg(stage.join("usr/libexec/hikyaku").join(program)))?;
         }
