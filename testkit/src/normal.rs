@@ -123,6 +123,19 @@ pub fn mbox_in_order(text: &str) -> String {
     format!("From {}{end}", messages.join("\n\nFrom "))
 }
 
+/// Replies without what Debian's version does not offer: REQUIRETLS (3.11), the last line of its EHLO reply.
+pub fn without_newer_offers(lines: Vec<String>) -> Vec<String> {
+    let mut out: Vec<String> = Vec::with_capacity(lines.len());
+    for line in lines {
+        if line != "S: 250 REQUIRETLS" {
+            out.push(line);
+        } else if let Some(last) = out.last_mut() {
+            *last = last.replacen("S: 250-", "S: 250 ", 1);
+        }
+    }
+    out
+}
+
 /// Whether a log line carries no contract. That a process crashed is never noise.
 pub fn is_noise(line: &str) -> bool {
     let crash = [" killed by signal ", "panic"].iter().any(|c| line.contains(c));
@@ -136,6 +149,15 @@ mod tests {
         let text = "a\n\n<y@b>: no\n\n<x@b>: no\n\nc\n\nFinal-Recipient: y\n\nFinal-Recipient: x\n\nd\n";
         let want = "a\n\n<x@b>: no\n\n<y@b>: no\n\nc\n\nFinal-Recipient: x\n\nFinal-Recipient: y\n\nd\n";
         assert_eq!(super::reports_in_order(text), want);
+    }
+
+    #[test]
+    fn offers_of_newer_versions() {
+        let lines = |text: &[&str]| text.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>();
+        let new = lines(&["C: EHLO c", "S: 250-CHUNKING", "S: 250 REQUIRETLS", "C: QUIT"]);
+        assert_eq!(super::without_newer_offers(new), lines(&["C: EHLO c", "S: 250 CHUNKING", "C: QUIT"]));
+        let old = lines(&["S: 250-DSN", "S: 250 CHUNKING"]);
+        assert_eq!(super::without_newer_offers(old.clone()), old);
     }
 
     #[test]
