@@ -4,8 +4,8 @@
 
 mod common;
 
-/// Postfix queues, stops, is imported; ours delivers. `BIN` is put in front.
-const SCRIPT: &str = r#"
+/// For all parts; `BIN` is put in front.
+const COMMON: &str = r#"
 Q=/var/spool/postfix
 left() { find $Q/incoming $Q/active $Q/deferred $Q/hold $Q/maildrop -type f | wc -l; }
 send() { # FROM TO RECIPIENT...
@@ -16,7 +16,10 @@ send() { # FROM TO RECIPIENT...
     done
 }
 wait_for() { n=0; while [ $n -lt 300 ] && ! eval "$1"; do n=$((n + 1)); sleep 0.1; done; eval "$1" || echo "waited in vain for $1"; }
+"#;
 
+/// Postfix queues and stops.
+const QUEUE: &str = r#"
 # Alice has her mail already, the rest waits.
 send 1 20 alice@example.com away@example.net
 wait_for '[ $(grep -c ^Subject: /var/mail/alice) -eq 20 ]'
@@ -30,11 +33,19 @@ send 81 100 alice@example.com
 for f in $(find $Q/deferred -type f | head -10); do mv $f $Q/incoming/; done
 for f in $(find $Q/deferred -type f | head -10); do mv $f $Q/active/; done
 echo "queued: $(left)"
+"#;
+
+/// The import.
+const IMPORT: &str = r#"
 PATH=/mnt/ours:$PATH
 /mnt/ours/postfix import-queue -n
 /mnt/ours/postfix import-queue; echo "status $?"
 /mnt/ours/postfix import-queue; echo "again $?"
 echo "left: $(find $Q/incoming $Q/active $Q/deferred $Q/hold -type f | wc -l), kept: $(find $Q/imported -type f | wc -l)"
+"#;
+
+/// We deliver.
+const DELIVER: &str = r#"
 postconf defer_transports=smtp
 /mnt/ours/postfix start
 /mnt/ours/postsuper -H ALL; /mnt/ours/postqueue -f
@@ -58,11 +69,14 @@ fn a_hundred_messages_of_postfix() {
     }
     let tools = common::programs();
     let mut script = format!("mkdir -p /mnt/ours; BIN={}\n", tools.display());
-    script.push_str("for c in postfix postsuper postcat postconf sendmail; do ln -s $BIN/hikyaku-tools /mnt/ours/$c; done\nln -s $BIN/hikyaku-submit /mnt/ours/postqueue\nfor p in master worker courier submit tools; do ln -s $BIN/hikyaku-$p /mnt/ours/hikyaku-$p; done\n");
-    script.push_str(SCRIPT);
-    let scenario = format!(
-        "### import: from Postfix\n@main\ndefer_transports = smtp\nmyhostname = mail.example.com\n@file /mnt/import.sh mode=755\n{script}\n@run sh /mnt/import.sh 2>&1\n"
-    );
+    script.push_str("for c in postfix postsuper postcat postconf sendmail; do ln -sf $BIN/hikyaku-tools /mnt/ours/$c; done\nln -sf $BIN/hikyaku-submit /mnt/ours/postqueue\nfor p in master worker courier submit tools; do ln -sf $BIN/hikyaku-$p /mnt/ours/hikyaku-$p; done\n");
+    script.push_str(COMMON);
+    let mut scenario =
+        format!("### import: from Postfix\n@main\ndefer_transports = smtp\n@file /mnt/common.sh\n{script}\n");
+    for (name, part) in [("queue", QUEUE), ("import", IMPORT), ("deliver", DELIVER)] {
+        scenario.push_str(&format!("@file /mnt/{name}.sh\n. /mnt/common.sh\n{part}\n"));
+    }
+    scenario.push_str("@run sh /mnt/queue.sh 2>&1\n@run (sh /mnt/import.sh; sh /mnt/deliver.sh) 2>&1\n");
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("import.txt");
     std::fs::write(&file, scenario).expect("written");
