@@ -2,7 +2,8 @@
 //!
 //! [`link`] carries requests (protocol: `base_calls::courier`), [`forward`] submits the members of an alias that live
 //! elsewhere. What the courier does not answer is deferred. A recipient with several final addresses (an alias) has
-//! one outcome: deferred when any of them is, else failed when any of them is, else sent.
+//! one outcome: deferred when any of them is, with the names of those that are done, which the next attempt leaves out; else failed
+//! when any of them is, else sent.
 
 mod forward;
 mod link;
