@@ -35,13 +35,18 @@ fn go(args: &[OsString]) -> Result<(), String> {
     let options = getopt::parse("c:f:p", args).map_err(|e| usage(format!("{e}; ")))?;
     let words: Vec<String> = options.operands.iter().map(|w| w.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let path = match options.value('f') {
-        Some(file) => PathBuf::from(file),
+    let (path, owner) = match options.value('f') {
+        Some(file) => (PathBuf::from(file), None),
         None => configured(options.value('c').map(Path::new))?,
     };
     let shown = |e: io::Error| format!("{}: {e}", path.display());
     let change = |edit: &dyn Fn(&mut UsersFile) -> Result<(), String>| {
-        update(&path, 0o600, |bytes| edited(&bytes, edit)).map_err(shown)
+        let is_new = !path.exists();
+        update(&path, 0o600, |bytes| edited(&bytes, edit)).map_err(shown)?;
+        match owner.filter(|_| is_new) {
+            Some((uid, gid)) => std::os::unix::fs::chown(&path, Some(uid), Some(gid)).map_err(shown),
+            None => Ok(()),
+        }
     };
     let ask = || password::ask(options.has('p')).map_err(|e| e.to_string());
     match words.as_slice() {
@@ -76,14 +81,20 @@ fn edited(bytes: &[u8], edit: &dyn Fn(&mut UsersFile) -> Result<(), String>) -> 
     Ok(file.write().into_bytes())
 }
 
-/// The file that the server uses.
-fn configured(dir: Option<&Path>) -> Result<PathBuf, String> {
+/// The file that the server uses, and whose it is to be when root makes it: the server reads it as `mail_owner`.
+fn configured(dir: Option<&Path>) -> Result<(PathBuf, Option<(u32, u32)>), String> {
     let env = std::env::var_os("MAIL_CONFIG").map(PathBuf::from);
     let dir = dir.map(Path::to_owned).or(env).unwrap_or_else(|| "/etc/postfix".into());
     let config = Config::load(&dir).map_err(|e| e.to_string())?;
     let value = |name: &str| config.str(name).map_err(|e| e.to_string());
     match value("smtpd_sasl_type")?.as_str() {
-        "internal" => Ok(config.dir().join(value("smtpd_sasl_path")?)),
+        "internal" => {
+            let owner = match base_sys::privilege::is_root() {
+                true => base_sys::User::by_name(&value("mail_owner")?).ok().flatten().map(|u| (u.uid, u.gid)),
+                false => None,
+            };
+            Ok((config.dir().join(value("smtpd_sasl_path")?), owner))
+        }
         other => Err(format!("smtpd_sasl_type is {other}, not internal; -f names a file")),
     }
 }
