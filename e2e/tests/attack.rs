@@ -420,3 +420,43 @@ fn programs_have_given_up_what_they_do_not_need() {
         assert!(status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"), "{status}");
     }
 }
+
+/// The sandbox cannot grow: master opens the files of new tables, and a worker that must write elsewhere is started anew.
+#[test]
+fn reloads_that_name_new_folders() {
+    let (server, received) = started("");
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let at = folder.path().display();
+    fs::write(folder.path().join("virtual"), "old@example.org new@example.org\n").unwrap();
+    let main = server.dir.path().join("etc/main.cf");
+    let before = fs::read_to_string(&main).unwrap();
+    let worker = server.process("hikyaku-worker");
+    for (more, is_same) in [
+        (format!("virtual_alias_maps = texthash:{at}/virtual\n"), true),
+        (
+            format!("virtual_alias_maps = texthash:{at}/virtual\naddress_verify_map = btree:{at}/verify\n"),
+            false,
+        ),
+    ] {
+        fs::write(&main, format!("{before}{more}")).unwrap();
+        server.reload();
+        let end = Instant::now() + Duration::from_secs(20);
+        let mut n = 0;
+        while !server.whole_log().contains("to=<new@example.org>, orig_to=<old@example.org>") || n == 0 {
+            assert!(Instant::now() < end, "the table is not used: {}", server.log());
+            n += 1;
+            let mut c = Client::connect(server.listen);
+            c.ask("MAIL FROM:<a@example.com>\r\n", "250");
+            c.ask("RCPT TO:<old@example.org>\r\n", "250");
+            c.ask("DATA\r\n", "354");
+            c.ask(format!("Subject: {is_same} {n}\r\n\r\nx\r\n.\r\n"), "250");
+            arrived(&received, &format!("{is_same} {n}"), &server);
+            sleep(Duration::from_millis(50));
+        }
+        while (server.process("hikyaku-worker") == worker) != is_same {
+            assert!(Instant::now() < end, "{is_same}: {}", server.log());
+            sleep(Duration::from_millis(50));
+        }
+    }
+}

@@ -47,7 +47,7 @@ fn apply(folders: &Folders) -> Result<RulesetStatus, landlock::RulesetError> {
         .create()?
         // Any port: for connections from smtp_bind_address.
         .add_rule(NetPort::new(0, AccessNet::BindTcp))?
-        .add_rules(path_beneath_rules(&folders.read, read()))?
+        .add_rules(path_beneath_rules(folders.read.union(&folders.inner), read()))?
         .add_rules(path_beneath_rules(&folders.write, write()))?
         .restrict_self()?;
     Ok(status.ruleset)

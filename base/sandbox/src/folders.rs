@@ -15,8 +15,10 @@ use std::{
 /// Paths whose content may be read, and may be changed; everything below them too. What is missing is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Folders {
-    /// Read only.
+    /// Read only; master opens what is named elsewhere later.
     pub read: BTreeSet<PathBuf>,
+    /// Read only, and no file that master would open: whole folders, and what is named inside of settings.
+    pub inner: BTreeSet<PathBuf>,
     /// Files are made, changed and deleted.
     pub write: BTreeSet<PathBuf>,
 }
@@ -79,11 +81,12 @@ impl Folders {
         folders
     }
 
-    /// Whether all that `other` writes, or reads by path, is in these too.
+    /// Whether `other` needs no more than these, with master opening the files of tables.
     pub fn cover(&self, other: &Self) -> bool {
         let below = |path: &Path, of: &BTreeSet<PathBuf>| path.ancestors().any(|a| of.contains(a));
+        let is_read = |path: &Path| [&self.read, &self.inner, &self.write].iter().any(|of| below(path, of));
         other.write.iter().all(|path| below(path, &self.write))
-            && other.read.iter().all(|path| below(path, &self.read) || below(path, &self.write))
+            && other.inner.iter().all(|path| is_read(path))
     }
 
     fn add(&mut self, parameter: &str, named: &Named) {
@@ -97,7 +100,7 @@ impl Folders {
             Some(_) => self.read.extend(folder_of(path)),
             // Programs, mailboxes and sockets are named in the same way: only what is read counts.
             None if parameter.ends_with("CApath") => {
-                self.read.insert(path.clone());
+                self.inner.insert(path.clone());
             }
             None if path.is_file() => self.read.extend(folder_of(path)),
             None => {}
@@ -112,7 +115,7 @@ impl Folders {
             return;
         }
         for folder in if path.is_empty() { SASL } else { &path }.split(':').map(Path::new) {
-            self.read.insert(folder.to_owned());
+            self.inner.insert(folder.to_owned());
             self.settings(&folder.join(format!("{name}.conf")), ':');
         }
     }
@@ -129,7 +132,7 @@ impl Folders {
             let paths = value.split([',', ' ', '\t']).filter(|p| p.starts_with('/')).map(Path::new);
             match name.trim() {
                 "dbpath" | "sql_database" => self.write.extend(paths.filter_map(folder_of)),
-                _ => self.read.extend(paths.filter_map(folder_of)),
+                _ => self.inner.extend(paths.filter_map(folder_of)),
             }
         }
     }
@@ -167,7 +170,8 @@ mod tests {
         for path in ["/q/spool", "/q/maildrop", "/data", "/var/log/mail", "/srv/cache", "/srv/db"] {
             assert!(has(&f.write, path), "{path}");
         }
-        for path in ["/srv/maps", "/srv/ca", "/etc", &d.to_string()] {
+        assert!(has(&f.inner, "/srv/ca"));
+        for path in ["/srv/maps", "/etc", &d.to_string()] {
             assert!(has(&f.read, path), "{path}");
         }
         for path in ["/", "/q", "/var/vmail", "/var", "/hidden", "/srv/maps"] {
@@ -189,7 +193,8 @@ mod tests {
         assert!(now.cover(&more("virtual_alias_maps = hash:/etc/postfix/virtual")));
         assert!(now.cover(&more("address_verify_map = btree:/data/sub/verify")));
         assert!(!now.cover(&more("address_verify_map = btree:/elsewhere/verify")));
-        assert!(!now.cover(&more("virtual_alias_maps = hash:/elsewhere/virtual")));
-        assert!(more("virtual_alias_maps = hash:/elsewhere/virtual").cover(&now));
+        assert!(now.cover(&more("virtual_alias_maps = hash:/elsewhere/virtual")), "master opens it");
+        assert!(!now.cover(&more("smtp_tls_CApath = /elsewhere/ca")));
+        assert!(more("smtp_tls_CApath = /elsewhere/ca").cover(&now));
     }
 }
