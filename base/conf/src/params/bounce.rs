@@ -16,9 +16,9 @@ pub(super) const PARAMS: &[Param] = &[
     int("delay_logging_resolution_limit", "2").max(6),
     text("delay_notice_recipient", "postmaster").used(),
     time("delay_warning_time", "0h").used(),
-    yesno("disable_verp_bounces", "no"),
+    yesno("disable_verp_bounces", "no").used(),
     text("double_bounce_sender", "double-bounce").used(),
-    yesno("enable_threaded_bounces", "no"),
+    yesno("enable_threaded_bounces", "no").used(),
     text("error_notice_recipient", "postmaster").used(),
     yesno("soft_bounce", "no").used(),
 ];

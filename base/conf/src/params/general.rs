@@ -37,7 +37,7 @@ pub(super) const PARAMS: &[Param] = &[
     text("hash_queue_names", "deferred, defer").used(),
     yesno("helpful_warnings", "yes"),
     text("import_environment", "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME"),
-    time("in_flow_delay", "1s").max(10),
+    time("in_flow_delay", "1s").max(10).used(),
     text("inet_interfaces", "all").used(),
     text("inet_protocols", "all").used(),
     text("info_log_address_format", "external"),

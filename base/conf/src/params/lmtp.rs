@@ -60,7 +60,7 @@ pub(super) const PARAMS: &[Param] = &[
     time("lmtp_rset_timeout", "20s").used(),
     yesno("lmtp_send_dummy_mail_auth", "no"),
     yesno("lmtp_send_xforward_command", "no").used(),
-    yesno("lmtp_sender_dependent_authentication", "no"),
+    yesno("lmtp_sender_dependent_authentication", "no").used(),
     yesno("lmtp_skip_5xx_greeting", "yes").used(),
     yesno("lmtp_skip_quit_response", "no").used(),
     time("lmtp_starttls_timeout", "300s").used(),

@@ -16,6 +16,6 @@ pub(super) const PARAMS: &[Param] = &[
     time("qmgr_ipc_timeout", "60s"),
     int("qmgr_message_active_limit", "20000").used(),
     int("qmgr_message_recipient_limit", "20000").used(),
-    int("qmgr_message_recipient_minimum", "10"),
+    int("qmgr_message_recipient_minimum", "10").used(),
     time("queue_run_delay", "300s").used(),
 ];

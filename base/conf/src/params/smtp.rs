@@ -72,7 +72,7 @@ pub(super) const PARAMS: &[Param] = &[
     time("smtp_rset_timeout", "20s").used(),
     yesno("smtp_send_dummy_mail_auth", "no"),
     yesno("smtp_send_xforward_command", "no").used(),
-    yesno("smtp_sender_dependent_authentication", "no"),
+    yesno("smtp_sender_dependent_authentication", "no").used(),
     yesno("smtp_skip_4xx_greeting", "yes").hidden(),
     yesno("smtp_skip_5xx_greeting", "yes").used(),
     yesno("smtp_skip_quit_response", "yes").used(),
