@@ -16,6 +16,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "address_header", check: proto_message::fuzz::address_header },
     Target { name: "address_list", check: proto_address::fuzz::address_list },
+    Target { name: "auth", check: base_auth::fuzz::check },
     Target { name: "bdat", check: proto_smtp::fuzz::check_bdat },
     Target { name: "bdb_file", check: base_tables::fuzz::check_bdb },
     Target { name: "change", check: change },

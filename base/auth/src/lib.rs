@@ -10,6 +10,7 @@ mod canonical;
 pub mod dkim;
 pub mod dmarc;
 mod examine;
+pub mod fuzz;
 pub mod keys;
 pub mod lookup;
 mod results;

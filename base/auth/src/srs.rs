@@ -33,7 +33,12 @@ impl Srs {
     /// Our address for a sender; `None`: it stays (ours already, the null sender, no domain, or too long). `days` since 1970.
     pub fn forward(&self, sender: &str, days: u64) -> Option<String> {
         let (local, domain) = sender.rsplit_once('@')?;
-        if local.is_empty() || domain.eq_ignore_ascii_case(&self.domain) {
+        // `=` stands in no domain; one that has it could not be told from the local part again.
+        if local.is_empty()
+            || domain.is_empty()
+            || domain.contains('=')
+            || domain.eq_ignore_ascii_case(&self.domain)
+        {
             return None;
         }
         let new = match tagged(local) {
@@ -150,7 +155,7 @@ mod tests {
         assert_eq!(other.reverse(&twice, 20_000).as_deref(), Some(once.as_str()));
         let third = srs.forward(&twice.replace("second.test", "third.test"), 20_000).expect("rewritten");
         assert_eq!(srs.reverse(&third, 20_000).as_deref(), Some(once.as_str()), "{third}");
-        for stays in ["", "x", "@b.c", "a@FWD.test"] {
+        for stays in ["", "x", "@b.c", "a@FWD.test", "a@b=c", "a@"] {
             assert_eq!(srs.forward(stays, 1), None, "{stays}");
         }
         for bad in

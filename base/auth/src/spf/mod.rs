@@ -92,6 +92,13 @@ pub struct Spf {
     pub problem: Option<&'static str>,
 }
 
+/// Parses a record, for the fuzz target.
+pub(crate) fn check_record(text: &[u8]) {
+    if record::is_spf(text) {
+        let _ = record::parse(text);
+    }
+}
+
 /// Judges an identity.
 pub async fn check(dns: &dyn Dns, client: &Client<'_>, identity: Identity) -> Spf {
     evaluate::check(dns, client, identity).await
