@@ -18,9 +18,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// O_NOFOLLOW on Linux.
-const NO_FOLLOW: i32 = 0o400_000;
-
 /// Where it went wrong, for the text of the report.
 struct Trouble {
     what: String,
@@ -83,8 +80,9 @@ fn new_name(job: &MaildirJob, file: &File, now: Timestamp) -> io::Result<PathBuf
 
 /// The file in `tmp`; whether the folders had to be made.
 fn create(job: &MaildirJob, tmp: &Path) -> io::Result<(File, bool)> {
-    let exclusive =
-        || OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(NO_FOLLOW).open(tmp);
+    let exclusive = || {
+        OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(tmp)
+    };
     match exclusive() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             make_folders(job)?;

@@ -22,12 +22,6 @@ use std::{
     path::Path,
 };
 
-/// O_NOFOLLOW and O_NONBLOCK (a named pipe must not stop us) on Linux.
-const NO_FOLLOW: i32 = 0o400_000;
-const NON_BLOCK: i32 = 0o4_000;
-/// ELOOP on Linux: a link, where none is followed.
-const LOOP: i32 = 40;
-
 /// Appends.
 pub fn append(job: &MboxJob, how: &Copying, content: &Content) -> Verdict {
     match try_append(job, how, content) {
@@ -44,7 +38,7 @@ fn try_append(job: &MboxJob, how: &Copying, content: &Content) -> Result<(), Ver
     let complain = |what: &str, e: &io::Error| format!("{}{}", job.complaint, with_reason(what, e));
     let _dot = dot_lock(job)?;
     let opened = |(what, e): (&str, io::Error)| match e.raw_os_error() {
-        Some(LOOP) => mailbox_error(&e, format!("{}file is a symbolic link", job.complaint)),
+        Some(libc::ELOOP) => mailbox_error(&e, format!("{}file is a symbolic link", job.complaint)),
         _ => mailbox_error(&e, complain(what, &e)),
     };
     let (file, made) = open(job).map_err(opened)?;
@@ -86,7 +80,8 @@ fn dot_lock(job: &MboxJob) -> Result<Option<DotLock>, Verdict> {
 /// Opens it, or makes it; says whether it was made.
 fn open(job: &MboxJob) -> Result<(File, bool), (&'static str, io::Error)> {
     let opening = |e| ("cannot open file", e);
-    let flags = NON_BLOCK | if job.shared_folder { NO_FOLLOW } else { 0 };
+    // A named pipe must not stop us.
+    let flags = libc::O_NONBLOCK | if job.shared_folder { libc::O_NOFOLLOW } else { 0 };
     let mut options = OpenOptions::new();
     options.append(true).mode(0o600).custom_flags(flags);
     match options.open(&job.path) {
@@ -258,7 +253,7 @@ mod tests {
             assert!(text.contains(expect), "{text}");
         };
         symlink(&target, dir.path().join("link")).unwrap();
-        check(dir.path().join("link"), "5.2.0 cannot update mailbox. cannot open file: Too many levels");
+        check(dir.path().join("link"), "5.2.0 cannot update mailbox. file is a symbolic link");
         std::fs::hard_link(&target, dir.path().join("hard")).unwrap();
         check(
             dir.path().join("hard"),

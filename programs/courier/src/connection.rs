@@ -32,9 +32,6 @@ use std::{
     time::Duration,
 };
 
-/// O_NOFOLLOW.
-const NO_FOLLOW: i32 = 0o400_000;
-
 /// For a worker that stops in the middle of a request, or does not take its answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -151,7 +148,8 @@ fn time_limit(work: &Work) -> Duration {
 
 /// An empty mailbox that belongs to the user, in a folder where only root can make files. One that is there stays.
 fn make_mailbox(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(NO_FOLLOW).open(path);
+    let made =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
     match made {
         Ok(file) => fchown(&file, Some(uid), Some(gid)),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),

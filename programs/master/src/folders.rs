@@ -15,11 +15,7 @@ use std::{
     path::Path,
 };
 
-/// O_DIRECTORY | O_NOFOLLOW on Linux.
-const ONLY_FOLDER: i32 = 0o200_000 | NO_FOLLOW;
-/// O_NOFOLLOW and O_NONBLOCK.
-const NO_FOLLOW: i32 = 0o400_000;
-const NON_BLOCK: i32 = 0o4_000;
+const ONLY_FOLDER: i32 = libc::O_DIRECTORY | libc::O_NOFOLLOW;
 
 #[derive(Clone, Copy)]
 enum Owner {
@@ -68,7 +64,7 @@ fn give(path: &Path, owners: &Owners) -> io::Result<()> {
         .append(true)
         .create(true)
         .mode(0o600)
-        .custom_flags(NO_FOLLOW | NON_BLOCK)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)?;
     let meta = file.metadata()?;
     if meta.is_file() && meta.nlink() == 1 && meta.uid() != owners.user {

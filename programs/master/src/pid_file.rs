@@ -11,9 +11,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// O_NOFOLLOW.
-const NO_FOLLOW: i32 = 0o400_000;
-
 fn path(queue: &Path) -> PathBuf {
     queue.join("pid/master.pid")
 }
@@ -32,7 +29,7 @@ impl PidFile {
             .create(true)
             .truncate(false)
             .mode(0o644)
-            .custom_flags(NO_FOLLOW)
+            .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
             .with_context(|| format!("open lock file {}", path.display()))?;
         if !locks::flock(&file, &Patience::ONCE)? {

@@ -24,8 +24,6 @@ use std::{
 
 /// Complete files have this mode: pickup runs as another user, in a folder that nobody else can look into.
 const COMPLETE: u32 = 0o744;
-/// O_NOFOLLOW.
-const NO_FOLLOW: i32 = 0o400_000;
 
 /// Runs the command with the arguments after its name.
 pub fn main(args: &[OsString]) -> ExitCode {
@@ -146,7 +144,7 @@ impl Drop {
                 .write(true)
                 .create_new(true)
                 .mode(0o600)
-                .custom_flags(NO_FOLLOW)
+                .custom_flags(libc::O_NOFOLLOW)
                 .open(&path);
             match made {
                 Ok(file) => return Ok(Self { path, file: Some(file), kept: false }),

@@ -12,8 +12,6 @@ use std::{
     path::Path,
 };
 
-/// O_NOFOLLOW and O_NONBLOCK on Linux.
-const FLAGS: i32 = 0o400_000 | 0o4_000;
 /// Longest file.
 const MAX_SIZE: u64 = 4 << 20;
 
@@ -31,7 +29,7 @@ pub enum ListError {
 /// Reads a list; `None` when there is none. `strict`: it must belong to the reader or to root (.forward files, and what
 /// these include).
 pub fn read(path: &Path, reader: &Identity, strict: bool) -> Result<Option<Vec<Member>>, ListError> {
-    let flags = if strict { FLAGS } else { FLAGS & !0o400_000 };
+    let flags = libc::O_NONBLOCK | if strict { libc::O_NOFOLLOW } else { 0 };
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
