@@ -3,8 +3,8 @@
 use crate::cdb::Cdb;
 use crate::index::Index;
 use crate::source::{self, Format};
+use crate::types::regexp::Posix;
 use crate::{MatchKind, MatchList, Options, Table, Tables, Usage, Warn, bdb, prefilter, rules, template};
-use base_sys::regex::PosixRegex;
 use std::sync::Arc;
 
 /// Input is a key up to the first newline, then a table.
@@ -60,8 +60,8 @@ pub fn check_regexp(input: &[u8]) {
     if key.len() > 200 || text.len() > 500 {
         return;
     }
-    let filtered = rules::Rules::<PosixRegex>::parse(text, "t", Usage::LOOKUP, &warn);
-    let plain = rules::Rules::<PosixRegex>::parse(text, "t", Usage::LOOKUP, &warn).without_filter();
+    let filtered = rules::Rules::<Posix>::parse(text, "t", Usage::LOOKUP, &warn);
+    let plain = rules::Rules::<Posix>::parse(text, "t", Usage::LOOKUP, &warn).without_filter();
     assert_eq!(filtered.find(key), plain.find(key));
     let pattern = prefilter::Needs::Pattern(String::from_utf8_lossy(text).into_owned());
     let needs = vec![pattern, prefilter::Needs::Nothing, prefilter::Needs::Nothing];

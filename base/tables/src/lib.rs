@@ -10,6 +10,7 @@
 
 mod address;
 mod aliases;
+mod backrefs;
 mod bdb;
 pub mod build;
 mod cdb;

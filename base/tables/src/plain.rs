@@ -259,7 +259,7 @@ mod tests {
     use super::*;
     use crate::rules::Engine;
     use crate::types::pcre::Pcre;
-    use base_sys::regex::PosixRegex;
+    use crate::types::regexp::Posix;
 
     const POSIX: Meaning = Meaning { ignore_case: true, before_newline: false };
 
@@ -311,7 +311,7 @@ mod tests {
                 .map(|(plain, _)| plain)
         });
         let (Some(posix), Some(perl)) = (posix, perl) else { return };
-        let engine = PosixRegex::compile(pattern.as_bytes(), PosixRegex::default_flags()).unwrap();
+        let engine = Posix::compile(pattern.as_bytes(), Posix::default_flags()).unwrap();
         assert_eq!(
             engine.is_match(key.as_bytes()),
             Ok(posix.is_match(key.as_bytes())),

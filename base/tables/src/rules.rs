@@ -492,9 +492,9 @@ fn unescaped(text: &[u8], delimiter: u8) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base_sys::regex::PosixRegex;
+    use crate::types::regexp::Posix;
 
-    fn rules(text: &str) -> Rules<PosixRegex> {
+    fn rules(text: &str) -> Rules<Posix> {
         let warn: Warn = Arc::new(|text: &str| panic!("{text}"));
         Rules::parse(text.as_bytes(), "/t", Usage::LOOKUP, &warn)
     }
@@ -533,7 +533,7 @@ mod tests {
         let log = Arc::new(std::sync::Mutex::new(Vec::new()));
         let sink = log.clone();
         let warn: Warn = Arc::new(move |text: &str| sink.lock().unwrap().push(text.to_owned()));
-        let rules = Rules::<PosixRegex>::parse(b"/(a)/ $1\n/b/ c\n", "/t", Usage::ALIASES, &warn);
+        let rules = Rules::<Posix>::parse(b"/(a)/ $1\n/b/ c\n", "/t", Usage::ALIASES, &warn);
         assert_eq!(rules.find(b"a"), Ok(None));
         assert_eq!(rules.find(b"b"), Ok(Some(b"c".to_vec())));
         assert_eq!(log.lock().unwrap().len(), 1);
@@ -543,7 +543,7 @@ mod tests {
         #[test]
         fn never_panics(text: Vec<u8>, key: Vec<u8>) {
             let warn: Warn = Arc::new(|_: &str| ());
-            let _ = Rules::<PosixRegex>::parse(&text, "t", Usage::LOOKUP, &warn).find(&key);
+            let _ = Rules::<Posix>::parse(&text, "t", Usage::LOOKUP, &warn).find(&key);
         }
 
         #[test]
@@ -553,8 +553,8 @@ mod tests {
         ) {
             let warn: Warn = Arc::new(|_: &str| ());
             let text = lines.join("\n");
-            let filtered = Rules::<PosixRegex>::parse(text.as_bytes(), "t", Usage::LOOKUP, &warn);
-            let plain = Rules::<PosixRegex>::parse(text.as_bytes(), "t", Usage::LOOKUP, &warn).without_filter();
+            let filtered = Rules::<Posix>::parse(text.as_bytes(), "t", Usage::LOOKUP, &warn);
+            let plain = Rules::<Posix>::parse(text.as_bytes(), "t", Usage::LOOKUP, &warn).without_filter();
             for _ in 0..OFTEN + 2 {
                 assert_eq!(filtered.find(key.as_bytes()), plain.find(key.as_bytes()), "{text:?}");
             }

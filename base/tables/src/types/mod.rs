@@ -20,7 +20,7 @@ pub(crate) mod pcre;
 mod pipemap;
 mod proxy;
 mod randmap;
-mod regexp;
+pub(crate) mod regexp;
 mod sdbm;
 mod r#static;
 mod texthash;

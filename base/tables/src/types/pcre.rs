@@ -37,6 +37,19 @@ pub(crate) struct Pcre {
 const OFTEN: u32 = 16;
 
 impl Pcre {
+    /// A pattern of another type, with the limit on steps.
+    pub(crate) fn bounded(pattern: &str, ignore_case: bool, lines: bool) -> Result<Pcre, String> {
+        let usual = <Pcre as Engine>::default_flags();
+        let flags = Flags { ignore_case, multi_line: lines, dot_all: !lines, ..usual };
+        Pcre::build(format!("{LIMIT}{pattern}"), flags).map_err(|e| e.to_string())
+    }
+
+    fn build(source: String, flags: Flags) -> Result<Pcre, pcre2::Error> {
+        let regex = builder(flags).build(&source)?;
+        let (compiled, tried) = (OnceLock::new(), AtomicU32::new(0));
+        Ok(Pcre { groups: regex.captures_len().saturating_sub(1), source, flags, regex, compiled, tried })
+    }
+
     fn regex(&self) -> &Regex {
         if self.tried.load(Ordering::Relaxed) < OFTEN {
             self.tried.fetch_add(1, Ordering::Relaxed);
@@ -107,16 +120,8 @@ impl Engine for Pcre {
         let (before, after) = frame(flags);
         let body =
             if flags.dollar_end && !flags.multi_line { with_strict_end(text) } else { text.to_owned() };
-        let source = format!("{before}{body}{after}");
-        match builder(flags).build(&source) {
-            Ok(regex) => Ok(Pcre {
-                groups: regex.captures_len().saturating_sub(1),
-                source,
-                flags,
-                regex,
-                compiled: OnceLock::new(),
-                tried: AtomicU32::new(0),
-            }),
+        match Pcre::build(format!("{before}{body}{after}"), flags) {
+            Ok(pcre) => Ok(pcre),
             Err(error) => {
                 let offset = error.offset().unwrap_or(0).saturating_sub(before.len());
                 let text = error.to_string();

@@ -2,7 +2,8 @@
 //!
 //! Flags: `i` (case does not count; on), `m` (lines), `x` (extended syntax; on).
 
-use super::{Open, TableType};
+use super::{Open, TableType, pcre::Pcre};
+use crate::backrefs;
 use crate::plain::Meaning;
 use crate::rules::{self, Engine, Groups};
 use crate::table::{OpenError, Table};
@@ -13,10 +14,23 @@ use std::sync::Arc;
 pub(super) const TYPE: TableType = TableType { name: "regexp", open, suffix: None };
 
 fn open(open: &Open<'_>) -> Result<Arc<dyn Table>, OpenError> {
-    rules::open::<PosixRegex>(open)
+    rules::open::<Posix>(open)
 }
 
-impl Engine for PosixRegex {
+/// A pattern; with back references also in the form that is matched in bounded time.
+pub(crate) struct Posix {
+    regex: PosixRegex,
+    bounded: Option<Pcre>,
+}
+
+impl Posix {
+    fn bounded(pattern: &[u8], flags: RegexFlags) -> Option<Pcre> {
+        let perl = backrefs::to_perl(pattern, flags.newline).filter(|_| flags.extended)?;
+        Pcre::bounded(&perl, flags.ignore_case, flags.newline).ok()
+    }
+}
+
+impl Engine for Posix {
     const NAME: &'static str = "regexp";
     const SLOW: bool = true;
     type Flags = RegexFlags;
@@ -35,8 +49,8 @@ impl Engine for PosixRegex {
         Ok(true)
     }
 
-    fn compile(pattern: &[u8], flags: RegexFlags) -> Result<PosixRegex, String> {
-        PosixRegex::compile(pattern, flags)
+    fn compile(pattern: &[u8], flags: RegexFlags) -> Result<Posix, String> {
+        Ok(Posix { regex: PosixRegex::compile(pattern, flags)?, bounded: Posix::bounded(pattern, flags) })
     }
 
     fn plain(_: &[u8], flags: RegexFlags) -> Option<Meaning> {
@@ -50,14 +64,14 @@ impl Engine for PosixRegex {
     }
 
     fn groups(&self) -> usize {
-        PosixRegex::groups(self)
+        self.regex.groups()
     }
 
     fn is_match(&self, key: &[u8]) -> Result<bool, String> {
-        PosixRegex::is_match(self, key)
+        self.bounded.as_ref().map_or_else(|| self.regex.is_match(key), |pcre| pcre.is_match(key))
     }
 
     fn captures(&self, key: &[u8]) -> Result<Option<Groups>, String> {
-        PosixRegex::captures(self, key)
+        self.bounded.as_ref().map_or_else(|| self.regex.captures(key), |pcre| pcre.captures(key))
     }
 }
