@@ -60,8 +60,14 @@ fn mutate(seed: &[u8], other: &[u8], rng: &mut StdRng) -> Vec<u8> {
     out
 }
 
+/// With the stack of a main thread: that is where a configuration is read, and builds without optimization take much of it.
 #[test]
 fn checks_hold_over_corpora_and_mutations() {
+    let run = std::thread::Builder::new().stack_size(8 << 20).spawn(check_all);
+    assert!(run.unwrap().join().is_ok());
+}
+
+fn check_all() {
     let mut rng = StdRng::seed_from_u64(0x5eed);
     for target in TARGETS {
         let seeds = corpus(target.name);

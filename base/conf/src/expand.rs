@@ -79,7 +79,7 @@ impl Expander<'_> {
     /// Expands a text on its own.
     fn apart(&mut self, text: &str) -> Result<String, String> {
         let outer = std::mem::take(&mut self.out);
-        let result = self.text(text);
+        let result = self.deeper(text, text);
         let inner = std::mem::replace(&mut self.out, outer);
         result.map(|()| inner)
     }
@@ -139,7 +139,7 @@ impl Expander<'_> {
         let wants_set = after.starts_with('?');
         let branches = branches(inside, after)?;
         match if is_set == wants_set { Some(branches.0) } else { branches.1 } {
-            Some(text) => self.text(text),
+            Some(text) => self.deeper(name, text),
             None => Ok(()),
         }
     }
@@ -171,7 +171,7 @@ impl Expander<'_> {
         };
         let branches = branches(inside, rest)?;
         match if holds == wants { Some(branches.0) } else { branches.1 } {
-            Some(text) => self.text(text),
+            Some(text) => self.deeper(left, text),
             None => Ok(()),
         }
     }
@@ -187,8 +187,10 @@ impl Expander<'_> {
         }
     }
 
+    /// A text within a text: the value of a name, a branch, a side of a comparison.
     fn deeper(&mut self, name: &str, value: &str) -> Result<(), String> {
         if self.depth >= MAX_DEPTH {
+            let name: String = name.chars().take(100).collect();
             return Err(format!("unreasonable macro call nesting: \"{name}\""));
         }
         self.depth += 1;
@@ -377,6 +379,12 @@ mod tests {
         check("${a b}", "attribute name syntax error at: \"...a>>> b\"");
         check("$a", "unreasonable macro call nesting: \"a\"");
         check("$loop", "unreasonable macro call nesting: \"loop\"");
+        check(&format!("{}x{}", "${e1?".repeat(MAX_DEPTH), "}".repeat(MAX_DEPTH)), "x");
+        for (open, close) in [("${e1?{", "}}"), ("${{", "} == {}?{}}"), ("${e2:", "}")] {
+            let text = format!("{}{}", open.repeat(20_000), close.repeat(20_000));
+            let expanded = expand(&|name: &str| (name == "e1").then(|| "x".to_owned()), &text);
+            assert!(expanded.is_err_and(|e| e.starts_with("unreasonable macro call nesting") && e.len() < 200));
+        }
         check("${{a} == {b} ? {c} d}", "\":\" expected at: \"...c}>>>d\"");
         check("${{a} == {b} ? {c} : {d} e}", "unexpected input at: \"...d}>>>e\"");
         check("${e1?{c} : {d} e}", "unexpected input at: \"...d}>>>e\"");
