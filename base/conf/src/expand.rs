@@ -383,7 +383,9 @@ mod tests {
         for (open, close) in [("${e1?{", "}}"), ("${{", "} == {}?{}}"), ("${e2:", "}")] {
             let text = format!("{}{}", open.repeat(20_000), close.repeat(20_000));
             let expanded = expand(&|name: &str| (name == "e1").then(|| "x".to_owned()), &text);
-            assert!(expanded.is_err_and(|e| e.starts_with("unreasonable macro call nesting") && e.len() < 200));
+            assert!(
+                expanded.is_err_and(|e| e.starts_with("unreasonable macro call nesting") && e.len() < 200)
+            );
         }
         check("${{a} == {b} ? {c} d}", "\":\" expected at: \"...c}>>>d\"");
         check("${{a} == {b} ? {c} : {d} e}", "unexpected input at: \"...d}>>>e\"");
