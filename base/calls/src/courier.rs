@@ -75,7 +75,8 @@ pub enum Verdict {
 pub struct Deposit {
     /// The address of the log line and of the notice (`<member>` "expanded from" `<alias>` when it differs).
     pub address: String,
-    /// The member of an alias as it is told from others: the address in lower case, `|command`, `/file`.
+    /// The member of an alias as it is told from others: the address in lower case; for a command or file also whose it is:
+    /// `alias@domain |command`, `alias@domain /file`.
     pub member: String,
     /// What became of it.
     pub verdict: Verdict,

@@ -27,7 +27,7 @@ pub enum Step {
 pub struct Work {
     /// The final address, for the log line.
     pub address: String,
-    /// The member of an alias, when it is not that address: `|command`, `/file`.
+    /// The member of an alias, when it is not that address: `alias@domain |command`, `alias@domain /file`.
     pub member: Option<String>,
     /// What `sendmail -bv` says instead: `delivers to mailbox`.
     pub preview: String,

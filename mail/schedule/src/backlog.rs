@@ -74,6 +74,11 @@ impl Backlog {
         self.large.push_back(entry);
     }
 
+    /// Whether a message with many recipients waits for room.
+    pub fn has_large(&self) -> bool {
+        !self.large.is_empty()
+    }
+
     /// The message with many recipients that has waited longest.
     pub fn pop_large(&mut self) -> Option<Entry> {
         self.large.pop_front()

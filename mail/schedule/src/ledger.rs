@@ -114,6 +114,9 @@ impl Ledger {
             Outcome::Sent(None) => Change::Done(index),
             Outcome::Deferred(mut d) => {
                 d.done.extend(self.done_members(index).iter().cloned());
+                // A courier that was told of too few of them tries some again.
+                d.done.sort_unstable();
+                d.done.dedup();
                 Change::Deferred(index, d)
             }
             Outcome::Failed(d) => Change::Failed(index, d),
@@ -336,10 +339,10 @@ mod tests {
             Outcome::Deferred(Box::new(Diagnosis { done, ..*why() }))
         };
         let (mut l, _) = tried(vec![done(&["a"]), Outcome::Deferred(why())], "x@y");
-        for names in [&["b"][..], &[]] {
+        for names in [&["b"][..], &[], &["a", "b"]] {
             l.report(&[0], DeliveryReport { outcomes: vec![(0, done(names))], ..DeliveryReport::default() });
         }
-        assert_eq!((l.done_members(0), l.done_members(1)), (&["b".to_owned(), "a".to_owned()][..], &[][..]));
+        assert_eq!((l.done_members(0), l.done_members(1)), (&["a".to_owned(), "b".to_owned()][..], &[][..]));
         let mut again = Progress::new(2);
         l.take_unsaved().iter().for_each(|c| again.apply(c));
         again.apply(&Change::Requeued);

@@ -130,19 +130,15 @@ impl State {
             self.backlog.push_incoming(message.id);
             return None;
         }
-        if !self.has_room_for(message.envelope.recipients.len(), config) {
+        let recipients = message.envelope.recipients.len();
+        let in_line = recipients > config.recipient_minimum && self.backlog.has_large();
+        if in_line || !self.has_room_for(recipients, config) {
             self.backlog.push_large(Entry::fresh(message.id));
             return None;
         }
         let fate = Arc::new(FateCell::default());
         self.busy.insert(message.id.slot, fate.clone());
-        let attempt = Attempt::new(
-            message.clone(),
-            Progress::new(message.envelope.recipients.len()),
-            fate,
-            false,
-            config,
-        );
+        let attempt = Attempt::new(message.clone(), Progress::new(recipients), fate, false, config);
         self.count(&attempt);
         Some(attempt)
     }

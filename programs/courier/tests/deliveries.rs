@@ -243,7 +243,8 @@ fn aliases_expand_and_forward() {
     let c = Courier::start(
         "alias_maps = inline:{{two = nobody, daemon}, {nested = two, games}, {out = nobody, x@example.org}, \
          self=self, loop=loop2, loop2=loop, list=nobody, owner-list=daemon, {mixed = nosuch, nobody}, \
-         {games = games, nobody}, {play = games, daemon, x@example.org, y@example.org}}",
+         {games = games, nobody}, {play = games, daemon, x@example.org, y@example.org}, \
+         {tools = tool1, tool2}, {tool1 = |/bin/true}, {tool2 = |/bin/true}}",
     );
     let content = memory(MAIL);
     let check = |address: &str, expect: &str| {
@@ -280,6 +281,15 @@ fn aliases_expand_and_forward() {
         show(&answer).replace("@example.com", ""),
         format!("0 games: {sent}\n0 play: forward from a@example.net to y@example.org\n")
     );
+    // The same command of two aliases is two deliveries: when one is done, the other is not.
+    let mut tools = request("local", "", &["tools@example.com"], &content);
+    let members = |answer: &CourierAnswer| -> Vec<String> {
+        answer.targets.iter().flat_map(|t| &t.deposits).map(|d| d.member.clone()).collect()
+    };
+    let both = ["tool1@example.com |/bin/true", "tool2@example.com |/bin/true"];
+    assert_eq!(members(&ask(&mut c.connect(), &tools, &content)), both);
+    tools.done = vec![vec![both[0].to_owned()]];
+    assert_eq!(members(&ask(&mut c.connect(), &tools, &content)), both[1..]);
     let text = fs::read_to_string(c.path("spool/games")).unwrap();
     assert!(
         text.contains("\nX-Original-To: NESTED@example.com\nDelivered-To: NESTED@example.com\n"),

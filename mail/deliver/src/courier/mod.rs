@@ -140,7 +140,9 @@ impl Courier {
             self.forward(reporter, target, &origin, forward, &mut worst).await;
             if worst.goods > goods {
                 worst.done.extend(forward.recipients.iter().map(|r| r.to_lowercase()));
-                worst.done.extend(Some(forward.address.to_lowercase()).filter(|a| *a != target.address));
+                worst.done.extend(
+                    Some(forward.address.to_lowercase()).filter(|a| *a != target.address.to_lowercase()),
+                );
             }
         }
         let notice = self.notice(reporter, target, expanded, &worst);

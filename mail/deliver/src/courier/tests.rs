@@ -234,7 +234,7 @@ async fn members_that_are_done() {
             deposit("bob@x", "bob@x", late),
         ],
         forwards: vec![Forward {
-            address: "mix@x".into(),
+            address: "Mix@x".into(),
             sender: "s@example.com".into(),
             delivered_to: "mix@x".into(),
             recipients: vec!["Y@example.org".into()],
@@ -244,7 +244,7 @@ async fn members_that_are_done() {
     let mut bench = Bench::new("");
     bench.deps.queue_directory = dir.path().into();
     bench.deps.submit = Arc::new(Kept::default());
-    let mut d = delivery("x", &["mix@x"]);
+    let mut d = delivery("x", &["Mix@x"]);
     d.done = vec![(0, vec!["carol@x".into()])];
     let report = bench.agent(LOCAL).deliver(d).await;
     assert_eq!(asked.lock().unwrap()[0].0.done, [["carol@x"]]);

@@ -225,7 +225,7 @@ impl<'a> Expansion<'a> {
     fn outlet(&mut self, alias: &str, member: &Member) {
         let Some(rights) = &self.rights else { return };
         let item = self.item(alias);
-        let (name, mut step) = match member {
+        let (what, mut step) = match member {
             Member::Command(command) => {
                 (format!("|{command}"), self.local.external.command(&item, command, rights))
             }
@@ -234,6 +234,8 @@ impl<'a> Expansion<'a> {
             }
             _ => return,
         };
+        // The same command in the files of two users is two deliveries.
+        let name = format!("{} {what}", alias.to_lowercase());
         if self.done.contains(name.as_str()) {
             return;
         }
