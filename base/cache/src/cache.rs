@@ -26,6 +26,8 @@ pub struct Cache {
     file: Option<CacheFile>,
     warn: Warn,
     changed: Arc<Notify>,
+    /// Held while the file is read or written: who has to know that all is in the file waits for a write under way.
+    at_work: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -41,12 +43,19 @@ struct State {
 
 impl Cache {
     pub(crate) fn volatile() -> Self {
-        Self { state: Mutex::default(), file: None, warn: Arc::new(|_| ()), changed: Arc::default() }
+        Self {
+            state: Mutex::default(),
+            file: None,
+            warn: Arc::new(|_| ()),
+            changed: Arc::default(),
+            at_work: Mutex::default(),
+        }
     }
 
     pub(crate) fn load(spec: &str, warn: Warn) -> Self {
         let file = CacheFile::new(spec).map_err(|e| warn(&e)).ok();
-        let cache = Self { state: Mutex::default(), file, warn, changed: Arc::default() };
+        let cache =
+            Self { state: Mutex::default(), file, warn, changed: Arc::default(), at_work: Mutex::default() };
         cache.synchronize();
         cache
     }
@@ -111,6 +120,7 @@ impl Cache {
     /// Takes in what others changed in the file, and writes what we changed. Blocks.
     pub(crate) fn synchronize(&self) {
         let Some(file) = &self.file else { return };
+        let _alone = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = file.stamp();
         let (seen, dirty) = {
             let state = self.state();
@@ -229,6 +239,26 @@ mod tests {
             assert!(state.entries.len() <= MAX_ENTRIES);
             let most = if cache.file.is_some() { MAX_ENTRIES } else { 0 };
             assert!(state.unwritten.len() <= most, "{} of {most}", state.unwritten.len());
+        }
+    }
+    /// The end of a process must not overtake a write that the cache's task has begun.
+    #[test]
+    fn a_flush_waits_for_a_write_under_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = format!("lmdb:{}", dir.path().join("cache").display());
+        let cache = Cache::load(&spec, Arc::new(|text| panic!("{text}")));
+        for i in 0..50 {
+            let value = i.to_string();
+            cache.put("key", &value);
+            std::thread::scope(|scope| {
+                scope.spawn(|| cache.synchronize());
+                while !cache.state().unwritten.is_empty() {
+                    std::thread::yield_now();
+                }
+                cache.synchronize();
+                let found = Cache::load(&spec, Arc::new(|text| panic!("{text}"))).get("key");
+                assert_eq!(found.as_deref(), Some(value.as_str()));
+            });
         }
     }
 }
