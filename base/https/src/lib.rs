@@ -118,17 +118,17 @@ impl Https {
         stream.flush().await.map_err(failed)?;
         let mut bytes = Vec::new();
         let limit = u64::try_from(self.size).unwrap_or(u64::MAX);
-        match (&mut stream).take(limit.saturating_add(1)).read_to_end(&mut bytes).await {
-            Ok(_) => {}
-            // Servers that do not say goodbye; the response tells whether it is complete.
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {}
+        let whole = match (&mut stream).take(limit.saturating_add(1)).read_to_end(&mut bytes).await {
+            Ok(_) => true,
+            // Servers that do not say goodbye: the response's length tells whether it is complete.
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => false,
             Err(e) => return Err(failed(e)),
-        }
+        };
         let malformed = || HttpsError::Malformed(url.host.clone());
         if bytes.len() > self.size {
             return Err(malformed());
         }
-        Response::parse(&bytes, request.method == "HEAD").ok_or_else(malformed)
+        Response::parse(&bytes, request.method == "HEAD", whole).ok_or_else(malformed)
     }
 }
 

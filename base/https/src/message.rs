@@ -94,12 +94,13 @@ impl Response {
         value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
     }
 
-    /// From all that came until the connection was closed; `None` when it is no complete response.
-    pub fn parse(bytes: &[u8], to_head: bool) -> Option<Self> {
-        let (status, fields, body) = head(bytes)?;
+    /// From all that came until the connection was closed; `None` when it is no complete response. `whole`: the server said
+    /// that nothing follows (RFC 9112 9.8), so that what has no length ends there.
+    pub fn parse(bytes: &[u8], to_head: bool, whole: bool) -> Option<Self> {
+        let (mut status, mut fields, mut body) = head(bytes)?;
         // Interim responses come first (RFC 9110 15.2).
-        if (100..200).contains(&status) {
-            return Self::parse(body, to_head);
+        while (100..200).contains(&status) {
+            (status, fields, body) = head(body)?;
         }
         let mut response = Self { status, fields, body: Vec::new() };
         response.body = match () {
@@ -109,7 +110,8 @@ impl Response {
             }
             () => match response.field("content-length") {
                 Some(len) => body.get(..len.trim().parse().ok()?)?.to_vec(),
-                None => body.to_vec(),
+                None if whole => body.to_vec(),
+                None => return None,
             },
         };
         Some(response)
@@ -191,7 +193,7 @@ mod tests {
 
     #[test]
     fn responses() {
-        let body = |text: &str| Response::parse(text.as_bytes(), false).map(|r| (r.status, r.body));
+        let body = |text: &str| Response::parse(text.as_bytes(), false, true).map(|r| (r.status, r.body));
         for (text, want) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", Some((200, "hi"))),
             ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi", None),
@@ -214,8 +216,29 @@ mod tests {
         ] {
             assert_eq!(body(text), want.map(|(s, b)| (s, b.as_bytes().to_vec())), "{text}");
         }
-        let r = Response::parse(b"HTTP/1.1 200 OK\r\nContent-TYPE: Text/Plain; x=y\r\n\r\n", false)
+        let r = Response::parse(b"HTTP/1.1 200 OK\r\nContent-TYPE: Text/Plain; x=y\r\n\r\n", false, true)
             .expect("response");
         assert_eq!(r.media_type(), "text/plain");
+    }
+
+    #[test]
+    fn many_interim_responses() {
+        let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(5000);
+        assert_eq!(Response::parse(interim.as_bytes(), false, true), None);
+        let last = format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+        assert_eq!(Response::parse(last.as_bytes(), false, true).map(|r| r.body), Some(b"hi".to_vec()));
+    }
+
+    #[test]
+    fn a_broken_connection_is_no_end() {
+        let body = |text: &str| Response::parse(text.as_bytes(), false, false).map(|r| r.body);
+        for (text, want) in [
+            ("HTTP/1.1 200 OK\r\n\r\nhi", None),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", Some("hi")),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", Some("hi")),
+            ("HTTP/1.1 204 None\r\n\r\n", Some("")),
+        ] {
+            assert_eq!(body(text), want.map(|b| b.as_bytes().to_vec()), "{text}");
+        }
     }
 }
