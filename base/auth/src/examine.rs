@@ -1,13 +1,18 @@
-//! All methods over one message, in the order in which they need each other; the body is read once.
+//! All methods over one message, in the order in which they need each other; the body is read once. What DNS has not said in half a
+//! minute is not known.
 
 use crate::{
     Canon, Findings, Section, Unreadable,
     arc::{self, Chain},
     dkim, dmarc,
-    lookup::Dns,
+    lookup::{Dns, Hurried},
     spf::{self, Client, Identity},
 };
 use base_calls::Content;
+use std::time::Duration;
+
+/// For all questions of a message.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// What is to be found out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,6 +69,7 @@ pub async fn examine(dns: &dyn Dns, q: &Question<'_>, methods: Methods) -> Resul
     forms.extend(chain.form().filter(|f| !forms.contains(f)));
     let hashes = q.section.body_hashes(q.content, &forms).await?;
     let hashed: Vec<_> = forms.into_iter().zip(hashes).collect();
+    let dns = &Hurried::new(dns, TIME_LIMIT);
     let mut out = Findings::default();
     if let Some(client) = q.client.as_ref().filter(|_| methods.spf || dmarc) {
         out.spf = Some((spf::check(dns, client, Identity::MailFrom).await, client.sender.to_owned()));

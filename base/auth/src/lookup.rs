@@ -1,8 +1,11 @@
 //! The questions that the methods ask of DNS, as a trait: answered by [`Resolver`], and by a table of records in tests.
+//!
+//! [`Hurried`] answers for another one until a time is over; then there is no answer for now, which each method takes as a result.
 
 use base_calls::Fut;
 use base_dns::{DnsError, Resolver};
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
+use tokio::time::{Instant, timeout_at};
 
 /// Who answers.
 pub trait Dns: Send + Sync {
@@ -41,6 +44,48 @@ impl Dns for Resolver {
     }
 }
 
+/// Another's answers, as long as there is time.
+pub(crate) struct Hurried<'a> {
+    dns: &'a dyn Dns,
+    until: Instant,
+}
+
+impl<'a> Hurried<'a> {
+    /// All questions together have this time.
+    pub fn new(dns: &'a dyn Dns, time: Duration) -> Self {
+        Self { dns, until: Instant::now() + time }
+    }
+
+    fn limited<'q, T: Send>(&self, question: Fut<'q, Result<T, DnsError>>) -> Fut<'q, Result<T, DnsError>>
+    where
+        T: 'q,
+    {
+        let until = self.until;
+        Box::pin(async move {
+            let late = |_| Err(DnsError::TempFail("too late".to_owned()));
+            timeout_at(until, question).await.unwrap_or_else(late)
+        })
+    }
+}
+
+impl Dns for Hurried<'_> {
+    fn txt<'a>(&'a self, name: &'a str) -> Fut<'a, Result<Vec<Vec<u8>>, DnsError>> {
+        self.limited(self.dns.txt(name))
+    }
+
+    fn addresses<'a>(&'a self, name: &'a str, v6: bool) -> Fut<'a, Result<Vec<IpAddr>, DnsError>> {
+        self.limited(self.dns.addresses(name, v6))
+    }
+
+    fn mx<'a>(&'a self, name: &'a str) -> Fut<'a, Result<Vec<String>, DnsError>> {
+        self.limited(self.dns.mx(name))
+    }
+
+    fn ptr(&self, address: IpAddr) -> Fut<'_, Result<Vec<String>, DnsError>> {
+        self.limited(self.dns.ptr(address))
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -72,6 +117,27 @@ pub(crate) mod tests {
                 () if found.is_empty() => Err(DnsError::NoData),
                 () => Ok(found),
             }
+        }
+    }
+
+    /// A name server that is silent.
+    pub struct Silent;
+
+    impl Dns for Silent {
+        fn txt<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Vec<Vec<u8>>, DnsError>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn addresses<'a>(&'a self, _: &'a str, _: bool) -> Fut<'a, Result<Vec<IpAddr>, DnsError>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn mx<'a>(&'a self, _: &'a str) -> Fut<'a, Result<Vec<String>, DnsError>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn ptr(&self, _: IpAddr) -> Fut<'_, Result<Vec<String>, DnsError>> {
+            Box::pin(std::future::pending())
         }
     }
 

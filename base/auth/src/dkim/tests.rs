@@ -5,7 +5,8 @@ use crate::{
     dkim::{SignOptions, sign},
     examine,
     keys::{NewKey, SigningKey, generate},
-    lookup::tests::Zone,
+    lookup::tests::{Silent, Zone},
+    spf::{Client, SpfResult},
 };
 use base_calls::Content;
 
@@ -184,4 +185,26 @@ async fn arc_chains() {
     ] {
         assert_eq!(judged(message.replacen(from, to, 1)).await, MethodResult::Fail, "{to}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_name_server() {
+    use MethodResult::TempError;
+    let begin = tokio::time::Instant::now();
+    let content = Content::Memory(FOOTBALL.to_owned().into());
+    let section = Section::read(&content, false).expect("read");
+    let client = Client {
+        ip: "192.0.2.1".parse().expect("address"),
+        helo: "x.example",
+        sender: "joe@football.example.com",
+        receiver: "mx.here",
+    };
+    let question =
+        Question { section: &section, content: &content, client: Some(client), now: 1_600_000_000, lot: 0 };
+    let methods = Methods { spf: true, dkim: true, dmarc: true, arc: true };
+    let found = examine(&Silent, &question, methods).await.expect("examined");
+    assert_eq!(begin.elapsed().as_secs(), 30);
+    let dkim: Vec<_> = found.dkim.iter().flatten().map(|d| d.result).collect();
+    assert_eq!((dkim, found.spf.map(|s| s.0.result)), (vec![TempError; 2], Some(SpfResult::TempError)));
+    assert_eq!(found.dmarc.map(|d| d.result), Some(TempError));
 }

@@ -58,7 +58,7 @@ pub async fn judge(dns: &dyn Dns, domain: Option<&str>, spf: Option<&Spf>, dkim:
         Ok(None) => return verdict,
         Err(walk::Temporary) => return Dmarc { result: MethodResult::TempError, ..verdict },
     };
-    let mut aligner = Aligner { dns, domain, organization: found.organization };
+    let mut aligner = Aligner { dns, domain, organization: found.organization, unsure: false };
     let (mut dkim_aligned, mut spf_aligned) = (false, false);
     for d in dkim.iter().filter(|d| d.result == MethodResult::Pass) {
         dkim_aligned |= aligner.aligned(&d.domain, found.record.strict_dkim).await;
@@ -69,7 +69,8 @@ pub async fn judge(dns: &dyn Dns, domain: Option<&str>, spf: Option<&Spf>, dkim:
     let policy = found.policy;
     let passed = dkim_aligned || spf_aligned;
     let unsure = !passed
-        && (spf.is_some_and(|s| s.result == SpfResult::TempError)
+        && (aligner.unsure
+            || spf.is_some_and(|s| s.result == SpfResult::TempError)
             || dkim.iter().any(|d| d.result == MethodResult::TempError));
     Dmarc {
         policy_domain: found.at,
@@ -92,6 +93,8 @@ struct Aligner<'a> {
     dns: &'a dyn Dns,
     domain: &'a str,
     organization: String,
+    /// DNS did not answer: some domain might be aligned after all.
+    unsure: bool,
 }
 
 impl Aligner<'_> {
@@ -105,10 +108,12 @@ impl Aligner<'_> {
             return false;
         }
         // Something between the two may be an organization of its own.
-        match other == self.organization {
-            true => true,
-            false => walk::organization(self.dns, &other).await.is_ok_and(|o| o == self.organization),
+        if other == self.organization {
+            return true;
         }
+        let found = walk::organization(self.dns, &other).await;
+        self.unsure |= found.is_err();
+        found.is_ok_and(|o| o == self.organization)
     }
 }
 

@@ -24,6 +24,7 @@ async fn judgements() {
         "_dmarc.example.com TXT v=DMARC1; p=reject; sp=quarantine; rua=mailto:r@example.com!10m,mailto:x@y.z
          _dmarc.strict.example TXT v=DMARC1; p=reject; adkim=s; aspf=s; pct=30
          _dmarc.down.example TXT TEMPFAIL
+         _dmarc.down.example.com TXT TEMPFAIL
          _dmarc.two.example TXT v=DMARC1; p=reject
          _dmarc.two.example TXT v=DMARC1; p=none
          _dmarc.co.suffix TXT v=DMARC1; p=none; psd=y
@@ -38,6 +39,8 @@ async fn judgements() {
         ("sub.example.com", "other.com", "", 0, Fail, Policy::Quarantine),
         ("sub.example.com", "example.com", "", 0, Pass, Policy::None),
         ("example.com", "own.example.com", "", 0, Fail, Policy::Reject),
+        ("example.com", "down.example.com", "", 0, TempError, Policy::None),
+        ("example.com", "down.example.com", "example.com", 0, Pass, Policy::None),
         ("strict.example", "mail.strict.example", "", 29, Fail, Policy::Reject),
         ("strict.example", "mail.strict.example", "", 30, Fail, Policy::Quarantine),
         ("strict.example", "strict.example", "", 0, Pass, Policy::None),

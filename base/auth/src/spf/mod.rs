@@ -1,14 +1,18 @@
 //! SPF: may this client send for that domain (RFC 7208)?
 //!
 //! [`check`] judges an identity of the SMTP session. It never fails: what cannot be found out is a result of its own. Ten terms that ask
-//! DNS, two answers without records, ten names of an MX or PTR answer: what asks for more is `permerror` (4.6.4).
+//! DNS, two answers without records, ten names of an MX or PTR answer: what asks for more is `permerror`; what takes more than
+//! twenty seconds is `temperror` (4.6.4).
 
 mod evaluate;
 mod expand;
 mod record;
 
 use crate::lookup::Dns;
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
+
+/// For one judgement, with all its questions.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// What SPF says (RFC 7208 2.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +105,13 @@ pub(crate) fn check_record(text: &[u8]) {
 
 /// Judges an identity.
 pub async fn check(dns: &dyn Dns, client: &Client<'_>, identity: Identity) -> Spf {
-    evaluate::check(dns, client, identity).await
+    let judged = tokio::time::timeout(TIME_LIMIT, evaluate::check(dns, client, identity)).await;
+    judged.unwrap_or_else(|_| Spf {
+        result: SpfResult::TempError,
+        domain: client.subject(identity).1,
+        explanation: None,
+        problem: None,
+    })
 }
 
 /// The value of a Received-SPF: header (RFC 7208 9.1).

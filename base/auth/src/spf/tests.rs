@@ -1,7 +1,7 @@
 //! SPF against small zones: the examples of RFC 7208, appendix A, and its limits.
 
 use super::*;
-use crate::lookup::tests::Zone;
+use crate::lookup::tests::{Silent, Zone};
 
 const EXAMPLE: &str = "
     example.com A 192.0.2.10
@@ -105,4 +105,18 @@ async fn identities_and_explanations() {
         Client { ip: "192.0.2.7".parse().expect("ip"), helo: "h", sender: "a\r\nb@t", receiver: "r" };
     let header = received_spf(&spf, &client, Identity::MailFrom);
     assert_eq!(header.matches("\r\n").count(), 2, "{header}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_name_server() {
+    let begin = tokio::time::Instant::now();
+    let client = Client {
+        ip: "192.0.2.1".parse().expect("address"),
+        helo: "x.example",
+        sender: "a@example.com",
+        receiver: "mx.here",
+    };
+    let got = check(&Silent, &client, Identity::MailFrom).await;
+    assert_eq!((got.result, got.domain.as_str()), (SpfResult::TempError, "example.com"));
+    assert_eq!(begin.elapsed().as_secs(), TIME_LIMIT.as_secs());
 }
