@@ -2,7 +2,7 @@
 //! docs/extensions.md). base/auth does the work, the steps `authentication_results`, `dkim_sign` and `arc_seal` call it.
 //!
 //! With none of the parameters set there is no [`Authentication`] at all. A key that cannot be read is an error in the log, and mail that
-//! it should sign has to wait: unsigned mail would be refused elsewhere, for good.
+//! it should sign has to wait, as does mail of which no table says whether it is ours: unsigned mail would be refused elsewhere, for good.
 
 use crate::CleanupConfig;
 use base_auth::{Canon, Methods, dkim::SignOptions, keys::SigningKey, lookup::Dns};
@@ -137,7 +137,8 @@ pub(crate) struct Authentication {
     pub reports: Option<Arc<Cache>>,
 }
 
-/// A key that should be there cannot be used.
+/// A key that should be there cannot be used, or nobody says whether one should.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unusable;
 
 /// What authentication is made with.
@@ -180,8 +181,8 @@ impl Authentication {
     }
 
     /// Whether mail of this client is ours.
-    pub async fn is_ours(&self, name: &str, ip: std::net::IpAddr) -> bool {
-        self.signing_clients.matches_client(name, ip).await.unwrap_or(false)
+    pub async fn is_ours(&self, name: &str, ip: std::net::IpAddr) -> Result<bool, Unusable> {
+        self.signing_clients.matches_client(name, ip).await.map_err(|_| Unusable)
     }
 
     /// Some key might sign.

@@ -542,7 +542,7 @@ impl Message {
         }
         self.envelope.size = self.milter_size.unwrap_or_else(|| self.out.size());
         let from_outside = matches!(self.envelope.origin, Origin::Smtpd | Origin::Pickup);
-        if from_outside && self.core.arrivals.is_crowded() {
+        if from_outside && !self.core.config.in_flow_delay.is_zero() && self.core.arrivals.is_crowded() {
             tokio::time::sleep(self.core.config.in_flow_delay).await;
         }
         let Some(draft) = self.out.into_draft() else { return Err(reply::write_error()) };

@@ -6,7 +6,8 @@ use crate::{edits::Edited, message::Message};
 use base_auth::{Section, arc::seal, body_hash};
 use base_calls::{SubmitError, Timestamp};
 
-pub(super) const STEP: Step = Step { name: "arc_signing_key", phase: Phase::Complete(|m| Box::pin(run(m))) };
+pub(super) const STEP: Step =
+    Step { name: "arc_signing_key", phase: Phase::Complete(|m| super::if_asked(m, |m| Box::pin(run(m)))) };
 
 async fn run(m: &mut Message) {
     let core = m.core.clone();

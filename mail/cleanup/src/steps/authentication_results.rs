@@ -14,7 +14,7 @@ use proto_dsn::Status;
 use std::net::IpAddr;
 
 pub(super) const STEP: Step =
-    Step { name: "authentication_methods", phase: Phase::End(|m| Box::pin(run(m))) };
+    Step { name: "authentication_methods", phase: Phase::End(|m| super::if_asked(m, |m| Box::pin(run(m)))) };
 
 async fn run(m: &mut Message) {
     let core = m.core.clone();

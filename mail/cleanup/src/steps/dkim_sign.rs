@@ -13,35 +13,43 @@ use base_calls::{Origin, SubmitError, Timestamp};
 use proto_dsn::Status;
 
 pub(super) const STEP: Step =
-    Step { name: "dkim_signing_keys", phase: Phase::Complete(|m| Box::pin(run(m))) };
+    Step { name: "dkim_signing_keys", phase: Phase::Complete(|m| super::if_asked(m, |m| Box::pin(run(m)))) };
 
 async fn run(m: &mut Message) {
     let core = m.core.clone();
     let Some(authentication) = core.authentication.get().and_then(Option::as_ref) else { return };
-    if !authentication.signs() || m.options.no_milters || !is_ours(m, authentication).await {
+    if !authentication.signs() || m.options.no_milters {
         return;
     }
-    if let Err(error) = add_signatures(m, authentication).await {
+    let done = match is_ours(m, authentication).await {
+        Ok(true) => add_signatures(m, authentication).await,
+        Ok(false) => return,
+        Err(Unusable) => Err(not_signed()),
+    };
+    if let Err(error) = done {
         m.warn("message not signed");
         m.fail(error);
     }
 }
 
-async fn is_ours(m: &mut Message, authentication: &Authentication) -> bool {
+async fn is_ours(m: &mut Message, authentication: &Authentication) -> Result<bool, Unusable> {
     let client = &m.envelope.client;
     match m.envelope.origin {
-        Origin::Pickup | Origin::Internal => true,
-        Origin::Forwarded => false,
-        Origin::Smtpd if !client.sasl_username.is_empty() => true,
+        Origin::Pickup | Origin::Internal => Ok(true),
+        Origin::Forwarded => Ok(false),
+        Origin::Smtpd if !client.sasl_username.is_empty() => Ok(true),
         Origin::Smtpd => match client.addr.parse() {
             Ok(ip) => authentication.is_ours(&client.name, ip).await,
-            Err(_) => false,
+            Err(_) => Ok(false),
         },
     }
 }
 
+fn not_signed() -> SubmitError {
+    SubmitError::new(451, Status::new(4, 7, 0), "Error: message cannot be signed")
+}
+
 async fn add_signatures(m: &mut Message, authentication: &Authentication) -> Result<(), SubmitError> {
-    let not_signed = || SubmitError::new(451, Status::new(4, 7, 0), "Error: message cannot be signed");
     let content = m.out.content();
     // Of a header section that is too large nobody could verify a signature.
     let Ok(section) = Section::read(&content, true) else { return Ok(()) };
