@@ -11,6 +11,7 @@ mod exchange;
 pub mod fuzz;
 mod hosts;
 mod records;
+mod reply_filter;
 mod reread;
 mod resolv_conf;
 mod resolver;
@@ -18,4 +19,5 @@ mod wire;
 
 pub use error::DnsError;
 pub use records::{Mx, Srv, Tlsa};
+pub use reply_filter::TableFilter;
 pub use resolver::{Answer, Hosts, Manner, Options, ReplyFilter, Resolver};

@@ -67,7 +67,7 @@ pub struct Manner {
     pub defnames: bool,
     /// RES_DNSRCH: try the search list.
     pub dnsrch: bool,
-    /// Looks at every record of an answer (smtp_dns_reply_filter).
+    /// Looks at every record of an answer (smtp_dns_reply_filter, smtpd_dns_reply_filter).
     pub filter: Option<Arc<dyn ReplyFilter>>,
 }
 

@@ -27,9 +27,9 @@ impl Connection {
                 verdict
             }
             Ask::Rcpt(rcpt) => {
-                let recipient = rcpt.recipient.clone();
+                let recipient = self.tape.is_some().then(|| rcpt.recipient.clone());
                 let verdict = self.ask_rcpt(rcpt).await;
-                self.remember(Facts { recipient: Some(&recipient), ..self.facts(Stage::Rcpt) }, &verdict);
+                self.remember(Facts { recipient: recipient.as_deref(), ..self.facts(Stage::Rcpt) }, &verdict);
                 verdict
             }
             Ask::Data => return self.data().await,

@@ -89,6 +89,7 @@ struct Texts {
     limit_exceptions: String,
     user_exceptions: String,
     discard_maps: String,
+    dns_reply_filter: String,
     command_filter: String,
     forbidden_commands: String,
     footer_maps: String,
@@ -125,6 +126,11 @@ fn offer(cfg: &Config) -> Result<Keywords, Error> {
 }
 
 impl SmtpConfig {
+    /// The tables of `smtpd_dns_reply_filter`.
+    pub(crate) fn dns_reply_filter(&self, tables: &Tables) -> Maps {
+        Maps::open(tables, "smtpd_dns_reply_filter", &self.texts.dns_reply_filter)
+    }
+
     /// Reads the parameters. `cfg` is the view of the service: its `-o` overrides and names.
     pub fn from_config(cfg: &Config) -> Result<Self, Error> {
         let stressed = cfg.with([("stress".to_owned(), "yes".to_owned())]);
@@ -187,6 +193,7 @@ impl SmtpConfig {
                 limit_exceptions: list("smtpd_client_event_limit_exceptions")?,
                 user_exceptions: list("smtpd_user_event_limit_exceptions")?,
                 discard_maps: list("smtpd_discard_ehlo_keyword_address_maps")?,
+                dns_reply_filter: list("smtpd_dns_reply_filter")?,
                 command_filter: list("smtpd_command_filter")?,
                 forbidden_commands: list("smtpd_forbidden_commands")?,
                 reject_filter_maps: list("smtpd_reject_filter_maps")?,

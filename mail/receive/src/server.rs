@@ -5,7 +5,7 @@ use crate::{
 };
 use base_cache::Caches;
 use base_calls::{Fut, Route, Submit, Verify};
-use base_dns::Resolver;
+use base_dns::{Manner, Resolver, TableFilter};
 use base_log::Log;
 use base_net::{BoxIo, LineStream, PeerAddr};
 use base_sys::opener::Opener;
@@ -106,11 +106,13 @@ pub struct SmtpServer {
 impl SmtpServer {
     /// Prepares the service. An open relay is refused.
     pub fn new(config: Arc<SmtpConfig>, deps: Deps) -> Result<Self, StartError> {
+        let filter = config.dns_reply_filter(&deps.tables);
+        let filter = TableFilter::open(filter, &deps.log, config.source_name.as_str());
         let restrict = Restrict::new(
             Arc::clone(&config.restrict),
             Arc::clone(&deps.tables),
             Arc::clone(&deps.route),
-            deps.resolver.clone(),
+            deps.resolver.with(Manner { filter, ..Manner::default() }),
             deps.log.clone(),
         );
         let restrict = restrict.verifying(deps.verify.clone()).remembering(Arc::clone(&deps.caches));

@@ -94,7 +94,7 @@ impl Decisions {
     pub fn remember(&self, facts: &Facts<'_>, service: &str, reply: &str) {
         let Some(tape) = facts.tape else { return };
         let external = |address: Option<&str>| {
-            address.map_or_else(String::new, |a| format!("<{}>", proto_address::external(a)))
+            address.map_or_else(String::new, |a| ["<", &proto_address::external(a), ">"].concat())
         };
         self.push(&Decision {
             time: Timestamp::now().0,

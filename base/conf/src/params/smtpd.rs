@@ -26,7 +26,7 @@ pub(super) const PARAMS: &[Param] = &[
     yesno("smtpd_delay_reject", "yes").used(),
     text("smtpd_discard_ehlo_keyword_address_maps", "").used(),
     text("smtpd_discard_ehlo_keywords", "").used(),
-    text("smtpd_dns_reply_filter", ""),
+    text("smtpd_dns_reply_filter", "").used(),
     text("smtpd_end_of_data_restrictions", "").used(),
     time("smtpd_error_sleep_time", "1s").used(),
     text("smtpd_etrn_restrictions", "").used(),

@@ -4,7 +4,7 @@ use base_calls::maildrop::{Maildrop, MaildropError, MaildropReader};
 use base_calls::{Envelope, Origin, Timestamp};
 use std::{
     fs::{File, OpenOptions},
-    io::{self, BufReader},
+    io::{self, BufRead, BufReader},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
@@ -17,7 +17,7 @@ pub(super) struct Ready {
     pub inode: u64,
     /// When it was completed; never in the future.
     pub arrival: Timestamp,
-    file: File,
+    file: BufReader<File>,
 }
 
 /// Mode bits that say: complete (read, write and execute for the owner).
@@ -39,13 +39,23 @@ pub(super) fn open(path: &Path, now: Timestamp) -> io::Result<Option<Ready>> {
         return Ok(None);
     }
     let modified = meta.modified().map_or(now, Timestamp::from);
-    Ok(Some(Ready { uid: meta.uid(), inode: meta.ino(), arrival: modified.min(now), file }))
+    Ok(Some(Ready {
+        uid: meta.uid(),
+        inode: meta.ino(),
+        arrival: modified.min(now),
+        file: BufReader::with_capacity(64 * 1024, file),
+    }))
 }
 
 impl Ready {
+    /// It begins as Postfix's own maildrop files do: a record of type `T`, its length, the time in digits.
+    pub fn is_of_postfix(&mut self) -> io::Result<bool> {
+        Ok(matches!(self.file.fill_buf()?, [b'T', 1..=127, b'0'..=b'9', ..]))
+    }
+
     /// Reads the envelope; the content follows from the reader.
     pub fn read(self) -> Result<(Maildrop, MaildropReader<BufReader<File>>), MaildropError> {
-        MaildropReader::open(BufReader::with_capacity(64 * 1024, self.file))
+        MaildropReader::open(self.file)
     }
 }
 

@@ -7,8 +7,10 @@ use base_conf::{Config, Error};
 use base_log::{Log, Source};
 use std::{
     collections::HashSet,
-    fs::{self, File},
+    ffi::{OsStr, OsString},
+    fs::{self, File, OpenOptions},
     io::{self, BufReader},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -23,6 +25,8 @@ const PARALLEL: usize = 16;
 /// How soon files that could not be taken (disk full, a table down) are tried again.
 const RETRY: Duration = Duration::from_secs(3);
 
+/// Files of one name in the `corrupt` folder.
+const MAX_NAMESAKES: u32 = 1000;
 /// Files looked at in one scan; the next one takes the rest.
 const MAX_FILES: usize = 10_000;
 
@@ -100,6 +104,8 @@ struct Inner {
     wanted: AtomicBool,
     /// Files were left; another scan follows soon.
     retrying: AtomicBool,
+    /// It was said that files of Postfix are there.
+    told_of_postfix: AtomicBool,
 }
 
 /// Why a file was not taken.
@@ -111,13 +117,15 @@ enum Failure {
     Format(MaildropError),
     #[error("{0}")]
     Refused(SubmitError),
+    #[error("a file of Postfix: stop the server and run \"postfix import-queue\"")]
+    Postfix,
 }
 
 impl Failure {
     /// It will not get better by trying again.
     fn is_permanent(&self) -> bool {
         match self {
-            Self::Io(_) | Self::Format(MaildropError::Io(_)) => false,
+            Self::Io(_) | Self::Format(MaildropError::Io(_)) | Self::Postfix => false,
             Self::Format(MaildropError::Malformed(_)) => true,
             Self::Refused(e) => e.code >= 500,
         }
@@ -141,8 +149,10 @@ impl Pickup {
     pub fn new(config: Arc<PickupConfig>, submit: Arc<dyn Submit>, log: Log) -> Self {
         let source = log.session_source(config.log_name.as_str());
         let (done, scanning) = (Mutex::default(), tokio::sync::Mutex::default());
-        let (wanted, retrying) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner: Arc::new(Inner { config, submit, log, source, done, scanning, wanted, retrying }) }
+        let no = || AtomicBool::new(false);
+        let (wanted, retrying, told_of_postfix) = (no(), no(), no());
+        let inner = Inner { config, submit, log, source, done, scanning, wanted, retrying, told_of_postfix };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Starts a scan on the runtime; when one is running, another follows it. Returns at once.
@@ -252,6 +262,12 @@ impl Inner {
                 Scanned { submitted: 1, ..none }
             }
             Err(e) if e.is_permanent() => self.set_aside(path, &e),
+            Err(e @ Failure::Postfix) => {
+                if !self.told_of_postfix.swap(true, Ordering::AcqRel) {
+                    self.warn(path, &e);
+                }
+                none
+            }
             Err(e) => {
                 self.warn(path, &e);
                 Scanned { left: 1, ..none }
@@ -265,7 +281,10 @@ impl Inner {
     }
 
     /// Hands one file over; when this returns, the message is durable.
-    async fn submit(&self, ready: Ready) -> Result<(), Failure> {
+    async fn submit(&self, mut ready: Ready) -> Result<(), Failure> {
+        if ready.is_of_postfix()? {
+            return Err(Failure::Postfix);
+        }
         let (uid, arrival) = (ready.uid, ready.arrival);
         let (maildrop, mut reader) = ready.read()?;
         let options = self.config.options(maildrop.recipients_from_header);
@@ -325,9 +344,9 @@ impl Inner {
         let name = path.file_name().unwrap_or_default();
         self.warn(path, why);
         // The usual instance has the folder; `postfix check` makes it.
-        let moved = fs::create_dir_all(&folder).and_then(|()| fs::rename(path, folder.join(name)));
+        let moved = fs::create_dir_all(&folder).and_then(|()| move_beside(path, &folder, name));
         match moved {
-            Ok(()) => {
+            Ok(name) => {
                 self.log.warning(&self.source, format_args!("saved as corrupt/{}", name.to_string_lossy()));
                 Scanned { corrupt: 1, ..Scanned::default() }
             }
@@ -342,4 +361,27 @@ impl Inner {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         self.log.warning(&self.source, format_args!("maildrop/{name}: {what}"));
     }
+}
+
+/// Moves a file into a folder as `name`, or `name.1`, `name.2` … when older ones are there. Says which.
+fn move_beside(path: &Path, folder: &Path, name: &OsStr) -> io::Result<OsString> {
+    for n in 0..MAX_NAMESAKES {
+        let mut free = name.to_owned();
+        if n > 0 {
+            free.push(format!(".{n}"));
+        }
+        let to = folder.join(&free);
+        // Nobody else gets the name from here on.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to) {
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(e) => return Err(e),
+        }
+        let moved = fs::rename(path, &to);
+        if moved.is_err() {
+            let _ = fs::remove_file(&to);
+        }
+        return moved.map(|()| free);
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }

@@ -189,3 +189,26 @@ async fn many_in_one_scan() {
     assert_eq!(b.pickup.scan().await.submitted, 100);
     assert_eq!(b.pickup.scan().await, Scanned::default());
 }
+
+#[tokio::test]
+async fn a_file_of_postfix_stays_for_the_import() {
+    let b = bench(None);
+    let paths = ["A", "B"].map(|n| b.put(n, b"T\x111795328264 754690A\x05x=yzz", 0o744));
+    assert_eq!(b.pickup.scan().await, Scanned::default());
+    assert_eq!(b.pickup.scan().await, Scanned::default());
+    assert!(paths.iter().all(|p| p.exists()) && !b.dir.path().join("corrupt").exists());
+    let [line] = &b.log.texts()[..] else { panic!("{:?}", b.log.texts()) };
+    assert!(line.ends_with("a file of Postfix: stop the server and run \"postfix import-queue\""), "{line}");
+}
+
+#[tokio::test]
+async fn an_older_corrupt_file_is_not_replaced() {
+    let b = bench(None);
+    for bad in ["one", "two", "three"] {
+        b.put("A", bad.as_bytes(), 0o744);
+        assert_eq!(b.pickup.scan().await, CORRUPT);
+    }
+    for (name, bad) in [("A", "one"), ("A.1", "two"), ("A.2", "three")] {
+        assert_eq!(fs::read_to_string(b.dir.path().join("corrupt").join(name)).unwrap(), bad);
+    }
+}

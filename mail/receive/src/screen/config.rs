@@ -82,6 +82,7 @@ pub struct ScreenConfig {
     pub(crate) discarded: Keywords,
     pub(crate) discard_maps: String,
     pub(crate) disable_vrfy: bool,
+    pub(crate) smtputf8: bool,
     pub(crate) line_limit: usize,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) tls: Arc<ScreenTls>,
@@ -154,6 +155,7 @@ impl ScreenConfig {
             discarded: Keywords::parse_discard(&discarded).unwrap_or_default(),
             discard_maps: cfg.str("postscreen_discard_ehlo_keyword_address_maps")?,
             disable_vrfy: cfg.bool("postscreen_disable_vrfy_command")?,
+            smtputf8: cfg.bool("smtputf8_enable")?,
             line_limit: usize::try_from(cfg.int("line_length_limit")?).unwrap_or(2048).clamp(512, 1 << 20),
             proxy: Proxy::from_config(
                 cfg,

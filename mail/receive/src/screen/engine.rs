@@ -357,7 +357,7 @@ impl Visit<'_> {
         let settings = Settings {
             hostname: config.myhostname.clone(),
             size_limit: config.size_limit,
-            smtputf8: true,
+            smtputf8: config.smtputf8,
             starttls: config.tls.level != Level::None,
             encrypted: self.encrypted.is_some(),
             discarded,

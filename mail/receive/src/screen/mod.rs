@@ -165,11 +165,11 @@ impl Screen {
         if !visit.admitted().await {
             return None;
         }
-        drop(of_client);
         let Some((place, stressed)) = self.server_place().await else {
             visit.server_busy().await;
             return None;
         };
+        drop(of_client);
         Some(Admitted { client, server, stressed, place })
     }
 

@@ -195,6 +195,18 @@ async fn greylisted_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_network_that_came_back_is_not_asked_again() {
+    let greylist = "smtpd_recipient_restrictions = check_greylist\ngreylist_map =\ngreylist_delay = 0\n";
+    let greylisted = "450 4.2.0 <alice@example.com>: Recipient address rejected: Greylisted";
+    let (alice, bob) = ("alice@example.com", "bob@example.com");
+    let came_back = rcpt("a@example.net", &[(alice, greylisted), (alice, OK), (bob, OK)]);
+    check_from("192.0.2.12", &format!("{greylist}greylist_auto_allow_clients = 1"), &came_back, &[]).await;
+    let excepted = rcpt("a@example.net", &[(alice, OK)]);
+    check_from("192.0.2.12", &format!("{greylist}greylist_client_exceptions = 192.0.2.12"), &excepted, &[])
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_nobody_knows_is_not_the_one_that_speaks_for_it() {
     check(
         "smtpd_authorized_xclient_hosts = 127.0.0.1",

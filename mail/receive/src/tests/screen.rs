@@ -7,11 +7,16 @@ use std::{sync::Arc, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 fn world(main_cf: &str) -> World {
+    world_of(main_cf, 0)
+}
+
+/// With a server behind that serves so many at once; 0: any number.
+fn world_of(main_cf: &str, served: usize) -> World {
     let text = format!(
         "myhostname = mail.example.com\nmynetworks = 127.0.0.0/8\npostscreen_greet_wait = 6s\npostscreen_cache_map =\n{main_cf}\n"
     );
     let config = ScreenConfig::from_config(&Config::from_text(&text)).expect("configuration");
-    World::new("").behind(|deps| Arc::new(Screen::new(config, deps, 0)))
+    World::new("").behind(|deps| Arc::new(Screen::new(config, deps, served)))
 }
 
 /// All that comes until there is nothing more for so many seconds.
@@ -62,6 +67,36 @@ async fn limits() {
         "reject: connect from [192.0.2.2]:40000: all screening ports busy",
     ] {
         assert!(texts.iter().any(|t| t == line), "no {line:?} in {texts:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_server_counts() {
+    let w = world_of("postscreen_client_connection_count_limit = 1\npostscreen_post_queue_limit = 2", 1);
+    let mut served = w.connect("127.0.0.1");
+    assert_eq!(heard(&mut served, 1).await, "220 mail.example.com ESMTP Postfix ");
+    // Served is no longer screened.
+    let mut waits = w.connect("127.0.0.1");
+    assert_eq!(heard(&mut waits, 1).await, "");
+    let mut again = w.connect("127.0.0.1");
+    assert_eq!(heard(&mut again, 1).await, "421 4.7.0 Error: too many connections EOF");
+    let _second = w.connect("127.0.0.2");
+    let mut third = w.connect("127.0.0.3");
+    assert_eq!(heard(&mut third, 1).await, "421 4.3.2 All server ports are busy EOF");
+    let _ = served.write_all(b"QUIT\r\n").await;
+    assert_eq!(heard(&mut waits, 1).await, "220 mail.example.com ESMTP Postfix ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn offers_what_the_server_can_do() {
+    for (main_cf, offered) in [("", true), ("smtputf8_enable = no", false)] {
+        let w = world(&format!("compatibility_level = 3.6\npostscreen_pipelining_enable = yes\n{main_cf}"));
+        let mut client = w.connect("192.0.2.1");
+        let _ = heard(&mut client, 7).await;
+        let _ = client.write_all(b"EHLO c\r\n").await;
+        let keywords = heard(&mut client, 1).await;
+        assert!(keywords.contains("8BITMIME"), "{keywords}");
+        assert_eq!(keywords.contains("SMTPUTF8"), offered, "{main_cf}: {keywords}");
     }
 }
 

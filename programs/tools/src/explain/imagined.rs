@@ -4,10 +4,10 @@
 use super::{USAGE, show};
 use anyhow::{Context, Result, bail};
 use base_conf::{Config, MasterCf, Service};
-use base_dns::Resolver;
+use base_dns::{Manner, Resolver, TableFilter};
 use base_log::{Captured, Log, Source};
 use base_nettables::NetTables;
-use base_tables::{Tables, types::MoreTypes};
+use base_tables::{Maps, Tables, types::MoreTypes};
 use mail_restrict::{
     HostStatus, Imagined, Login, Outcome, Peer, Restrict, RestrictConfig, Stage, Step, Tape, Tls, steps,
 };
@@ -110,6 +110,9 @@ fn restrict(view: &Config, resolver: Resolver, log: Log) -> Result<Restrict> {
     let tables = Tables::new(base_tables::Options { more: Some(more), ..base_tables::Options::default() });
     let route = Router::new(Arc::new(RouteConfig::from_config(view)?), Arc::clone(&tables), &tables);
     let config = Arc::new(RestrictConfig::from_config(view)?);
+    let filter = Maps::open(&tables, "smtpd_dns_reply_filter", &view.str("smtpd_dns_reply_filter")?);
+    let filter = TableFilter::open(filter, &log, format!("{}/smtpd", view.str("syslog_name")?));
+    let resolver = resolver.with(Manner { filter, ..Manner::default() });
     let restrict = Restrict::new(config, tables, Arc::new(route), resolver, log);
     restrict.check_open_relay()?;
     restrict.check_arguments()?;
