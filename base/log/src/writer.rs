@@ -266,8 +266,9 @@ fn write_loop(shared: &Shared, mut sink: Sink, mut events: Option<Events>) {
             events.iter_mut().for_each(Events::reopen);
         }
         let mut failed = sink.write(&batch, &host);
-        failed += events.as_mut().map_or(0, |e| e.write(&batch));
-        shared.metrics.lines.lost.add(failed as u64);
+        // The text log tells only of its own gaps: it has the line of an event that is lost.
+        let failed_events = events.as_mut().map_or(0, |e| e.write(&batch));
+        shared.metrics.lines.lost.add((failed + failed_events) as u64);
         if lost > 0 {
             failed += sink.write(&[loss_report(lost)], &host) * lost;
         }
@@ -336,6 +337,21 @@ mod tests {
         assert!(first.ends_with("x\"}\n") && first.len() < MAX_TEXT + 300);
         assert!(second.ends_with(",\"text\":\"two\"}\n") && second.lines().count() == 1);
         assert_eq!((log.metrics().lines.warning.get(), log.metrics().lines.lost.get()), (1, 0));
+    }
+
+    #[test]
+    fn lost_events_are_counted_and_not_told_by_the_log() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("log");
+        let log = Log::open_with_events(&Target::File(file.clone()), Some(&dir.path().join("none/log.json")));
+        let src = Source::new("postfix/smtpd", 7);
+        for text in ["one", "two"] {
+            log.info(&src, text);
+            log.flush();
+        }
+        let lines = std::fs::read_to_string(&file).expect("written");
+        assert!(lines.lines().count() == 2 && !lines.contains("lost"), "{lines}");
+        assert_eq!(log.metrics().lines.lost.get(), 2);
     }
 
     #[test]

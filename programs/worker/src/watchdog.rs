@@ -31,7 +31,12 @@ pub fn abort_when_the_runtime_fails(log: Log, source: Source) {
 }
 
 fn is_runtime(place: &Location<'_>) -> bool {
-    ["/tokio-", "/mio-"].iter().any(|part| place.file().contains(part))
+    is_of_runtime(place.file())
+}
+
+/// By the folder of its sources: tokio itself, not `tokio-rustls`, where a panic is one session's.
+fn is_of_runtime(file: &str) -> bool {
+    ["/tokio-1.", "/mio-1."].iter().any(|part| file.contains(part))
 }
 
 /// Starts a thread that ends the process when the runtime stands still.
@@ -65,6 +70,15 @@ mod tests {
     #[test]
     fn a_panic_of_the_runtime_is_told_from_ours() {
         assert!(!is_runtime(Location::caller()));
+        for (file, want) in [
+            ("/r/tokio-1.47.1/src/runtime/io/driver.rs", true),
+            ("/r/mio-1.0.4/src/waker.rs", true),
+            ("/r/tokio-rustls-0.26.2/src/common/mod.rs", false),
+            ("/r/tokio-postgres-0.7.13/src/lib.rs", false),
+            ("/r/tokio-util-0.7.16/src/lib.rs", false),
+        ] {
+            assert_eq!(is_of_runtime(file), want, "{file}");
+        }
     }
 
     #[test]

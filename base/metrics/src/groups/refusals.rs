@@ -7,7 +7,7 @@ use crate::{Page, Table};
 pub struct Refusals(Table<(&'static str, &'static str, u16)>);
 
 /// The words that rules have for what they do; anything else is counted as `other`.
-const ACTIONS: [&str; 13] = [
+const ACTIONS: [&str; 16] = [
     "reject",
     "reject_warning",
     "permit",
@@ -21,6 +21,9 @@ const ACTIONS: [&str; 13] = [
     "prepend",
     "milter-reject",
     "milter-hold",
+    "milter-discard",
+    "dmarc-reject",
+    "dmarc-hold",
 ];
 
 impl Refusals {
