@@ -30,7 +30,7 @@ pub const PEERS: &[Peer] = &[
     Peer { package: "nodejs", shows: "node" },
     Peer { package: "opendkim", shows: "opendkim" },
     Peer { package: "opendkim-tools", shows: "opendkim-genkey" },
-    Peer { package: "pebble", shows: "pebble-challtestsrv" },
+    Peer { package: "pebble", shows: "/usr/bin/pebble" },
     Peer { package: "postfix", shows: "smtp-source" },
     Peer { package: "postfix-cdb", shows: "/usr/lib/postfix/postfix-cdb.so" },
     Peer { package: "postfix-ldap", shows: "/usr/lib/postfix/postfix-ldap.so" },
