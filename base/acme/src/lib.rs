@@ -50,8 +50,13 @@ pub struct Settings {
 impl Settings {
     /// `None`: no `tls_acme_domains`.
     pub fn from_config(cfg: &Config) -> Result<Option<Self>, Error> {
-        let names: Vec<String> =
-            cfg.list("tls_acme_domains")?.iter().map(|n| n.to_ascii_lowercase()).collect();
+        let mut names: Vec<String> = Vec::new();
+        for name in cfg.list("tls_acme_domains")?.iter().map(|n| n.to_ascii_lowercase()) {
+            // The authority names each once in the certificate.
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         if names.is_empty() {
             return Ok(None);
         }
@@ -61,13 +66,12 @@ impl Settings {
         let word = cfg.str("tls_acme_challenge")?;
         let challenge = Challenge::named(&word)
             .ok_or_else(|| Error::new(format!("bad parameter value: tls_acme_challenge = {word}")))?;
-        let file = Some(cfg.str("tls_acme_CAfile")?).filter(|f| !f.is_empty()).map(PathBuf::from);
         Ok(Some(Self {
             names,
             directory: cfg.str("tls_acme_directory")?,
             contact: cfg.list("tls_acme_contact")?,
             challenge,
-            authorities: Authorities { system: file.is_none(), file, path: None },
+            authorities: Authorities::file_or_system(&cfg.str("tls_acme_CAfile")?),
             data_directory: cfg.str("data_directory")?.into(),
         }))
     }
@@ -156,4 +160,16 @@ fn until_renewal(certificate: &Certificate) -> Option<Duration> {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_listed_twice_is_one() {
+        let cfg = Config::from_text("tls_acme_domains = b.test, A.test, B.TEST, a.test\n");
+        let settings = Settings::from_config(&cfg).expect("parameters").expect("names");
+        assert_eq!(settings.names, ["b.test", "a.test"]);
+    }
 }

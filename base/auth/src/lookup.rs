@@ -56,10 +56,10 @@ impl<'a> Hurried<'a> {
         Self { dns, until: Instant::now() + time }
     }
 
-    fn limited<'q, T: Send>(&self, question: Fut<'q, Result<T, DnsError>>) -> Fut<'q, Result<T, DnsError>>
-    where
-        T: 'q,
-    {
+    fn limited<'q, T: Send + 'q>(
+        &self,
+        question: Fut<'q, Result<T, DnsError>>,
+    ) -> Fut<'q, Result<T, DnsError>> {
         let until = self.until;
         Box::pin(async move {
             let late = |_| Err(DnsError::TempFail("too late".to_owned()));

@@ -5,13 +5,16 @@
 //! what a client sends stands quoted in it, hosts take turns, a database that is down is a temporary failure.
 
 use base_tables::{OpenError, Options, Table, Tables, Usage};
-use std::{fmt::Write, sync::Arc};
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+};
 
 /// The property that holds a password.
 const PROPERTY: &str = "userPassword";
 
 /// The settings as written.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct SqlConf {
     engine: String,
     hosts: String,
@@ -19,6 +22,16 @@ pub(crate) struct SqlConf {
     password: String,
     database: String,
     select: String,
+}
+
+impl fmt::Debug for SqlConf {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlConf")
+            .field("engine", &self.engine)
+            .field("hosts", &self.hosts)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SqlConf {
@@ -121,6 +134,7 @@ mod tests {
         };
         let conf = SqlConf::read(get);
         assert_eq!(conf.engine, "pgsql");
+        assert_eq!(format!("{conf:?}"), "SqlConf { engine: \"pgsql\", hosts: \"\", .. }");
         assert_eq!(conf.table(), "sql_password = a$$b\nsql_query = SELECT 1\nsql_expansion_limit = 1\n");
     }
 }

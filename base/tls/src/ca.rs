@@ -14,7 +14,7 @@ const MAX_FILES: usize = 2000;
 const MAX_CERTIFICATES: usize = 10_000;
 
 /// Where they are.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Authorities {
     /// A PEM file with any number of certificates.
     pub file: Option<PathBuf>,
@@ -32,6 +32,19 @@ pub(crate) struct Anchors {
 }
 
 impl Authorities {
+    /// Those of a file, or the system's where none is named (empty).
+    pub fn file_or_system(file: &str) -> Self {
+        match file.is_empty() {
+            true => Self { system: true, ..Self::default() },
+            false => Self { file: Some(file.into()), ..Self::default() },
+        }
+    }
+
+    /// Nobody is trusted.
+    pub fn is_nobody(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Files whose change matters.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         self.file.as_deref().into_iter().chain(self.path.as_deref())

@@ -1,8 +1,9 @@
 //! Messages through the whole stage, with an in-memory spool: what comes out, byte for byte, and what is logged.
 
 use base_calls::{
-    AddressClass, Arrivals, Content, Envelope, Fut, MessageAction, Notice, Notifier, Notify, QueueId, Queued,
-    Recipient, Resolution, RewriteContext, Route, RouteError, Submit, SubmitError, SubmitOptions, Timestamp,
+    AddressClass, Arrivals, Content, Envelope, Fut, MessageAction, Notice, Notifier, Notify, Origin, QueueId,
+    Queued, Recipient, Resolution, RewriteContext, Route, RouteError, Submit, SubmitError, SubmitOptions,
+    Timestamp,
 };
 use base_conf::Config;
 use base_log::{Captured, Log};
@@ -238,6 +239,30 @@ async fn too_many_hops() {
     assert_eq!(b.log.texts().len(), 1);
     let b = bench("hopcount_limit = 4\n");
     b.send(local("a"), &["x"], content).await.unwrap();
+}
+
+#[tokio::test]
+async fn mail_waits_when_no_table_says_whether_it_is_ours() {
+    for (clients, want) in [
+        ("192.0.2.0/24", None),
+        ("198.51.100.0/24", None),
+        ("fail:1", Some("451 4.7.0 Error: message cannot be signed")),
+    ] {
+        // There is no key for this author's domain: what is ours goes out as it is.
+        let keys = "dkim_signing_keys = other.example:sel:/nonexistent.pem";
+        let b = bench(&format!("{keys}\ndkim_signing_clients = {clients}\n"));
+        b.cleanup.set_authentication(&mail_cleanup::Around {
+            dns: Arc::new(base_dns::Resolver::new(base_dns::Options::default())),
+            opener: &base_sys::opener::Plain,
+            tables: &Tables::new(base_tables::Options::default()),
+            caches: &base_cache::Caches::new(Arc::new(|_| ())),
+            complain: &|_| (),
+        });
+        let mut envelope = Envelope { origin: Origin::Smtpd, ..local("a") };
+        envelope.client.addr = "192.0.2.1".into();
+        let sent = b.send(envelope, &["x"], "From: a@example.com\n\nx\n").await;
+        assert_eq!(sent.err().map(|e| e.to_string()).as_deref(), want, "{clients}");
+    }
 }
 
 #[tokio::test]
