@@ -99,11 +99,21 @@ fn every_message_arrives_once() {
     server.start();
     let load =
         Load { acknowledged: Mutex::default(), next: AtomicUsize::new(0), stop: AtomicBool::new(false) };
-    thread::scope(|s| (0..SESSIONS).for_each(|_| drop(s.spawn(|| load.run(server.listen, total)))));
+    let listen = server.listen;
+    // Reloads under load drop no session.
+    thread::scope(|s| {
+        (0..SESSIONS).for_each(|_| drop(s.spawn(|| load.run(listen, total))));
+        for _ in 0..5 {
+            sleep(Duration::from_millis(100));
+            server.reload();
+        }
+    });
     let acknowledged = load.acknowledged.into_inner().unwrap();
     assert_eq!(acknowledged.len(), total, "refused without reason: {}", server.log());
     let missing = wait_for(&received, &acknowledged, Duration::from_secs(60));
     assert!(missing.is_empty(), "{} lost: {missing:?}\n{}", missing.len(), server.log());
+    // What would be delivered a second time is, before it ends.
+    server.stop();
     let twice = received.subjects.lock().unwrap().values().filter(|n| **n > 1).count();
     assert_eq!(twice, 0, "delivered twice");
 }
@@ -139,7 +149,7 @@ fn nothing_acknowledged_is_lost_by_kill() {
         server.log()
     );
     let twice = received.subjects.lock().unwrap().values().filter(|n| **n > 1).count();
-    assert!(twice <= kills * 200, "{twice} delivered twice: more than were in flight");
+    assert!(twice <= (kills + 1) * SESSIONS, "{twice} delivered twice: more than were in flight");
     println!("{} messages acknowledged, {kills} kills, {twice} came twice", acknowledged.len());
 }
 
@@ -177,8 +187,7 @@ impl Hurt {
     }
 
     fn one(&mut self, server: &Server, name: &str) {
-        server.kill_one(name);
-        self.killed_one += 1;
+        self.killed_one += usize::from(server.kill_one(name));
     }
 }
 

@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 
 /// What a crowd may cost, in KiB: descriptors and buffers of connections that are being told to go, and a hundred tests.
-const CROWD: i64 = 60_000;
+const CROWD: i64 = 40_000;
 /// What later crowds may add.
 const MORE: i64 = 8_000;
 

@@ -51,7 +51,9 @@ static NOISE: LazyLock<Regex> = LazyLock::new(|| {
     compiled(concat!(
         r"^\S+/(anvil|scache): statistics:|^\S+/master: |^postfix/postfix-script|^postfix/postlog|",
         r"^postfix(/\w+)?: .*(backwards-compatible|COMPATIBILITY_README|To disable)|",
-        r"^\S+/postqueue: warning: Mail system is down|: removed \(|^saslpasswd2: |^\S+/tlsmgr|/(smtpd|smtp): SSL_|/(smtpd|smtp): (initializing the|setting up TLS)|^postfix-script"
+        r"^\S+/postqueue: warning: Mail system is down|: removed \(|^saslpasswd2: |^\S+/tlsmgr|/(smtpd|smtp): SSL_|/(smtpd|smtp): (initializing the|setting up TLS)|^postfix-script|",
+        // The machine's clock, seen through files: it was set, or ticks in between.
+        r"^\S+: warning: (file system clock is \d+ seconds? (ahead of|behind) local clock|resetting file time stamps)"
     ))
 });
 
@@ -123,7 +125,7 @@ pub fn mbox_in_order(text: &str) -> String {
     format!("From {}{end}", messages.join("\n\nFrom "))
 }
 
-/// Replies without what Debian's version does not offer: REQUIRETLS (3.11), the last line of its EHLO reply.
+/// Replies without what Debian's version does not offer: REQUIRETLS (3.11), the last line of its EHLO reply. For comparisons with it.
 pub fn without_newer_offers(lines: Vec<String>) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(lines.len());
     for line in lines {
@@ -186,6 +188,9 @@ mod tests {
         }
         assert!(super::is_noise("postfix/anvil: statistics: max"));
         assert!(super::is_noise("postfix/master: daemon started"));
+        assert!(super::is_noise(
+            "postfix/cleanup: warning: file system clock is 1 seconds ahead of local clock"
+        ));
         assert!(!super::is_noise("postfix/master: warning: process x pid 7 killed by signal 11"));
         assert!(!super::is_noise("postfix/smtpd: connect from x"));
     }

@@ -196,7 +196,11 @@ impl Server {
         killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL).unwrap();
         child.wait().unwrap();
         // The kernel frees the spool's lock when the last process of the group is gone.
-        sleep(Duration::from_millis(200));
+        let end = Instant::now() + Duration::from_secs(20);
+        while group_lives(child.id()) {
+            assert!(Instant::now() < end, "processes are left");
+            sleep(Duration::from_millis(5));
+        }
     }
 
     /// SIGTERM to master; returns when all have ended.
@@ -216,22 +220,36 @@ impl Server {
     pub fn process(&self, name: &str) -> Option<Pid> {
         let master = self.child.as_ref()?.id().to_string();
         let is = |pid: &String| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            parent == Some(&*master) && String::from_utf8_lossy(&line).contains(name)
+            fields_of(pid).get(1) == Some(&master) && String::from_utf8_lossy(&line).contains(name)
         };
-        let names =
-            fs::read_dir("/proc").ok()?.flatten().map(|e| e.file_name().to_string_lossy().into_owned());
-        names.filter(|n| n.bytes().all(|b| b.is_ascii_digit())).find(is)?.parse().ok().map(Pid::from_raw)
+        processes().find(is)?.parse().ok().map(Pid::from_raw)
     }
 
-    /// `kill -9` of one program; master starts it again.
-    pub fn kill_one(&self, name: &str) {
-        if let Some(pid) = self.process(name) {
-            let _ = kill(pid, Signal::SIGKILL);
-        }
+    /// `kill -9` of one program; master starts it again. `false`: it was not there.
+    pub fn kill_one(&self, name: &str) -> bool {
+        self.process(name).is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok())
     }
+}
+
+/// The fields of /proc/PID/stat that follow the name: state, parent, group …
+fn fields_of(pid: &str) -> Vec<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    rest.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The names of /proc that are processes.
+fn processes() -> impl Iterator<Item = String> {
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let names = names.map(|e| e.file_name().to_string_lossy().into_owned());
+    names.filter(|n| n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Whether a process of the group is more than an entry that nobody has collected.
+fn group_lives(group: u32) -> bool {
+    let group = group.to_string();
+    processes().any(|pid| matches!(&*fields_of(&pid), [state, _, of, ..] if *of == group && state != "Z"))
 }
 
 impl Drop for Server {
