@@ -158,14 +158,15 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// `raw N TEXT`, `starttls`, `close`, `sleep S`; whether the dialogue ends.
+    /// `raw N TEXT`, `starttls [TEXT]`, `close`, `sleep S`; whether the dialogue ends.
     fn special(&mut self, text: &str) -> io::Result<bool> {
         let mut words = text.splitn(3, ' ');
         match words.next() {
             Some("close") => return Ok(true),
             Some("starttls") => {
-                self.log.push("C: STARTTLS".to_owned());
-                self.stream.write_all(b"STARTTLS\r\n")?;
+                let behind = text.strip_prefix("starttls ").unwrap_or_default();
+                self.log.push(format!("C: STARTTLS\\r\\n{behind}").trim_end_matches("\\r\\n").to_owned());
+                self.stream.write_all(&[b"STARTTLS\r\n", unescape(behind).as_slice()].concat())?;
                 if self.reply()? == "220" {
                     self.handshake()?;
                 }

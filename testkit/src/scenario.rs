@@ -13,7 +13,8 @@
 //! @daemon COMMAND     a real peer, in the background, started before the server; ends with the namespace
 //! @wait PATH|HOST:PORT until it exists or accepts
 //! @smtp [src=IP] [dst=IP:PORT] [nobanner] [wrap] [sni=NAME] [cert=client]     a dialogue: lines are sent, replies recorded; "+LINE" is sent together with the
-//!                     next one; "!raw N TEXT" sends escaped text and reads N replies; "!starttls", "!close", "!sleep S"
+//!                     next one; "!raw N TEXT" sends escaped text and reads N replies; "!starttls [TEXT]" (escaped
+//!                     text, sent in one piece with the command), "!close", "!sleep S"
 //!                     The files of testkit/src/tls.rs stand in /mnt/tls.
 //! @run COMMAND        a command; its output and exit status are recorded
 //! @sleep SECONDS

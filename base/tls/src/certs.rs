@@ -1,6 +1,9 @@
 //! What certificates say: names, times, keys (RFC 5280). Reads only; whether to believe it is [`crate::Trust`]'s work.
 
-use crate::Digest;
+use crate::{
+    Digest,
+    trust::{EXPIRED, NOT_YET_VALID},
+};
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::{
@@ -94,8 +97,8 @@ impl Certificate {
         let now =
             now.duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX));
         match now {
-            n if n < self.not_before => Some("certificate is not yet valid"),
-            n if n > self.not_after => Some("certificate has expired"),
+            n if n < self.not_before => Some(NOT_YET_VALID),
+            n if n > self.not_after => Some(EXPIRED),
             _ => None,
         }
     }

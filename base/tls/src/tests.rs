@@ -157,11 +157,6 @@ async fn both_sides_show_certificates() {
     );
     assert_eq!(client.peer.expect("server's certificate").trust, Trust::Trusted);
     assert!(server.summary().ends_with(" client-signature ECDSA (P-256) client-digest SHA256"));
-    // Nobody signs with a certificate of the list itself, but it is trusted.
-    let mut alone = Files::new().own("b.example");
-    if let KeyFiles::Pair { cert, .. } = &mut alone {
-        let _ = cert;
-    }
 }
 
 #[tokio::test]
@@ -210,6 +205,46 @@ async fn a_client_that_speaks_something_else() {
     let (a, b) = tokio::io::duplex(1024);
     drop(b);
     assert_eq!(s.accept(&ready, Box::new(a), LIMIT).await.map(|_| ()), Err(Failure::LostConnection));
+}
+
+/// One byte of a record that never ends each second, as long as somebody listens.
+async fn drip(mut io: tokio::io::DuplexStream) {
+    for byte in b"\x16\x03\x01\x40\x00\x02\x00\x3f\xfc".iter().chain(std::iter::repeat(&0)) {
+        if io.write_all(&[*byte]).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// The limit is for the handshake as a whole: a peer that sends a little now and then holds nobody.
+#[tokio::test(start_paused = true)]
+async fn peers_that_drip_or_hang() {
+    let f = Files::new();
+    let s = server(ServerOptions { keys: vec![f.own("a.example")], ..ServerOptions::default() });
+    let c = connector(ConnectorOptions::default());
+    let (server_ready, client_ready) = (s.ready().0.expect("server"), c.ready().0.expect("client"));
+    for drips in [true, false] {
+        let pipe = || {
+            let (ours, theirs) = tokio::io::duplex(64 * 1024);
+            let peer = async move {
+                match drips {
+                    true => drip(theirs).await,
+                    false => std::future::pending::<()>().await,
+                }
+            };
+            (ours, tokio::spawn(peer))
+        };
+        let began = tokio::time::Instant::now();
+        let (ours, peer) = pipe();
+        assert_eq!(s.accept(&server_ready, Box::new(ours), LIMIT).await.map(drop), Err(Failure::TimedOut));
+        peer.abort();
+        let (ours, peer) = pipe();
+        let end = c.connect(&client_ready, Box::new(ours), &Target::default(), LIMIT).await.map(drop);
+        assert_eq!(end, Err(Failure::TimedOut));
+        peer.abort();
+        assert!(began.elapsed() < 2 * LIMIT + Duration::from_secs(2), "{:?}", began.elapsed());
+    }
 }
 
 #[tokio::test]

@@ -31,7 +31,16 @@ impl Trust {
     pub fn is_trusted(&self) -> bool {
         *self == Self::Trusted
     }
+
+    /// Whether the fault is in the peer's own certificate, not in who has signed it.
+    pub fn is_fault_of_peer(&self) -> bool {
+        matches!(self, Self::Untrusted(why) if [EXPIRED, NOT_YET_VALID].contains(&why.as_str()))
+    }
 }
+
+/// In OpenSSL's words.
+pub(crate) const EXPIRED: &str = "certificate has expired";
+pub(crate) const NOT_YET_VALID: &str = "certificate is not yet valid";
 
 /// Judges a chain; the first one is the peer's own.
 pub(crate) fn judge(
@@ -90,8 +99,8 @@ fn is_trusted(own: &[u8], issuers: &[Vec<u8>], anchors: &Anchors) -> bool {
 fn words(e: &webpki::Error, own: &Certificate, rest: &[CertificateDer<'_>]) -> String {
     use webpki::Error as E;
     match e {
-        E::CertExpired { .. } => "certificate has expired".into(),
-        E::CertNotValidYet { .. } => "certificate is not yet valid".into(),
+        E::CertExpired { .. } => EXPIRED.into(),
+        E::CertNotValidYet { .. } => NOT_YET_VALID.into(),
         E::RequiredEkuNotFoundContext(_) => "unsuitable certificate purpose".into(),
         E::InvalidSignatureForPublicKey => "certificate signature failure".into(),
         E::PathLenConstraintViolated => "path length constraint exceeded".into(),

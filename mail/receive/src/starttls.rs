@@ -207,8 +207,9 @@ impl Connection {
             None => "No client certificate presented",
             Some(p) => match &p.trust {
                 base_tls::Trust::Trusted => return None,
-                base_tls::Trust::Untrusted(why) => {
-                    self.info(format_args!("certificate verification failed for {from}: {why}"));
+                trust @ base_tls::Trust::Untrusted(why) => {
+                    let whose = if trust.is_fault_of_peer() { "client certificate" } else { "certificate" };
+                    self.info(format_args!("{whose} verification failed for {from}: {why}"));
                     "Client certificate not trusted"
                 }
             },

@@ -1,7 +1,8 @@
 //! A scripted next hop: answers by rules, keeps what it hears.
 //!
 //! Options: `ehlo=PIPELINING,DSN` what it offers; `tls=server` STARTTLS with that certificate (see testkit/src/tls.rs), `smtps=server` TLS
-//! from the start; `auth=PLAIN+LOGIN` AUTH, that any name and password satisfy.
+//! from the start; `auth=PLAIN+LOGIN` AUTH, that any name and password satisfy. For a certificate may stand how the handshake goes wrong:
+//! `drop` at once, `truncated` within a record, `garbage`, `hang` without a word.
 //!
 //! A rule is `REGEX => reply`; the reply `drop` closes the connection, `hang` never answers. `CONNECT` stands for the greeting and `.` for the end of data.
 
@@ -9,7 +10,7 @@ use super::{Kind, Service, Start};
 use crate::tls::{self, Connection};
 use regex::Regex;
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
@@ -122,8 +123,8 @@ impl Session<'_> {
             return Ok(false);
         }
         let out = self.lines.get_mut();
-        out.write_all(text.replace("\\n", "\r\n").as_bytes())?;
-        out.write_all(b"\r\n")?;
+        // In one piece: what the script puts behind a reply must not come late by chance.
+        out.write_all(format!("{}\r\n", text.replace("\\n", "\r\n")).as_bytes())?;
         out.flush()?;
         Ok(true)
     }
@@ -163,7 +164,7 @@ fn session(stream: TcpStream, offer: &Offer, rules: &Rules, heard: &mut String) 
     let raw = stream.try_clone()?;
     let mut encrypted = offer.smtps.is_some();
     let connection = match &offer.smtps {
-        Some(name) => tls::accept(stream, name)?,
+        Some(name) => handshake(stream, name)?,
         None => Box::new(stream),
     };
     let mut s = Session { lines: BufReader::new(connection), rules, heard };
@@ -191,7 +192,7 @@ fn session(stream: TcpStream, offer: &Offer, rules: &Rules, heard: &mut String) 
         if let (Some(name), "STARTTLS") = (&offer.tls, verb.as_str())
             && rule.is_none_or(|r| r.starts_with("220"))
         {
-            s.lines = BufReader::new(tls::accept(raw.try_clone()?, name)?);
+            s.lines = BufReader::new(handshake(raw.try_clone()?, name)?);
             s.heard.push_str("<TLS>\n");
             encrypted = true;
         }
@@ -203,6 +204,28 @@ fn session(stream: TcpStream, offer: &Offer, rules: &Rules, heard: &mut String) 
         }
     }
     Ok(())
+}
+
+/// With this certificate, or one that goes wrong.
+fn handshake(mut stream: TcpStream, name: &str) -> std::io::Result<Box<dyn Connection>> {
+    // Of the client's, so that closing the connection resets nothing.
+    let heard = |stream: &mut TcpStream| stream.read(&mut [0; 16 * 1024]);
+    match name {
+        "drop" => heard(&mut stream).map(drop)?,
+        // The head of a record of 122 bytes with the beginning of a ServerHello.
+        "truncated" => {
+            heard(&mut stream)?;
+            stream.write_all(b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03")?;
+        }
+        "garbage" => {
+            heard(&mut stream)?;
+            stream.write_all(b"250 2.0.0 What was that?\r\n")?;
+            while heard(&mut stream)? > 0 {}
+        }
+        "hang" => while heard(&mut stream)? > 0 {},
+        name => return tls::accept(stream, name),
+    }
+    Err(std::io::ErrorKind::ConnectionAborted.into())
 }
 
 fn content(lines: &mut impl BufRead, heard: &mut String) -> std::io::Result<()> {

@@ -87,9 +87,9 @@ fn trust(peer: &Peer, id: &Identity<'_>) -> Option<Proof> {
         (Some(anchors), _) if peer.leads_to(anchors) => None,
         (Some(_), _) => Some(Proof::Failed(Subject::Issuer, NO_RECORD.into())),
         (None, Trust::Trusted) => None,
-        (None, Trust::Untrusted(why)) => {
-            let own = why == "certificate has expired" || why == "certificate is not yet valid";
-            Some(Proof::Failed(if own { Subject::Server } else { Subject::Chain }, why.clone()))
+        (None, trust @ Trust::Untrusted(why)) => {
+            let subject = if trust.is_fault_of_peer() { Subject::Server } else { Subject::Chain };
+            Some(Proof::Failed(subject, why.clone()))
         }
     }
 }
