@@ -39,6 +39,14 @@ fn mta_sts() {
             "to=<y@good.example>, relay=chained.dane.example[198.51.100.41]:25, delay=<N>, delays=<N>, dsn=2.0.0, status=sent",
         ],
     );
+    check(
+        &outcome,
+        "log",
+        &["host mx.unnamed.example[198.51.100.43] is not named by the MTA-STS policy of bücher.example"],
+    );
+    let lines = common::lines(&outcome, "log");
+    let testing = "MTA-STS testing: certificate verification failed for chained";
+    assert!(!lines.iter().any(|l| l.contains(testing)), "{lines:#?}");
     let asked = common::lines(&outcome, "cmd");
     let of = |domain: &str| asked.iter().filter(|l| l.contains(domain)).count();
     assert_eq!((of("good /.well-known/mta-sts.txt"), of("overruled")), (1, 0), "{asked:#?}");

@@ -70,8 +70,9 @@ fn probe(parsed: &getopt::Parsed, destination: &str, matches: &[String]) -> anyh
         chain: parsed.has('C'),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let say = |line: &str| println!("posttls-finger: {line}");
-    let print = |text: &str| print!("{text}");
+    // A server's words must not reach the terminal as commands.
+    let say = |line: &str| println!("posttls-finger: {}", base_log::mask(line));
+    let print = |text: &str| text.lines().for_each(|line| println!("{}", base_log::mask(line)));
     runtime.block_on(mail_deliver::finger(request, (service, &cfg, &deps), &say, &print))?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::{
     dane,
     hosts::{self, Candidate, NoHosts},
     nexthop::NextHop,
-    proof, resolver,
+    proof, resolver, secure,
     session::{Peer, dial_plainly},
     tls::{Level, Policy},
 };
@@ -149,7 +149,7 @@ async fn policy(
     say: &(dyn Fn(&str) + Sync),
 ) -> (Policy, Records) {
     let nothing = (Vec::new(), String::new());
-    let policy = match client.tls.policy(destination, &peer.name).await {
+    let policy = match client.tls.policy(destination, &peer.name, &|w| say(&format!("warning: {w}"))).await {
         Ok(policy) => policy,
         Err(bad) => {
             bad.warnings.iter().for_each(|w| say(&format!("warning: {w}")));
@@ -275,12 +275,10 @@ impl Talk<'_> {
     /// What the certificate proves.
     fn tell(&self, session: &Session) {
         let server = self.peer.namaddrport();
-        let domain =
-            base_net::split_host_port(self.request.destination).map_or(self.request.destination, |(h, _)| h);
-        let domain = domain.trim_matches(['[', ']']);
-        let anchors = self.client.tls.trust_anchors(&self.policy).ok().flatten();
+        let warn = |w: &str| (self.say)(&format!("warning: {w}"));
+        let anchors = self.client.tls.trust_anchors(&self.policy, &warn).ok().flatten();
         let id = proof::Identity {
-            domain,
+            domain: secure::domain_of(self.request.destination),
             host: &self.peer.name,
             base: &self.dns.1,
             digest: self.client.tls.digest,

@@ -23,12 +23,15 @@ use std::{
 /// For the server of tokens.
 const PATIENCE: Duration = Duration::from_secs(30);
 const MAX_ANSWER: usize = 64 * 1024;
-/// The longest token.
+/// The longest access token, and the longest refresh token, which the cache must be able to keep.
 const MAX_TOKEN: usize = 16 * 1024;
+const MAX_REFRESH: usize = 4 * 1024;
 /// The most users whose tokens are kept.
 const MAX_USERS: usize = 1000;
 /// A token is not used in the last minute of its life, so that it lasts for the login.
 const RESERVE: Duration = Duration::from_secs(60);
+/// A server that gave none is not asked again before this: deliveries that wait for the same user would each wait for it in turn.
+const AGAIN: Duration = Duration::from_secs(60);
 /// When the server does not say how long a token lasts.
 const USUAL_LIFE: Duration = Duration::from_secs(3600);
 
@@ -40,11 +43,12 @@ pub(crate) struct Tokens {
     kept: Mutex<HashMap<String, Turn>>,
 }
 
-/// A user's access token; whoever asks for a new one holds the lock.
+/// What the server said last about a user; whoever asks again holds the lock.
 type Turn = Arc<tokio::sync::Mutex<Option<Kept>>>;
 
 struct Kept {
-    token: String,
+    /// The token, or why there is none.
+    answer: Result<String, String>,
     until: Instant,
     /// The settings that it was had with.
     source: Source,
@@ -77,11 +81,7 @@ impl Tokens {
         if maps.is_empty() {
             return Ok(None);
         }
-        let authorities = match file.is_empty() {
-            true => Authorities { system: true, ..Authorities::default() },
-            false => Authorities { file: Some(file.into()), ..Authorities::default() },
-        };
-        let https = Https::new(&authorities, &deps.opener, PATIENCE, MAX_ANSWER)
+        let https = Https::new(&Authorities::file_or_system(&file), &deps.opener, PATIENCE, MAX_ANSWER)
             .map_err(|e| Error::new(format!("{}: {e}", name("sasl_oauth_CAfile"))))?;
         Ok(Some(Self {
             maps: Maps::open(&deps.tables, &parameter, &maps),
@@ -100,20 +100,21 @@ impl Tokens {
         let turn = self.turn(user);
         let mut kept = turn.lock().await;
         if let Some(kept) = kept.as_ref().filter(|k| k.source == source && k.until > Instant::now()) {
-            return Ok(Some(kept.token.clone()));
+            return kept.answer.clone().map(Some);
         }
-        let granted =
-            self.ask(user, &source).await.map_err(|e| format!("no access token for {user}: {e}"))?;
-        let until = Instant::now() + granted.life.saturating_sub(RESERVE);
-        *kept = Some(Kept { token: granted.token.clone(), until, source });
-        Ok(Some(granted.token))
+        let (answer, life) = match self.ask(user, &source).await {
+            Ok(granted) => (Ok(granted.token), granted.life.saturating_sub(RESERVE)),
+            Err(e) => (Err(format!("no access token for {user}: {e}")), AGAIN),
+        };
+        *kept = Some(Kept { answer: answer.clone(), until: Instant::now() + life, source });
+        answer.map(Some)
     }
 
     /// A server does not want this token: the next login gets another one.
     pub async fn refused(&self, user: &str, token: &str) {
         let turn = self.turn(user);
         let mut kept = turn.lock().await;
-        if kept.as_ref().is_some_and(|k| k.token == token) {
+        if kept.as_ref().is_some_and(|k| k.answer.as_deref() == Ok(token)) {
             *kept = None;
         }
     }
@@ -202,12 +203,13 @@ fn granted(status: u16, body: &[u8]) -> Result<Granted, String> {
         let error: String = error.chars().take(200).filter(|c| !c.is_control()).collect();
         return Err(format!("HTTP {status}: {error}"));
     }
-    let fits = |t: &String| !t.is_empty() && t.len() <= MAX_TOKEN && t.bytes().all(|b| b.is_ascii_graphic());
-    let token = text("access_token").filter(fits).ok_or("the answer has no access token")?;
+    let fits = |t: &String, most| (1..=most).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_graphic());
+    let token =
+        text("access_token").filter(|t| fits(t, MAX_TOKEN)).ok_or("the answer has no access token")?;
     // Some servers write the number as text.
     let life = value["expires_in"].as_u64().or_else(|| text("expires_in")?.parse().ok());
     let life = life.map_or(USUAL_LIFE, |s| Duration::from_secs(s.min(86_400)));
-    Ok(Granted { token, life, refresh: text("refresh_token").filter(fits) })
+    Ok(Granted { token, life, refresh: text("refresh_token").filter(|t| fits(t, MAX_REFRESH)) })
 }
 
 #[cfg(test)]
@@ -235,6 +237,8 @@ mod tests {
     fn answers() {
         let read = |body: &str| granted(200, body.as_bytes()).map(|g| (g.token, g.life.as_secs(), g.refresh));
         let some = |t: &str| Some(t.to_owned());
+        let long =
+            format!("{{\"access_token\":\"t\",\"refresh_token\":\"{}\"}}", "x".repeat(MAX_REFRESH + 1));
         for (body, want) in [
             (r#"{"access_token":"t","expires_in":100}"#, Ok(("t".to_owned(), 100, None))),
             (
@@ -242,6 +246,7 @@ mod tests {
                 Ok(("t".to_owned(), 9, some("n"))),
             ),
             (r#"{"access_token":"t"}"#, Ok(("t".to_owned(), 3600, None))),
+            (&long, Ok(("t".to_owned(), 3600, None))),
             (r#"{"access_token":"a b"}"#, Err("the answer has no access token".to_owned())),
             ("<html>", Err("the answer has no access token".to_owned())),
         ] {
@@ -321,8 +326,11 @@ mod tests {
         assert_eq!(t.token("me").await, Ok(Some("first".to_owned())));
         t.refused("me", "first").await;
         assert_eq!(t.token("me").await, Ok(Some("second".to_owned())));
-        // It lasts for less than a minute.
-        assert_eq!(t.token("me").await, Err("no access token for me: HTTP 400: invalid_grant".to_owned()));
+        // It lasts for less than a minute. A refusal holds for one, too: the server is asked once.
+        for _ in 0..2 {
+            let refused = Err("no access token for me: HTTP 400: invalid_grant".to_owned());
+            assert_eq!(t.token("me").await, refused);
+        }
         caches.flush();
         drop(t);
         let again = tokens(dir.path(), port, &base_cache::Caches::new(Arc::new(|_| {})));

@@ -22,7 +22,7 @@ use proto_smtp::client::{ServerReply, Stage};
 use std::sync::Arc;
 
 /// What a connection must be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Demands {
     pub policy: Policy,
     /// The level before DNS was asked.
@@ -66,6 +66,11 @@ impl NoTls {
     }
 }
 
+/// A next hop without brackets and port.
+pub(crate) fn domain_of(hop: &str) -> &str {
+    split_host_port(hop).map_or(hop, |(host, _)| host).trim_matches(['[', ']'])
+}
+
 fn later(detail: u16, text: String) -> Diagnosis {
     Diagnosis::new(Status::new(4, 7, detail), text)
 }
@@ -80,22 +85,12 @@ impl Demands {
         port: Option<u16>,
         log: &Reporter<'_>,
     ) -> Result<Self, Diagnosis> {
-        let policy = cfg.tls.policy(hop, &peer.name).await.map_err(|bad| {
+        let policy = cfg.tls.policy(hop, &peer.name, &|w| log.warning(w)).await.map_err(|bad| {
             bad.warnings.iter().for_each(|w| log.warning(w));
             later(5, bad.reason.to_owned())
         })?;
         let wanted = policy.level;
-        let mut demands = Self {
-            policy,
-            wanted,
-            hop: hop.to_owned(),
-            tlsa: Vec::new(),
-            base: String::new(),
-            unusable: Vec::new(),
-            forgeable: false,
-            trial: None,
-            requiretls: None,
-        };
+        let mut demands = Self { policy, wanted, hop: hop.to_owned(), ..Self::default() };
         demands.heed(cfg, log).await?;
         if matches!(demands.policy.level, Level::Dane | Level::DaneOnly) {
             dane::ask(&mut demands, cfg, resolver, (peer, port), log).await?;
@@ -144,26 +139,31 @@ impl Demands {
         let weak = self.policy.level != Level::None && !self.is_proving();
         let by_name =
             !self.hop.starts_with('[') && split_host_port(&self.hop).is_some_and(|(_, port)| port.is_none());
-        let wanted =
-            weak && by_name && !self.policy.explicit && !log.delivery.message.envelope.tls_is_optional();
+        let waived = cfg.tls_required && log.delivery.message.envelope.tls_is_optional();
+        let wanted = weak && by_name && !self.policy.explicit && !waived;
         let Some(sts) = cfg.sts.as_ref().filter(|_| wanted) else { return Ok(()) };
         let (policy, trouble) = sts.policy(resolver, self.domain()).await;
         trouble.iter().for_each(|text| log.warning(text));
         let Some(policy) = policy else { return Ok(()) };
         let named = policy.names(&peer.name);
-        let secure = Policy {
-            matches: vec!["hostname".to_owned()],
-            servername: "hostname".to_owned(),
-            ..cfg.tls.at(Level::Secure)
-        };
+        let published = cfg.tls.published(&sts.authorities);
         match policy.mode {
             sts::Mode::Enforce if !named => return Err(self.not_named(peer)),
-            sts::Mode::Enforce => self.policy = secure,
+            sts::Mode::Enforce => self.policy = published,
             _ if !named => log.note(&format!("MTA-STS testing: {}", self.not_named(peer).reason)),
-            _ => self.trial = Some(Box::new(secure)),
+            _ => self.tried(published),
         }
         self.wanted = self.policy.level;
         Ok(())
+    }
+
+    /// A policy in testing: the server is asked by the same name and judged by the same authorities as if it were enforced.
+    fn tried(&mut self, published: Policy) {
+        if self.policy.servername.is_empty() {
+            self.policy.servername.clone_from(&published.servername);
+        }
+        self.policy.authorities.clone_from(&published.authorities);
+        self.trial = Some(Box::new(published));
     }
 
     fn not_named(&self, peer: &Peer) -> Diagnosis {
@@ -172,8 +172,7 @@ impl Demands {
 
     /// The next hop without brackets and port.
     pub fn domain(&self) -> &str {
-        let host = split_host_port(&self.hop).map_or(self.hop.as_str(), |(h, _)| h);
-        host.trim_matches(['[', ']'])
+        domain_of(&self.hop)
     }
 
     /// The server must prove who it is.
@@ -348,7 +347,11 @@ impl Session {
     ) -> Result<(), NoTls> {
         log.identity.log.metrics().tls.connected(tls.protocol);
         // A file that has just become unreadable leads nowhere: nothing is trusted.
-        let anchors = cfg.tls.trust_anchors(&demands.policy).unwrap_or_else(|_| Some(Arc::default()));
+        let anchors_of = |policy: &Policy| {
+            let found = cfg.tls.trust_anchors(policy, &|w| log.warning(w));
+            found.unwrap_or_else(|_| Some(Arc::default()))
+        };
+        let anchors = anchors_of(&demands.policy);
         let id = Identity {
             anchors: anchors.as_deref(),
             domain: demands.domain(),
@@ -377,7 +380,10 @@ impl Session {
         if let Some(peer) = tls.peer.as_ref().filter(|_| cfg.tls.log_level >= 2) {
             log.note(&format!("{server}: {}", peer.log_text(cfg.tls.digest)));
         }
-        let trial = demands.trial.as_ref().map(|policy| proof::judge(policy, tls.peer.as_ref(), &id));
+        let trial = demands.trial.as_ref().map(|policy| {
+            let anchors = anchors_of(policy);
+            proof::judge(policy, tls.peer.as_ref(), &Identity { anchors: anchors.as_deref(), ..id })
+        });
         if let Some(Proof::Failed(_, why)) = trial {
             log.note(&format!("MTA-STS testing: certificate verification failed for {server}: {why}"));
         }
@@ -409,12 +415,7 @@ mod tests {
             policy: Policy { level, servername: servername.into(), ..Policy::default() },
             wanted: level,
             hop: hop.into(),
-            tlsa: Vec::new(),
-            base: String::new(),
-            unusable: Vec::new(),
-            forgeable: false,
-            trial: None,
-            requiretls: None,
+            ..Demands::default()
         };
         for (level, servername, shared) in [
             (Level::None, "", true),

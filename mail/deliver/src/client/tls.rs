@@ -94,6 +94,8 @@ pub(crate) struct Policy {
     pub hosts: Vec<String>,
     /// Trust anchor files (`tafile`); none: the authorities count.
     pub anchors: Vec<PathBuf>,
+    /// Who may sign the server's certificate instead of the authorities of the parameters.
+    pub authorities: Option<Authorities>,
 }
 
 /// A table that cannot be asked, or an entry that makes no sense.
@@ -115,6 +117,9 @@ pub(crate) enum InsecureMx {
     /// As good as any.
     Dane,
 }
+
+/// What makes one connector differ from another: protocols, exclusions, authorities.
+type Handshake = (String, String, Option<Authorities>);
 
 /// The settings of a client.
 pub(crate) struct Tls {
@@ -152,7 +157,7 @@ pub(crate) struct Tls {
     /// `smtp_tls_trust_anchor_file`.
     anchors: Vec<PathBuf>,
     anchor_files: Mutex<HashMap<Vec<PathBuf>, Arc<AnchorFiles>>>,
-    connectors: Mutex<HashMap<(String, String), Arc<Connector>>>,
+    connectors: Mutex<HashMap<Handshake, Arc<Connector>>>,
 }
 
 impl Tls {
@@ -210,18 +215,27 @@ impl Tls {
         })
     }
 
-    /// The rules for a next hop (as it was given) and one of its hosts.
-    pub async fn policy(&self, hop: &str, host: &str) -> Result<Policy, BadPolicy> {
+    /// The rules for a next hop (as it was given) and one of its hosts. `warn` hears of files that have changed for the worse.
+    pub async fn policy(
+        &self,
+        hop: &str,
+        host: &str,
+        warn: &(dyn Fn(&str) + Sync),
+    ) -> Result<Policy, BadPolicy> {
         let policy = self.find(hop, host).await?;
-        self.trust_anchors(&policy).map_err(|problem| {
+        self.trust_anchors(&policy, warn).map_err(|problem| {
             let then = format!("TLS policy lookup for {hop}/{host}: {CONFUSED}");
             BadPolicy { warnings: problem.lines.into_iter().chain([then]).collect(), reason: CONFUSED }
         })?;
         Ok(policy)
     }
 
-    /// What chains must lead to instead of authorities.
-    pub fn trust_anchors(&self, policy: &Policy) -> Result<Option<Arc<TrustAnchors>>, Problem> {
+    /// What chains must lead to instead of authorities. `warn` hears of files that have changed and cannot be used.
+    pub fn trust_anchors(
+        &self,
+        policy: &Policy,
+        warn: &dyn Fn(&str),
+    ) -> Result<Option<Arc<TrustAnchors>>, Problem> {
         if policy.anchors.is_empty() {
             return Ok(None);
         }
@@ -233,7 +247,9 @@ impl Tls {
             let make = || Arc::new(AnchorFiles::new(policy.anchors.clone(), Arc::clone(&self.files)));
             Arc::clone(all.entry(policy.anchors.clone()).or_insert_with(make))
         };
-        files.ready().0.map(Some)
+        let (anchors, complaints) = files.ready();
+        complaints.iter().for_each(|line| warn(line));
+        anchors.map(Some)
     }
 
     async fn find(&self, hop: &str, host: &str) -> Result<Policy, BadPolicy> {
@@ -247,6 +263,17 @@ impl Tls {
             return self.of_site(hop, host).await;
         }
         Ok(self.at(self.level))
+    }
+
+    /// As a policy that the destination publishes demands: a certificate of an authority, with the host's name (RFC 8461 4.2). Where
+    /// the parameters name no authorities, those count by which the policy itself was believed.
+    pub fn published(&self, authorities: &Authorities) -> Policy {
+        Policy {
+            matches: vec!["hostname".to_owned()],
+            servername: "hostname".to_owned(),
+            authorities: self.authorities.is_nobody().then(|| authorities.clone()),
+            ..self.at(Level::Secure)
+        }
     }
 
     /// The parameters at a level.
@@ -386,14 +413,14 @@ impl Tls {
 
     /// The connector for a policy; they are made once.
     pub fn connector(&self, policy: &Policy) -> Arc<Connector> {
-        let key = (policy.protocols.clone(), policy.exclude.clone());
+        let key = (policy.protocols.clone(), policy.exclude.clone(), policy.authorities.clone());
         let mut all = self.connectors.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(c) = all.get(&key) {
             return Arc::clone(c);
         }
         let options = ConnectorOptions {
             keys: self.keys.clone(),
-            authorities: self.authorities.clone(),
+            authorities: key.2.clone().unwrap_or_else(|| self.authorities.clone()),
             handshakes: Handshakes {
                 protocols: key.0.clone(),
                 exclude: key.1.clone(),
@@ -483,7 +510,7 @@ mod tests {
         let bench = Bench::new(main_cf);
         let tls = Tls::open(Dialect::Smtp, &bench.config, &bench.deps).expect("parameters");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
-        let got = match runtime.block_on(tls.policy(hop, "mx.test")) {
+        let got = match runtime.block_on(tls.policy(hop, "mx.test", &|_| ())) {
             Ok(p) => format!("{:?} {} {}", p.level, p.protocols, p.matches.join(" ")),
             Err(e) => e.warnings.join("; "),
         };
@@ -522,6 +549,48 @@ mod tests {
             "smtp_tls_policy_maps, next-hop destination \"d.test\": invalid attribute name: \"x\"; \
              TLS policy lookup for d.test/mx.test: client TLS configuration problem",
         );
+    }
+
+    #[test]
+    fn authorities_of_published_policies() {
+        let system = Authorities::file_or_system("");
+        for (main_cf, want) in [
+            ("", Some(system.clone())),
+            ("smtp_tls_CAfile = /ca.pem", None),
+            ("smtp_tls_CApath = /ca", None),
+            ("tls_append_default_CA = yes", None),
+        ] {
+            let bench = Bench::new(main_cf);
+            let tls = Tls::open(Dialect::Smtp, &bench.config, &bench.deps).expect("parameters");
+            assert_eq!(tls.published(&system).authorities, want, "{main_cf}");
+        }
+    }
+
+    #[test]
+    fn a_renewed_anchor_that_is_bad_is_told() {
+        let dir = tempfile::tempdir().expect("folder");
+        let file = dir.path().join("ta.pem");
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).expect("certificate");
+        std::fs::write(&file, made.cert.pem()).expect("file");
+        let main_cf =
+            format!("smtp_tls_security_level = secure\nsmtp_tls_trust_anchor_file = {}", file.display());
+        let bench = Bench::new(&main_cf);
+        let tls = Tls::open(Dialect::Smtp, &bench.config, &bench.deps).expect("parameters");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+        let said = Mutex::new(Vec::new());
+        let warn = |line: &str| said.lock().expect("list").push(line.to_owned());
+        let ask = || runtime.block_on(tls.policy("a.test", "mx.test", &warn)).expect("policy");
+        ask();
+        std::fs::write(&file, "bad").expect("file");
+        // Files are looked at once a second.
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        while said.lock().expect("list").is_empty() && std::time::Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+            ask();
+        }
+        let said = said.into_inner().expect("list");
+        let want = format!("error loading trust anchors from file: {}", file.display());
+        assert_eq!(said.first(), Some(&want));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! [`Sts::policy`] asks for the TXT record at each delivery (DNS answers are cached), and fetches the policy when its id is new, over
 //! HTTPS with a proved certificate. Policies outlive a restart (`smtp_mta_sts_cache_map`), hold as long as they say, whatever
-//! happens to record and server meanwhile, and are bounded by the cache. A fetch that failed is not tried again for five minutes.
+//! happens to record and server meanwhile, and are bounded by the cache. One that is a day old is fetched anew (RFC 8461 3.3). A fetch that
+//! failed is not tried again for five minutes.
 
 mod policy;
 
@@ -25,13 +26,16 @@ use std::{
 const PORT: u16 = 443;
 /// A fetch that failed is not tried again before this (RFC 8461 5.1).
 const AGAIN: u64 = 300;
+/// A policy is fetched anew after this, as long as it may hold, by one delivery; the others go by what is there.
+const REFRESH: u64 = 86_400;
 /// The longest answer, with its head (RFC 8461 3.3 suggests 64 kB for the policy).
 const MAX_ANSWER: usize = 80 * 1024;
 
 /// The policies of others.
 pub(crate) struct Sts {
     cache: Arc<Cache>,
-    authorities: Authorities,
+    /// Who may sign the certificates of policy servers.
+    pub authorities: Authorities,
     files: Files,
     time_limit: Duration,
     /// One fetch per domain at a time.
@@ -56,6 +60,11 @@ impl Kept {
         format!("{} {} {age} {} {}", self.id, self.until, p.mode.word(), p.hosts.join(" "))
     }
 
+    /// Fetched not long before `now`, in seconds since 1970.
+    fn is_fresh(&self, now: u64) -> bool {
+        now < self.until.saturating_sub(self.policy.max_age.as_secs()).saturating_add(REFRESH)
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let (id, until, age) = (words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
@@ -75,14 +84,9 @@ impl Sts {
         if !cfg.bool("smtp_mta_sts")? {
             return Ok(None);
         }
-        let file = cfg.str("smtp_mta_sts_CAfile")?;
-        let authorities = match file.is_empty() {
-            true => Authorities { system: true, ..Authorities::default() },
-            false => Authorities { file: Some(file.into()), ..Authorities::default() },
-        };
         Ok(Some(Self {
             cache: deps.caches.open(&cfg.str("smtp_mta_sts_cache_map")?),
-            authorities,
+            authorities: Authorities::file_or_system(&cfg.str("smtp_mta_sts_CAfile")?),
             files: Arc::clone(&deps.opener),
             time_limit: cfg.time("smtp_mta_sts_timeout")?.max(Duration::from_secs(1)),
             fetching: Mutex::default(),
@@ -91,7 +95,7 @@ impl Sts {
 
     /// The policy of a domain. The text is for the log: a new policy cannot be had.
     pub async fn policy(&self, resolver: &Resolver, domain: &str) -> (Option<Policy>, Option<String>) {
-        let domain = domain.to_ascii_lowercase();
+        let Some(domain) = proto_address::to_ascii(domain) else { return (None, None) };
         let kept = self.kept(&domain);
         let id = match resolver.txt(&format!("_mta-sts.{domain}")).await {
             Ok(found) => policy::record_id(&found.records),
@@ -103,7 +107,14 @@ impl Sts {
             return (self.kept(&domain), None);
         }
         let turn = self.turn(&domain);
-        let held = turn.lock().await;
+        let held = match self.entry(&domain).filter(|k| k.id == id) {
+            // Old, but it holds.
+            Some(_) => match turn.try_lock() {
+                Ok(held) => held,
+                Err(_) => return (kept, None),
+            },
+            None => turn.lock().await,
+        };
         // Somebody else may have been first.
         let error = match self.is_known(&domain, &id) || self.failed_lately(&domain) {
             true => None,
@@ -125,7 +136,7 @@ impl Sts {
     }
 
     fn is_known(&self, domain: &str, id: &str) -> bool {
-        self.entry(domain).is_some_and(|k| k.id == id)
+        self.entry(domain).is_some_and(|k| k.id == id && k.is_fresh(Timestamp::now().secs()))
     }
 
     fn failed_lately(&self, domain: &str) -> bool {
@@ -179,6 +190,27 @@ impl Sts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn old_policies_are_fetched_anew() {
+        let max_age = Duration::from_secs(604_800);
+        let kept = |fetched: u64, max_age: Duration| Kept {
+            id: "1".into(),
+            until: fetched + max_age.as_secs(),
+            policy: Policy { mode: Mode::Enforce, hosts: Vec::new(), max_age },
+        };
+        for (now, want) in [(1000, true), (1000 + REFRESH - 1, true), (1000 + REFRESH, false)] {
+            assert_eq!(kept(1000, max_age).is_fresh(now), want, "{now}");
+        }
+        let bench = crate::testing::Bench::new("smtp_mta_sts = yes\nsmtp_mta_sts_cache_map =\n");
+        let sts = Sts::open(&bench.config, &bench.deps).expect("parameters").expect("wanted");
+        let now = Timestamp::now().secs();
+        for (age, holds, known) in [(0, true, true), (2 * REFRESH, true, false), (8 * REFRESH, false, false)]
+        {
+            sts.cache.put("a.test", &kept(now - age, max_age).text());
+            assert_eq!((sts.kept("a.test").is_some(), sts.is_known("a.test", "1")), (holds, known), "{age}");
+        }
+    }
 
     #[test]
     fn what_the_cache_holds() {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 /// Longest life of a policy (RFC 8461 3.2).
 const MAX_AGE: u64 = 31_557_600;
-/// The most hosts of a policy that are looked at, and the longest name.
-const MAX_HOSTS: usize = 64;
+/// The longest name, and the most bytes of all: the cache must be able to keep them.
 const MAX_NAME: usize = 255;
+const MAX_NAMES: usize = 7 * 1024;
 
 /// What to do with a host that is not as the policy says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(crate) fn parse(text: &str) -> Result<Policy, &'static str> {
             "version" => version = version.or(Some(value)),
             "mode" => mode = mode.or(Some(value)),
             "max_age" => max_age = max_age.or(Some(value)),
-            "mx" if is_host(value) && hosts.len() < MAX_HOSTS => hosts.push(value.to_ascii_lowercase()),
+            "mx" if is_host(value) => hosts.push(value.to_ascii_lowercase()),
             _ => {}
         }
     }
@@ -77,6 +77,9 @@ pub(crate) fn parse(text: &str) -> Result<Policy, &'static str> {
     }
     let mode = mode.and_then(Mode::named).ok_or("no mode")?;
     let seconds: u64 = max_age.and_then(|t| t.parse().ok()).ok_or("no max_age")?;
+    if hosts.iter().map(|h| h.len() + 1).sum::<usize>() > MAX_NAMES {
+        return Err("too many mx");
+    }
     if hosts.is_empty() && mode != Mode::None {
         return Err("no mx");
     }
@@ -143,7 +146,15 @@ mod tests {
         ] {
             assert_eq!(p.names(host), want, "{host}");
         }
+        let of_hosts = |count: usize| {
+            let hosts: String =
+                (0..count).map(|n| format!("mx: mx{n:03}.a-long-name.example.com\n")).collect();
+            format!("version: STSv1\nmode: enforce\n{hosts}max_age: 5\n")
+        };
+        let all = parse(&of_hosts(200)).expect("a policy");
+        assert!(all.names("mx199.a-long-name.example.com"));
         for (text, want) in [
+            (of_hosts(1000).as_str(), Err("too many mx")),
             ("version: STSv1\nmode: none\nmax_age: 5\n", Ok(Mode::None)),
             (
                 "version: STSv1\nmode: testing\nmode: enforce\nmx: a\nmax_age: 99999999999\n",
