@@ -20,6 +20,8 @@ pub(crate) struct Current {
     pub(crate) generation: u64,
     pub(crate) end: u64,
     pub(crate) batch: u32,
+    /// The writer's turn, see `ahead`.
+    pub(crate) turn: u16,
     pub(crate) records: Vec<Placed>,
     /// The reserve: no new messages go here.
     pub(crate) emergency: bool,
@@ -86,7 +88,7 @@ pub(crate) fn place(
             Record { aux: *generation, ..Record::about(Kind::Removal, *id) }
         }
     };
-    let record = Record { batch: current.batch, ..record };
+    let record = Record { batch: current.batch, turn: current.turn, ..record };
     buffer.extend_from_slice(&record.encode(current.generation, offset));
     match &op {
         Op::Commit(c) => {
@@ -110,7 +112,13 @@ fn answer_gone(op: Op) {
     }
 }
 
-fn change_record(id: QueueId, payload: &[u8], flags: u8, retry_at: u32, previous: Place) -> Record {
+pub(crate) fn change_record(
+    id: QueueId,
+    payload: &[u8],
+    flags: u8,
+    retry_at: u32,
+    previous: Place,
+) -> Record {
     Record {
         flags: flags & !flag::LARGE | if id.long { flag::LONG } else { 0 },
         len: payload.len() as u32,

@@ -366,6 +366,42 @@ fn what_was_in_a_freed_segment_stays_gone() {
     assert!(spool.stats().free_segments > 0);
 }
 
+#[test]
+fn what_nobody_waited_for_outlives_a_kill() {
+    let disk = SimDisk::new(Faults::default());
+    let spool = open(&disk).unwrap();
+    let stay = put(&spool, b"stays").unwrap();
+    for n in 0..300u32 {
+        let go = put(&spool, b"goes").unwrap();
+        wait(spool.remove(go)).unwrap();
+        wait(spool.change(stay, vec![Change::Held(n.is_multiple_of(2))], false)).unwrap();
+        // Every now and then more than a half has room for: then a kill in the same turn, or the next, may take it.
+        let text = "x".repeat(if n.is_multiple_of(50) { 5000 } else { 10 });
+        let reason = Diagnosis::new("4.4.1".parse().unwrap(), text);
+        if n.is_multiple_of(3) {
+            wait(spool.change(stay, vec![Change::Deferred(0, Box::new(reason))], false)).unwrap();
+        }
+        let mut killed = disk.crash(None);
+        for round in 0..2 {
+            let again = open(&killed).unwrap();
+            if n % 50 > 1 {
+                assert_eq!(again.list(0, 10).iter().map(|s| s.id).collect::<Vec<_>>(), [stay], "{n} {round}");
+                assert_eq!(again.list(0, 1)[0].held, n.is_multiple_of(2), "{n} {round}");
+            }
+            // Killed at once, or only after a while; then there is nothing more to be done again.
+            killed = disk_after(&killed, again, round == 0);
+        }
+    }
+}
+
+fn disk_after(disk: &SimDisk, spool: FileSpool, at_once: bool) -> SimDisk {
+    if at_once {
+        return disk.crash(None);
+    }
+    drop(spool);
+    disk.crash(None)
+}
+
 /// `SEEDS=5000 cargo test -p base-spool -- --ignored campaign`: everything at once, for a long time.
 #[test]
 #[ignore = "long"]

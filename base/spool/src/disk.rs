@@ -4,6 +4,7 @@
 //! Errors are the system's, unchanged; the callers decide what they mean.
 
 use base_calls::Content;
+use base_sys::mapping::Mapping;
 use std::{
     fs::{DirBuilder, File, OpenOptions},
     io,
@@ -28,6 +29,10 @@ pub(crate) trait Disk: Send + Sync {
     fn remove(&self, path: &str) -> io::Result<()>;
     /// Makes the names in a folder durable.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
+    /// A file of `len` bytes, made if it is missing, as memory.
+    fn map(&self, path: &str, len: usize) -> io::Result<Box<dyn Mapped>>;
+    /// Which start of the machine this is; `None` when nobody knows.
+    fn boot(&self) -> Option<u128>;
     /// Where a path is, for messages to the administrator.
     fn full_path(&self, path: &str) -> PathBuf;
 }
@@ -44,6 +49,12 @@ pub(crate) trait DiskFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// A range of it as message content.
     fn content(self: Arc<Self>, offset: u64, len: u64) -> Content;
+}
+
+/// A file as memory: what is written outlives the process, not the machine.
+pub(crate) trait Mapped: Send {
+    /// Writes at an offset; `false` when it does not fit.
+    fn write(&mut self, at: usize, data: &[u8]) -> bool;
 }
 
 /// Writes all of `data`.
@@ -140,8 +151,30 @@ impl Disk for RealDisk {
         File::open(self.full_path(dir))?.sync_all()
     }
 
+    fn map(&self, path: &str, len: usize) -> io::Result<Box<dyn Mapped>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(self.full_path(path))?;
+        if file.metadata()?.len() < len as u64 {
+            // Not a hole: memory without room on the disk ends the process.
+            file.write_all_at(&vec![0; len], 0)?;
+        }
+        Ok(Box::new(Mapping::of(&file, len)?))
+    }
+
+    fn boot(&self) -> Option<u128> {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()
+    }
+
     fn full_path(&self, path: &str) -> PathBuf {
         self.root.join(path)
+    }
+}
+
+impl Mapped for Mapping {
+    fn write(&mut self, at: usize, data: &[u8]) -> bool {
+        Self::write(self, at, data)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     Draft, Spool, SpoolError, Stats, Summary,
+    ahead::{self, Ahead},
     disk::{Disk, RealDisk},
     draft::{DraftStore, Finished, LargeFile},
     format::{Kind, Record, aux, flag},
@@ -110,19 +111,17 @@ impl FileSpool {
         disk.create_dir("large")?;
         let recovered = recover::recover(disk.as_ref(), true)?;
         let shared = Arc::new(Shared::new(disk, options, recovered.state, false));
-        let mut writer = Writer::new(shared.clone(), recovered.next_generation);
+        let mut writer = Writer::new(shared.clone(), recovered.next_generation, recovered.turn);
+        for (id, changes) in recovered.orphans {
+            let _ = shared.enqueue_change(id, &changes, None);
+        }
+        shared.again(ahead::left(shared.disk.as_ref(), recovered.turn));
+        let behind = !writer.catch_up();
+        shared.queue().ahead = Ahead::open(shared.disk.as_ref(), recovered.turn, behind);
         writer.look_at = Some(std::time::Instant::now());
         let thread = std::thread::Builder::new().name("spool".into()).spawn(move || writer.run())?;
-        let spool = Self {
-            shared,
-            recovery: recovered.report,
-            writer: Mutex::new(Some(thread)),
-            lock: Mutex::default(),
-        };
-        for (id, changes) in recovered.orphans {
-            let _ = spool.enqueue_change(id, &changes, None);
-        }
-        Ok(spool)
+        let (writer, lock) = (Mutex::new(Some(thread)), Mutex::default());
+        Ok(Self { shared, recovery: recovered.report, writer, lock })
     }
 
     /// A view of the spool as it is now, beside a running server if there is one. Changes nothing; all methods that
@@ -143,26 +142,6 @@ impl FileSpool {
     /// What the start found.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
-    }
-
-    /// Hands changes to the writer and shows them in the index, in one order for both.
-    fn enqueue_change(
-        &self,
-        id: QueueId,
-        changes: &[Change],
-        done: Option<crate::shared::Answer>,
-    ) -> Result<(), SpoolError> {
-        let payload = encode_changes(changes);
-        let mut state = self.shared.state();
-        let entry = *state.slab.get(id).ok_or(SpoolError::NotFound)?;
-        let (flags, retry_at) = read::summarize(entry.flags, entry.retry_at, changes);
-        let op = Op::Change { id, payload, flags, retry_at, done };
-        self.shared.push(op).map_err(|_| SpoolError::Closed)?;
-        state.slab.update(id, flags, retry_at);
-        if let Some(entry) = state.slab.get_mut(id) {
-            entry.queued = entry.queued.saturating_add(1);
-        }
-        Ok(())
     }
 }
 
@@ -232,6 +211,49 @@ fn prepare(
 }
 
 impl Shared {
+    /// Hands changes to the writer and shows them in the index, in one order for both.
+    fn enqueue_change(
+        &self,
+        id: QueueId,
+        changes: &[Change],
+        done: Option<crate::shared::Answer>,
+    ) -> Result<(), SpoolError> {
+        let payload = encode_changes(changes);
+        let mut state = self.state();
+        let entry = *state.slab.get(id).ok_or(SpoolError::NotFound)?;
+        let (flags, retry_at) = read::summarize(entry.flags, entry.retry_at, changes);
+        let op = Op::Change { id, payload, flags, retry_at, done };
+        self.push(op).map_err(|_| SpoolError::Closed)?;
+        state.slab.update(id, flags, retry_at);
+        if let Some(entry) = state.slab.get_mut(id) {
+            entry.queued = entry.queued.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Hands a removal to the writer; the message is gone from the index.
+    fn enqueue_removal(&self, id: QueueId) -> Result<(), SpoolError> {
+        if !self.state().slab.dying(id) {
+            return Err(SpoolError::NotFound);
+        }
+        self.push(Op::Remove { id }).map_err(|_| SpoolError::Closed)
+    }
+
+    /// Hands the writer what the last process had asked for.
+    fn again(&self, noted: Vec<ahead::Noted>) {
+        for ahead::Noted { record, payload } in noted {
+            let id = record.id();
+            // A message that is gone needs neither.
+            let _ = match record.kind {
+                Kind::Removal => self.enqueue_removal(id),
+                _ => match codec::decode_changes(&payload) {
+                    Ok(changes) => self.enqueue_change(id, &changes, None),
+                    Err(_) => continue,
+                },
+            };
+        }
+    }
+
     fn enqueue(&self, commit: Commit) -> Result<(), SpoolError> {
         let id = commit.id;
         let large = commit.record.flags & flag::LARGE != 0;
@@ -320,10 +342,10 @@ impl Spool for FileSpool {
         sync: bool,
     ) -> Fut<'a, Result<(), SpoolError>> {
         if !sync {
-            return ready(self.enqueue_change(id, &changes, None));
+            return ready(self.shared.enqueue_change(id, &changes, None));
         }
         let (done, answer) = oneshot::channel();
-        match self.enqueue_change(id, &changes, Some(done)) {
+        match self.shared.enqueue_change(id, &changes, Some(done)) {
             Ok(()) => Box::pin(async { answer.await.unwrap_or(Err(SpoolError::Closed)) }),
             Err(e) => ready(Err(e)),
         }
@@ -333,10 +355,7 @@ impl Spool for FileSpool {
         if self.shared.queue().closed {
             return ready(Err(SpoolError::Closed));
         }
-        if !self.shared.state().slab.dying(id) {
-            return ready(Err(SpoolError::NotFound));
-        }
-        ready(self.shared.push(Op::Remove { id }).map_err(|_| SpoolError::Closed))
+        ready(self.shared.enqueue_removal(id))
     }
 
     fn load<'a>(&'a self, id: QueueId) -> Fut<'a, Result<(Arc<Queued>, Progress), SpoolError>> {

@@ -159,13 +159,16 @@ pub(crate) struct Record {
     pub(crate) aux: u64,
     /// No attempt before this second, after this record.
     pub(crate) retry_at: u32,
+    /// When it was written, in turns of the writer (`ahead`).
+    pub(crate) turn: u16,
 }
 
 impl Record {
     /// A record about `id`, all else zero.
     pub(crate) fn about(kind: Kind, id: QueueId) -> Self {
         let flags = if id.long { flag::LONG } else { 0 };
-        Self { kind, flags, len: 0, crc: 0, time: id.time.0, slot: id.slot, batch: 0, aux: 0, retry_at: 0 }
+        let (time, slot) = (id.time.0, id.slot);
+        Self { kind, flags, len: 0, crc: 0, time, slot, batch: 0, aux: 0, retry_at: 0, turn: 0 }
     }
 
     /// The message's name.
@@ -199,6 +202,7 @@ impl Record {
             Kind::Removal => 3,
         };
         out[5] = self.flags;
+        out[6..8].copy_from_slice(&self.turn.to_le_bytes());
         out[8..12].copy_from_slice(&self.len.to_le_bytes());
         out[12..16].copy_from_slice(&self.crc.to_le_bytes());
         out[16..24].copy_from_slice(&self.time.to_le_bytes());
@@ -226,6 +230,7 @@ impl Record {
         Some(Self {
             kind,
             flags: bytes[5],
+            turn: u16::from_le_bytes([bytes[6], bytes[7]]),
             len: u32_at(bytes, 8),
             crc: u32_at(bytes, 12),
             time: u64_at(bytes, 16),

@@ -7,10 +7,11 @@
 //!
 //! # On disk
 //!
-//! Below [`directory`] (0700): `segments/NNNNNNNN.seg`, `large/TIME-SLOT`, `corrupt/`, `lock`. A segment is a header of 4096
+//! Below [`directory`] (0700): `segments/NNNNNNNN.seg`, `large/TIME-SLOT`, `corrupt/`, `ahead`, `lock`. A segment is a header of 4096
 //! bytes and records after it (`format`): messages (envelope, content), changes of a message (linked to its previous change),
 //! removals. One thread (`writer`) appends; a *batch* is everything that waited while the previous sync ran, and the next batch is not
-//! written before this one is synced. Content over [`Options::large_threshold`] is a file in `large/`. Nothing is ever
+//! written before this one is synced. What it has not written yet of changes and removals is in the mapped file `ahead`, for the start after
+//! a kill. Content over [`Options::large_threshold`] is a file in `large/`. Nothing is ever
 //! overwritten while it counts.
 //!
 //! ## States of a message, and what moves it on
@@ -21,8 +22,8 @@
 //! | M0 draft, large | `large/x`, growing | `write`s, `fdatasync` of the file, `fsync` of `large/`, then as above | a file without record: deleted at the start |
 //! | M1 written | record in an unsynced batch | `fdatasync` of the segment | whole: M2 (nobody was told; it may be sent again by the client); torn: cut off |
 //! | M2 durable | record under a synced batch | the caller is told `Ok`, the index shows it | M2 |
-//! | M3 changed | M2 and change records | `write`; `fdatasync` at once (`sync`) or within a second | the newest changes that were not synced may be missing, from the end |
-//! | M4 removal written | M3 and a removal record | `fdatasync` at once or within a second | M3 (delivered again) or M5 |
+//! | M3 changed | M2 and change records | store in `ahead`; `write`; `fdatasync` at once (`sync`) or within a second | a kill: nothing is missing; power loss: the newest changes that were not synced, from the end |
+//! | M4 removal written | M3 and a removal in `ahead`, then a removal record | `fdatasync` at once or within a second | a kill: M5; power loss: M3 (delivered again) or M5 |
 //! | M5 removed | the removal is durable | `unlink` of `large/x`, if any | M5; a left-over file is deleted at the start |
 //! | M6 gone | its segment is free | – | – |
 //!
@@ -60,10 +61,16 @@
 //! The tests in `crash_tests` stop the writer before every system call, by a kill and by power loss (any subset of the unsynced
 //! sectors and names survives), fail every single write and sync, fill the disk, and flip bits.
 //!
+//! # Passing it on
+//!
+//! A server that is replaced gives its spool to its successor and goes on with the sessions that it has: [`Relay`]. There is one
+//! writer at any time.
+//!
 //! # Memory
 //!
 //! 40 bytes for each live message (`slab`), a few hundred for each segment file, and what is being written.
 
+mod ahead;
 mod batch;
 mod compact;
 #[cfg(test)]

@@ -98,9 +98,15 @@ impl Writer {
             // What a failed segment holds may be read again at a start: nothing newer may go before it does.
             failed.iter().for_each(|f| state.segments.need(number, *f));
         }
-        let batch = 1;
-        self.current =
-            Some(Current { number, generation, end: FIRST_RECORD, batch, records: Vec::new(), emergency });
+        self.current = Some(Current {
+            number,
+            generation,
+            end: FIRST_RECORD,
+            batch: 1,
+            turn: self.turn,
+            records: Vec::new(),
+            emergency,
+        });
         self.allocate(bytes)
     }
 

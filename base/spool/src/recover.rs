@@ -37,6 +37,8 @@ pub(crate) struct Recovered {
     pub(crate) state: State,
     pub(crate) report: Recovery,
     pub(crate) next_generation: u64,
+    /// The turn of the last record (`ahead`).
+    pub(crate) turn: u16,
     /// Changes whose predecessor is lost: to be recorded again over what is left.
     pub(crate) orphans: Vec<(QueueId, Vec<Change>)>,
 }
@@ -90,6 +92,7 @@ struct Start<'a> {
     links: Vec<Link>,
     heads: HashMap<u32, u32>,
     orphans: HashMap<QueueId, Vec<Change>>,
+    turn: u16,
 }
 
 /// Reads the spool. `Err` only when the folder itself cannot be read.
@@ -102,6 +105,7 @@ pub(crate) fn recover(disk: &dyn Disk, repair: bool) -> Result<Recovered, SpoolE
         links: Vec::new(),
         heads: HashMap::new(),
         orphans: HashMap::new(),
+        turn: 0,
     };
     let mut found = start.segments()?;
     found.sort_by_key(|f| f.header.generation);
@@ -115,7 +119,8 @@ pub(crate) fn recover(disk: &dyn Disk, repair: bool) -> Result<Recovered, SpoolE
     start.state.segments.check = true;
     start.report.messages = start.state.slab.live;
     let orphans = start.orphans.into_iter().filter(|(id, _)| start.state.slab.get(*id).is_some()).collect();
-    Ok(Recovered { state: start.state, report: start.report, next_generation: newest >> 32, orphans })
+    let Start { state, report, turn, .. } = start;
+    Ok(Recovered { state, report, next_generation: newest >> 32, turn, orphans })
 }
 
 impl Start<'_> {
@@ -181,6 +186,7 @@ impl Start<'_> {
         for (at, len, record) in &found.damage {
             self.save_damage(number, file.as_ref(), *at, *len, record.as_ref());
         }
+        self.turn = found.records.last().map_or(self.turn, |last| last.record.turn);
         let mut kept = found.records;
         kept.retain(|placed| self.replay(number, placed));
         if self.repair && !had_index {

@@ -3,6 +3,7 @@
 
 use crate::{
     Damage, Options, SpoolError,
+    ahead::Ahead,
     disk::Disk,
     format::{Place, Record},
     segments::Segments,
@@ -98,6 +99,17 @@ pub(crate) struct Queue {
     parked: Parked,
     /// The writer has ended.
     pub(crate) ended: bool,
+    /// What a kill may not take.
+    pub(crate) ahead: Ahead,
+}
+
+/// What the writer takes at once.
+pub(crate) struct Taken {
+    pub(crate) ops: Vec<Op>,
+    /// For the records of these operations.
+    pub(crate) turn: u16,
+    /// The spool is being closed.
+    pub(crate) closing: bool,
 }
 
 /// The index.
@@ -157,6 +169,7 @@ impl Shared {
             Parked::Long => true,
         };
         queue.urgent |= urgent;
+        queue.ahead.note(&op);
         queue.ops.push(op);
         if wake {
             queue.parked = Parked::No;
@@ -170,8 +183,8 @@ impl Shared {
 
     /// The writer's next operations. An urgent one ends the wait at once. Others are left for up to `linger` to go
     /// with it: a busy server writes removals together with the next messages, and they wake nobody up. Without any
-    /// operation the wait is over after `idle`. The flag says that the spool is being closed.
-    pub(crate) fn next(&self, idle: Option<Duration>, linger: Duration) -> (Vec<Op>, bool) {
+    /// operation the wait is over after `idle`. `behind`: some of those it took before are not written yet.
+    pub(crate) fn next(&self, idle: Option<Duration>, linger: Duration, behind: bool) -> Taken {
         let mut queue = self.queue();
         let soon = idle.map_or(linger, |idle| idle.min(linger));
         let first = if queue.ops.is_empty() { soon } else { linger };
@@ -183,7 +196,8 @@ impl Shared {
             }
         }
         queue.urgent = false;
-        (std::mem::take(&mut queue.ops), queue.closed)
+        let turn = queue.ahead.take(behind);
+        Taken { ops: std::mem::take(&mut queue.ops), turn, closing: queue.closed }
     }
 
     /// Sleeps for `limit`, or until woken up; not at all when there is something urgent.
@@ -215,9 +229,12 @@ impl Shared {
         }
     }
 
-    /// The writer has ended: refuses what still waits.
-    pub(crate) fn end(&self) {
+    /// The writer has ended: refuses what still waits. `done`: everything else is written.
+    pub(crate) fn end(&self, done: bool) {
         let mut queue = self.queue();
+        if done {
+            queue.ahead.clear();
+        }
         queue.closed = true;
         queue.ended = true;
         queue.ops.clear();

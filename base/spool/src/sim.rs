@@ -5,7 +5,7 @@
 //! `kill -9` everything that was written is there; after loss of power each unsynced sector and each unsynced change of a
 //! name is there or not, at random. The n-th operation, and all after it, can be made to fail.
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, Mapped};
 use base_calls::Content;
 use bytes::Bytes;
 use std::{
@@ -54,6 +54,8 @@ struct State {
     syncs: u64,
     writes: u64,
     faults: Faults,
+    /// Losses of power so far.
+    boot: u128,
 }
 
 /// See the module.
@@ -130,7 +132,7 @@ impl SimDisk {
     /// The disk as the next start finds it; `power` is the source of chance when power was lost.
     pub(crate) fn crash(&self, power: Option<&mut Rng>) -> Self {
         let state = self.state();
-        let mut next = State { next_file: state.next_file, ..State::default() };
+        let mut next = State { next_file: state.next_file, boot: state.boot, ..State::default() };
         match power {
             None => {
                 next.names = state.names.clone();
@@ -139,6 +141,7 @@ impl SimDisk {
                 }
             }
             Some(rng) => {
+                next.boot += 1;
                 next.names = state.durable_names.clone();
                 for change in &state.name_changes {
                     if rng.coin() {
@@ -260,8 +263,42 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn map(&self, path: &str, len: usize) -> io::Result<Box<dyn Mapped>> {
+        let file = match self.open(path, true) {
+            Ok(file) => file,
+            Err(_) => self.create(path)?,
+        };
+        if file.len()? < len as u64 {
+            crate::disk::write_all(file.as_ref(), &vec![0; len], 0)?;
+        }
+        let id = self.state().names[path];
+        Ok(Box::new(SimFile { disk: self.clone(), id }))
+    }
+
+    fn boot(&self) -> Option<u128> {
+        Some(self.state().boot)
+    }
+
     fn full_path(&self, path: &str) -> PathBuf {
         path.into()
+    }
+}
+
+impl Mapped for SimFile {
+    /// Never fails: what a dead process writes is forgotten.
+    fn write(&mut self, at: usize, data: &[u8]) -> bool {
+        let mut state = self.disk.state();
+        if state.faults.stop_at.is_some_and(|stop| state.ops >= stop) {
+            return true;
+        }
+        let file = state.files.get_mut(&self.id).unwrap();
+        let end = at + data.len();
+        if file.now.len() < end {
+            return false;
+        }
+        file.now[at..end].copy_from_slice(data);
+        file.dirty.extend(at / SECTOR..end.div_ceil(SECTOR));
+        true
     }
 }
 

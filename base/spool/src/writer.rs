@@ -53,10 +53,14 @@ pub(crate) struct Writer {
     pub(crate) look_at: Option<Instant>,
     pub(crate) to_fold: Vec<QueueId>,
     pub(crate) next_generation: u64,
+    /// Goes into every record, see `ahead`.
+    pub(crate) turn: u16,
+    /// Operations could not be written, they wait longer than for their turn.
+    behind: bool,
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, next_generation: u64) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, next_generation: u64, turn: u16) -> Self {
         Self {
             shared,
             current: None,
@@ -71,21 +75,33 @@ impl Writer {
             look_at: None,
             to_fold: Vec::new(),
             next_generation,
+            turn,
+            behind: false,
         }
+    }
+
+    /// Writes what was handed over before it runs; whether that could be done.
+    pub(crate) fn catch_up(&mut self) -> bool {
+        self.pending.extend(std::mem::take(&mut self.shared.queue().ops));
+        self.write_pending();
+        self.behind = !self.pending.is_empty();
+        !self.behind
     }
 
     /// Runs until the spool is closed.
     pub(crate) fn run(mut self) {
         loop {
-            let (ops, closing) = self.shared.next(self.idle_limit(), LINGER);
-            self.pending.extend(ops);
+            let taken = self.shared.next(self.idle_limit(), LINGER, self.behind);
+            let closing = taken.closing;
+            self.turn = taken.turn;
+            self.pending.extend(taken.ops);
             self.turn(closing);
             if closing && (self.pending.is_empty() || self.retry_at.is_some()) {
                 break;
             }
         }
         self.seal();
-        self.shared.end();
+        self.shared.end(self.pending.is_empty());
     }
 
     /// How long to sleep when nobody asks for anything.
@@ -103,6 +119,7 @@ impl Writer {
         if self.retry_at.is_none_or(|at| at <= Instant::now()) || closing {
             self.retry_at = None;
             self.write_pending();
+            self.behind = !self.pending.is_empty();
         } else {
             self.refuse_commits();
         }
@@ -192,6 +209,7 @@ impl Writer {
             }
         }
         let Some(current) = &mut self.current else { return Ok(false) };
+        current.turn = self.turn;
         let start = current.end;
         let first = self.unsynced.len();
         self.buffer.clear();

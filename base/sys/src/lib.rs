@@ -7,7 +7,7 @@
 //! - [`fds`]: descriptors over Unix sockets, memory files, close-on-exec.
 //! - [`process`]: starting children, waiting for them, signals as a descriptor; [`daemon`]: going to the background.
 //! - [`regex`]: POSIX regular expressions; [`lmdb`]: reading LMDB files.
-//! - [`limits`]: umask and resource limits; [`disk`]: free space; [`sandbox`]: giving up what a process will never need.
+//! - [`limits`]: umask and resource limits; [`disk`]: free space; [`mapping`]: a file as memory; [`sandbox`]: giving up what a process will never need.
 //!
 //! Every function reports failure as an `io::Error` of the system call, with what was attempted in the text where
 //! that is not obvious. No function changes global state of the process unless its name says so.
@@ -20,6 +20,7 @@ pub mod handoff;
 pub mod limits;
 pub mod lmdb;
 pub mod locks;
+pub mod mapping;
 pub mod opener;
 pub mod privilege;
 pub mod process;
