@@ -115,13 +115,19 @@ pub struct Server {
     child: Option<Child>,
 }
 
-fn programs() -> PathBuf {
+/// The folder of our programs: `HIKYAKU_PROGRAMS`, or where cargo built them.
+pub fn programs() -> PathBuf {
     let beside = Path::new(env!("CARGO_BIN_EXE_e2e")).parent().map(PathBuf::from);
     env::var_os("HIKYAKU_PROGRAMS").map(PathBuf::from).or(beside).expect("a folder of programs")
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A free port below those that connections going out get: one of those could take it, or connect to itself, while no server has it.
+pub fn free_port() -> u16 {
+    static TRIED: AtomicUsize = AtomicUsize::new(0);
+    let first = std::process::id() as usize * 31;
+    let candidate = |_| (20_000 + (first + TRIED.fetch_add(1, Ordering::Relaxed)) % 10_000) as u16;
+    let mut ports = (0..10_000).map(candidate);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 impl Server {
@@ -230,6 +236,11 @@ impl Server {
     pub fn kill_one(&self, name: &str) -> bool {
         self.process(name).is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok())
     }
+}
+
+/// To all processes of the group that this one leads.
+pub fn signal_group(leader: &Child, signal: Signal) {
+    let _ = killpg(Pid::from_raw(leader.id() as i32), signal);
 }
 
 /// The fields of /proc/PID/stat that follow the name: state, parent, group …

@@ -83,6 +83,8 @@ impl Instance {
              inet_protocols = ipv4\n\
              mynetworks = 127.0.0.0/8\n\
              smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n\
+             # Whole dialogues that somebody pipes to the port are taken here.\n\
+             smtpd_forbid_unauth_pipelining = no\n\
              \n\
              # Mail for {user} and postmaster goes to a Maildir below this folder.\n\
              mail_spool_directory = {dir}/mail/\n\

@@ -9,12 +9,13 @@ mod instance;
 mod programs;
 
 use crate::tools::Tool;
+use base_sys::process::{Launch, Sig, ignore_interrupt};
 use instance::Instance;
 use std::{
     ffi::OsString,
     net::{IpAddr, SocketAddr, TcpListener},
-    path::PathBuf,
-    process::{Child, Command, ExitCode},
+    path::{Path, PathBuf},
+    process::{Child, ExitCode},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -50,22 +51,26 @@ fn parse(args: &[OsString]) -> Result<(PathBuf, u16), String> {
     Ok((std::path::absolute(&dir).map_err(|e| format!("{}: {e}", dir.display()))?, port))
 }
 
-fn up(dir: &std::path::Path, port: u16) -> Result<ExitCode, String> {
+fn up(dir: &Path, port: u16) -> Result<ExitCode, String> {
     let programs = programs::find()?;
     let instance = Instance::open_or_make(dir, port)?;
     let listen = instance.listen()?;
     free(listen)?;
-    let mut server = Command::new(programs.join("hikyaku-master"))
-        .arg("-c")
-        .arg(instance.config_dir())
-        .arg("-s")
-        .spawn()
-        .map_err(|e| format!("cannot start {}: {e}", programs.join("hikyaku-master").display()))?;
+    let mut server = start(&programs.join("hikyaku-master"), &instance)?;
     if wait_ready(&mut server, listen) {
         println!("{}", instance.welcome(listen));
     }
     let status = server.wait().map_err(|e| format!("cannot wait for the server: {e}"))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Starts the server, which ends when this process does. Ctrl-C is for the server; its exit status is that of `up`.
+fn start(master: &Path, instance: &Instance) -> Result<Child, String> {
+    let mut launch = Launch::new(master);
+    launch.command().arg("-c").arg(instance.config_dir()).arg("-s");
+    launch.tie_to_parent(Sig::Term);
+    let child = launch.spawn().and_then(|child| ignore_interrupt().map(|()| child));
+    child.map_err(|e| format!("cannot start {}: {e}", master.display()))
 }
 
 /// Whether the port can be bound now.
