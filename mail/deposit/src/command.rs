@@ -11,6 +11,7 @@ use crate::{
 };
 use base_calls::{Content, Diagnosis, courier::Verdict};
 use base_sys::{
+    privilege,
     process::{Exit, Sig, signal_group},
     system_text,
 };
@@ -18,6 +19,7 @@ use proto_dsn::Status;
 use std::{
     io::{self, BufWriter, PipeReader, Read, Write},
     os::unix::process::CommandExt,
+    path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
@@ -30,6 +32,7 @@ const MAX_OUTPUT: usize = 900;
 pub fn run(job: &CommandJob, how: &Copying, content: &Content) -> JobReport {
     match start(job) {
         Ok((child, output)) => JobReport::of(attend(job, how, content, child, output)),
+        Err(_) if no_entry(&job.directory).is_some() => elsewhere(job),
         // Postfix's child prints this and ends with EX_TEMPFAIL.
         Err(e) => {
             let first = job.argv.first().map(|a| a.to_string_lossy().into_owned()).unwrap_or_default();
@@ -38,6 +41,24 @@ pub fn run(job: &CommandJob, how: &Copying, content: &Content) -> JobReport {
             JobReport { last_words: Some(said), ..JobReport::of(verdict) }
         }
     }
+}
+
+/// Why the process cannot be in a folder.
+fn no_entry(directory: &Path) -> Option<io::Error> {
+    std::fs::metadata(directory.join(".")).err()
+}
+
+/// Its folder cannot be entered: only the log says so.
+fn elsewhere(job: &CommandJob) -> JobReport {
+    let reason = no_entry(&job.directory).map(|e| system_text(&e)).unwrap_or_default();
+    let said = format!(
+        ": fatal: cannot change directory to \"{}\" for uid={} gid={}: {reason}",
+        job.directory.display(),
+        privilege::effective_uid(),
+        privilege::effective_gid()
+    );
+    let verdict = status::exit_code(75, "", &job.name);
+    JobReport { last_words: Some(said), ..JobReport::of(verdict) }
 }
 
 fn start(job: &CommandJob) -> io::Result<(Child, PipeReader)> {

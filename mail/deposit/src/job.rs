@@ -124,7 +124,7 @@ pub struct JobReport {
     pub verdict: Verdict,
     /// Lines for the log, after `warning: `.
     pub warnings: Vec<String>,
-    /// What a command's process said before it became the command, as `program: text`.
+    /// What a command's process said before it became the command, as `program: text`; no program: the agent's own.
     pub last_words: Option<String>,
 }
 

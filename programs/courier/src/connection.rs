@@ -125,7 +125,8 @@ fn work_done(shared: &Shared, source: &Source, work: &Work, content: &Content) -
                 shared.log.warning(source, warning);
             }
             if let Some((program, text)) = report.last_words.as_deref().and_then(|w| w.split_once(": ")) {
-                shared.log.info(&Source::new(program, std::process::id()), text);
+                let own = (!program.is_empty()).then(|| Source::new(program, std::process::id()));
+                shared.log.info(own.as_ref().unwrap_or(source), text);
             }
             report.verdict
         }

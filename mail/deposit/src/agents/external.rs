@@ -6,12 +6,15 @@
 //! comes from the message reaches the command in its environment alone, with `_` for every character that
 //! `command_expansion_filter` does not have.
 
-use super::mailbox::MailboxConfig;
+use super::{
+    mailbox::MailboxConfig,
+    names::{Names, filtered},
+};
 use crate::{
     job::{Action, CommandJob, Copying, Job},
     plan::{Step, Work},
     prefix::Prefix,
-    status::by_class,
+    status::{by_class, configuration_error},
 };
 use base_calls::{ClientInfo, courier::Verdict};
 use base_conf::{Config, Error};
@@ -45,6 +48,13 @@ pub struct Rights {
     pub user: Option<User>,
 }
 
+impl Rights {
+    /// Those of a user, for a .forward file or mailbox_command.
+    pub fn of_user(user: User) -> Self {
+        Self { source: Source::Forward, who: Identity::new(user.uid, user.gid), user: Some(user) }
+    }
+}
+
 /// One delivery.
 pub struct Item<'a> {
     /// The address of the log line.
@@ -65,7 +75,10 @@ pub struct External {
     files: Vec<String>,
     shell: String,
     filter: String,
+    /// `command_execution_directory`, not expanded.
     directory: String,
+    directory_filter: String,
+    queue_directory: String,
     time_limit: Duration,
     delimiters: String,
     env: Vec<(String, String)>,
@@ -78,6 +91,8 @@ pub struct External {
 impl External {
     /// Reads the parameters. `service` is the name in master.cf.
     pub fn from_config(service: &str, config: &Config) -> Result<Self, Error> {
+        let directory = config.raw("command_execution_directory").unwrap_or_default().trim().to_owned();
+        Names::check("command_execution_directory", &directory)?;
         let words = config.list("prepend_delivered_header")?;
         let has = |w: &str| words.iter().any(|x| x == w);
         Ok(Self {
@@ -85,10 +100,12 @@ impl External {
             files: config.list("allow_mail_to_files")?,
             shell: config.str("local_command_shell")?,
             filter: config.str("command_expansion_filter")?,
-            directory: config.str("queue_directory")?,
+            directory,
+            directory_filter: config.str("execution_directory_expansion_filter")?,
+            queue_directory: config.str("queue_directory")?,
             time_limit: config.transport_time(service, "time_limit")?,
             delimiters: config.str("recipient_delimiter")?,
-            env: super::pipe::environment(config),
+            env: super::environment::exported(config)?,
             delivered_to_command: has("command"),
             delivered_to_file: has("file"),
             original_to: config.bool("enable_original_recipient")?,
@@ -120,7 +137,10 @@ impl External {
         let job = CommandJob {
             argv: self.argv(command).into_iter().map(Into::into).collect(),
             env: self.environment(item, rights.user.as_ref()),
-            directory: self.directory.clone().into(),
+            directory: match self.directory(item, rights.user.as_ref()) {
+                Ok(directory) => directory.into(),
+                Err(_) => return misconfigured(item),
+            },
             time_limit: self.time_limit,
             success: format!("delivered to command: {command}"),
             name: command.to_owned(),
@@ -159,10 +179,19 @@ impl External {
         command.split_ascii_whitespace().map(str::to_owned).collect()
     }
 
+    /// Where a command starts.
+    fn directory(&self, item: &Item<'_>, user: Option<&User>) -> Result<String, String> {
+        let names = Names { address: item.address, user, delimiters: &self.delimiters };
+        let directory =
+            names.expand(&self.directory, &|_, value| filtered(&value, &self.directory_filter))?;
+        Ok(if directory.is_empty() { self.queue_directory.clone() } else { directory })
+    }
+
     fn environment(&self, item: &Item<'_>, user: Option<&User>) -> Vec<(String, String)> {
         let (local, domain) = split_domain(item.address);
-        let (name, extension) = split_extension(local, &self.delimiters, true);
-        let login = user.map_or(name, |u| u.name.as_str());
+        let (_, extension) = split_extension(local, &self.delimiters, true);
+        let login = Names { address: item.address, user, delimiters: &self.delimiters }.login().to_owned();
+        let login = login.as_str();
         let (sender, recipient, original) =
             (external(item.sender), external(item.address), external(item.original));
         let home = user.map(|u| u.home.to_string_lossy().into_owned()).unwrap_or_default();
@@ -220,6 +249,11 @@ fn allows(words: &[String], source: Source) -> bool {
     words.iter().any(|w| w.eq_ignore_ascii_case(word))
 }
 
+/// A value that cannot be understood: the mail waits.
+fn misconfigured(item: &Item<'_>) -> Step {
+    Step::Say { address: item.address.to_owned(), verdict: configuration_error() }
+}
+
 fn restricted(item: &Item<'_>, what: &str) -> Step {
     let verdict = by_class(Status::new(5, 7, 1), format!("mail to {what} is restricted"));
     Step::Say { address: item.address.to_owned(), verdict }
@@ -252,10 +286,6 @@ fn needs_shell(command: &str) -> bool {
     let is_program =
         first.contains('/') || ["/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join(first).is_file());
     !command.chars().all(plain) || !is_program
-}
-
-fn filtered(value: &str, allowed: &str) -> String {
-    value.chars().map(|c| if allowed.contains(c) { c } else { '_' }).collect()
 }
 
 #[cfg(test)]

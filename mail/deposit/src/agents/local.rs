@@ -9,19 +9,21 @@ mod expansion;
 
 use super::{
     Agent, AgentKind, World,
-    external::{External, Item, Rights, Source},
+    aliases::{Member, members},
+    external::{External, Item, Rights},
     mailbox::{MailboxConfig, SpoolFolder, preview},
+    names::{Names, filtered},
 };
 use crate::{
     plan::{Plan, Step, TargetPlan, Work},
     prefix::{Delivered, Prefix},
-    status::{by_class, deferred},
+    status::{by_class, deferred, with_reason},
 };
 use base_calls::{
     Content, Diagnosis,
     courier::{CourierRequest, Forward, Verdict},
 };
-use base_conf::{Config, Error, Service};
+use base_conf::{Config, Error, Service, list};
 use base_sys::{
     User,
     privilege::{self, Identity},
@@ -51,10 +53,25 @@ struct Local {
     fallback_transport_maps: Maps,
     luser_relay: String,
     forward_path: Vec<String>,
+    forward_filter: String,
     mailbox_command: String,
     mailbox_command_maps: Maps,
     external: External,
     prepend: Headers,
+    owners: Owners,
+    /// `require_home_directory`
+    require_home: bool,
+}
+
+/// What an alias within an alias changes.
+#[derive(Clone, Copy)]
+struct Owners {
+    /// `expand_owner_alias`
+    expand: bool,
+    /// `reset_owner_alias`
+    reset: bool,
+    /// `frozen_delivered_to`
+    frozen_delivered_to: bool,
 }
 
 /// `prepend_delivered_header` has more words; this is what deliveries to mailboxes get.
@@ -69,6 +86,10 @@ struct Headers {
 fn make(service: &Service, config: &Config, world: &World) -> Result<Box<dyn Agent>, Error> {
     let t = &world.tables;
     let maps = |name: &str| Ok::<_, Error>(Maps::open(t, name, &config.str(name)?));
+    let unexpanded = |name: &str| {
+        let text = config.raw(name).unwrap_or_default().trim().to_owned();
+        Names::check(name, &text).map(|()| text)
+    };
     let words = config.list("prepend_delivered_header")?;
     let has = |w: &str| words.iter().any(|x| x == w);
     Ok(Box::new(Local {
@@ -89,8 +110,15 @@ fn make(service: &Service, config: &Config, world: &World) -> Result<Box<dyn Age
         mailbox_transport_maps: maps("mailbox_transport_maps")?,
         fallback_transport: config.str("fallback_transport")?,
         fallback_transport_maps: maps("fallback_transport_maps")?,
-        luser_relay: config.str("luser_relay")?,
-        forward_path: words_of(&config.raw("forward_path").unwrap_or_default()),
+        luser_relay: unexpanded("luser_relay")?,
+        forward_path: list::split(&unexpanded("forward_path")?).into_iter().map(str::to_owned).collect(),
+        forward_filter: config.str("forward_expansion_filter")?,
+        owners: Owners {
+            expand: config.bool("expand_owner_alias")?,
+            reset: config.bool("reset_owner_alias")?,
+            frozen_delivered_to: config.bool("frozen_delivered_to")?,
+        },
+        require_home: config.bool("require_home_directory")?,
         mailbox_command: config.raw("mailbox_command").unwrap_or_default().trim().to_owned(),
         mailbox_command_maps: maps("mailbox_command_maps")?,
         external: External::from_config(&service.name, config)?,
@@ -110,8 +138,7 @@ impl Agent for Local {
             Err(e) => return super::refused(request, format!("cannot read message: {e}")),
         };
         for (target, recipient) in request.targets.iter().zip(&request.envelope.recipients) {
-            let looped = seen.has(&target.address);
-            let (steps, mut warnings) = Expansion::steps(self, request, target, recipient, looped);
+            let (steps, mut warnings) = Expansion::steps(self, request, target, recipient, &seen);
             let indexes = vec![(target.index, target.address.clone())];
             plan.targets.push(TargetPlan { indexes, steps });
             plan.warnings.append(&mut warnings);
@@ -152,11 +179,19 @@ impl Local {
         }
         let owner = format!("owner-{name}");
         for table in &self.aliases {
-            if find_alias(table.as_ref(), &owner)?.is_some() {
-                return Ok(Some(self.complete(&owner)));
+            if let Some(text) = find_alias(table.as_ref(), &owner)? {
+                return Ok(Some(self.owner_address(&owner, &text)));
             }
         }
         Ok(None)
+    }
+
+    /// The owner- alias, or with `expand_owner_alias` what it stands for, if that is one address.
+    fn owner_address(&self, owner: &str, text: &str) -> String {
+        match &members(text)[..] {
+            [Member::Address(address)] if self.owners.expand => self.complete(address),
+            _ => self.complete(owner),
+        }
     }
 
     /// With `@$myorigin` when there is no domain.
@@ -189,45 +224,29 @@ impl Local {
         split_extension(&name, &self.delimiters, true).0.to_owned()
     }
 
-    /// A name of forward_path; `None` when it needs something that this address does not have.
+    /// A name of forward_path; `None` when it leads nowhere.
     fn forward_name(&self, pattern: &str, address: &str, user: &User) -> Option<String> {
-        let (local, domain) = split_domain(address);
-        let (_, extension) = split_extension(local, &self.delimiters, true);
-        let extension = extension.unwrap_or_default();
-        let delimiter = extension.get(..1).unwrap_or_default();
+        if user.home.as_os_str().is_empty() && pattern.contains("home") {
+            return None;
+        }
+        let names = Names { address, user: Some(user), delimiters: &self.delimiters };
         // No file name of its own making: an address must not lead to another folder.
-        let clean = |s: &str| s.replace('/', "_");
-        let missing = std::cell::Cell::new(false);
-        let text = super::pipe::expand(pattern, &|name| {
-            let value = match name {
-                "home" => user.home.to_string_lossy().into_owned(),
-                "user" => user.name.clone(),
-                "shell" => user.shell.to_string_lossy().into_owned(),
-                "local" => clean(local),
-                "domain" => clean(domain.unwrap_or_default()),
-                "recipient" => clean(address),
-                "extension" => clean(extension.get(1..).unwrap_or_default()),
-                "recipient_delimiter" => delimiter.to_owned(),
-                _ => return None,
-            };
-            missing.set(missing.get() || value.is_empty());
-            Some(value)
-        });
-        text.ok().filter(|path| !missing.get() && path.starts_with('/'))
+        let shown = |name: &str, value: String| {
+            let value = filtered(&value, &self.forward_filter);
+            if matches!(name, "home" | "shell" | "user") { value } else { value.replace('/', "_") }
+        };
+        names.expand(pattern, &shown).ok().filter(|path| path.starts_with('/'))
     }
 
     fn user(&self, item: &Item<'_>) -> Result<Step, String> {
         let (address, sender) = (item.address, item.sender);
-        let (local, domain) = split_domain(address);
-        let Some(user) = self.find_user(address)? else { return self.nobody(address, local, domain, sender) };
+        let Some(user) = self.find_user(address)? else { return self.nobody(address, sender) };
         let transport = pick(&self.mailbox_transport_maps, &user.name, &self.mailbox_transport)?;
         if let Some(transport) = transport {
             return Ok(Step::Say { address: address.to_owned(), verdict: Verdict::HandOver(transport) });
         }
         if let Some(command) = pick(&self.mailbox_command_maps, &user.name, &self.mailbox_command)? {
-            let who = Identity::new(user.uid, user.gid);
-            let rights = Rights { source: Source::Forward, who, user: Some(user) };
-            return Ok(self.external.run(item, &command, &rights));
+            return Ok(self.external.run(item, &command, &Rights::of_user(user)));
         }
         let prefix = Prefix {
             return_path: true,
@@ -239,40 +258,33 @@ impl Local {
         Ok(self.mailbox_step(address, &user, &prefix))
     }
 
+    /// `require_home_directory`: why a user's mail must wait.
+    fn homeless(&self, user: &User) -> Option<String> {
+        let error = if self.require_home { std::fs::metadata(&user.home).err() } else { None };
+        error.map(|e| with_reason(&format!("cannot access home directory {}", user.home.display()), &e))
+    }
+
     /// No such user.
-    fn nobody(&self, address: &str, local: &str, domain: Option<&str>, sender: &str) -> Result<Step, String> {
+    fn nobody(&self, address: &str, sender: &str) -> Result<Step, String> {
         let say = |verdict| Ok(Step::Say { address: address.to_owned(), verdict });
+        let (local, _) = split_domain(address);
         if let Some(transport) =
             pick(&self.fallback_transport_maps, &local.to_lowercase(), &self.fallback_transport)?
         {
             return say(Verdict::HandOver(transport));
         }
         if !self.luser_relay.is_empty() {
+            let names = Names { address, user: None, delimiters: &self.delimiters };
+            let relay = names.expand(&self.luser_relay, &|_, value| value)?;
             return Ok(Step::Forward(Forward {
                 address: address.to_owned(),
                 sender: sender.to_owned(),
                 delivered_to: address.to_owned(),
-                recipients: vec![self.luser(local, domain)],
+                recipients: vec![self.complete(&relay)],
             }));
         }
         let text = format!("unknown user: \"{}\"", local.to_lowercase());
         say(by_class(Status::new(5, 1, 1), text))
-    }
-
-    /// `$user`, `$local`, `$domain` … in luser_relay (which main.cf leaves to us by `$$` or by name).
-    fn luser(&self, local: &str, domain: Option<&str>) -> String {
-        let (user, extension) = split_extension(local, &self.delimiters, true);
-        let extension = extension.and_then(|e| e.get(1..)).unwrap_or_default();
-        let text = [
-            ("$user", user),
-            ("$local", local),
-            ("$extension", extension),
-            ("$domain", domain.unwrap_or_default()),
-            ("$recipient", &join(local, domain)),
-        ]
-        .iter()
-        .fold(self.luser_relay.clone(), |text, (name, value)| text.replace(name, value));
-        self.complete(&text)
     }
 
     fn mailbox_step(&self, address: &str, user: &User, prefix: &Prefix<'_>) -> Step {
@@ -311,11 +323,6 @@ impl Local {
             None => (format!("{spool}/{}", user.name), true),
         }
     }
-}
-
-/// Words between commas and blanks.
-fn words_of(text: &str) -> Vec<String> {
-    text.split([',', ' ', '\t', '\n']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
 
 fn find_alias(table: &dyn Table, name: &str) -> Result<Option<String>, String> {

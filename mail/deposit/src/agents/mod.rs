@@ -2,10 +2,12 @@
 //! it turns a request into a plan. It knows configuration and tables, and touches no mailbox.
 
 pub mod aliases;
+pub mod environment;
 pub mod external;
 pub mod lists;
 pub mod local;
 pub mod mailbox;
+pub mod names;
 pub mod pipe;
 pub mod virtual_mailbox;
 

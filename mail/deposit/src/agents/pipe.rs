@@ -79,7 +79,7 @@ impl Pipe {
             size: 0,
             time_limit: config.transport_time(&service.name, "time_limit")?,
             delimiters: config.str("recipient_delimiter")?,
-            env: environment(config),
+            env: super::environment::exported(config)?,
             warning: None,
             config_file: config.dir().join("master.cf").display().to_string(),
         };
@@ -163,17 +163,6 @@ fn escapes(text: &str) -> Vec<u8> {
         out.extend_from_slice(real.encode_utf8(&mut [0; 4]).as_bytes());
     }
     out
-}
-
-/// What commands see (postconf(5) `export_environment`).
-pub(super) fn environment(config: &Config) -> Vec<(String, String)> {
-    let mut env: Vec<(String, String)> = vec![
-        ("LANG".into(), "C".into()),
-        ("MAIL_CONFIG".into(), config.dir().display().to_string()),
-        ("PATH".into(), "/usr/bin:/bin".into()),
-    ];
-    env.extend(std::env::var("TZ").ok().map(|tz| ("TZ".to_owned(), tz)));
-    env
 }
 
 impl Agent for Pipe {
@@ -329,7 +318,7 @@ fn mentions(word: &str, name: &str) -> bool {
 
 /// Replaces `$name`, `${name}`, `$(name)`, `${name?text}`, `${name:text}`; `$$` is a dollar. The error is a name
 /// without a value.
-pub(super) fn expand(word: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+fn expand(word: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = word;
     while let Some((before, after)) = rest.split_once('$') {
