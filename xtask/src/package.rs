@@ -32,8 +32,11 @@ const FILES: &[(&str, &str, u32)] = &[
     ("packaging/container/main.cf", "usr/share/doc/hikyaku/container/main.cf", 0o644),
     ("LICENSE-MIT", "usr/share/doc/hikyaku/copyright", 0o644),
     ("CHANGELOG.md", "usr/share/doc/hikyaku/CHANGELOG.md", 0o644),
+    ("docs/check.md", "usr/share/doc/hikyaku/check.md", 0o644),
     ("docs/extensions.md", "usr/share/doc/hikyaku/extensions.md", 0o644),
     ("docs/parity.md", "usr/share/doc/hikyaku/parity.md", 0o644),
+    ("docs/reliability.md", "usr/share/doc/hikyaku/reliability.md", 0o644),
+    ("docs/security.md", "usr/share/doc/hikyaku/security.md", 0o644),
     ("docs/switching-from-postfix.md", "usr/share/doc/hikyaku/switching-from-postfix.md", 0o644),
 ];
 
@@ -60,7 +63,7 @@ pub fn run(args: &[String]) -> Result<()> {
     }
     let built = install::build(release)?;
     if test {
-        return try_out(&built);
+        return try_out(&built, false);
     }
     println!("{}", make(&built, &out, release)?.display());
     Ok(())
@@ -138,16 +141,18 @@ fn control(stage: &Path, arch: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes the package of what is in `built`, and installs and uses it where it does no harm.
-pub fn try_out(built: &Path) -> Result<()> {
+/// Makes the package of what is in `built`, and installs and uses it where it does no harm. `required`: as root, and where the kernel has
+/// overlayfs, that it cannot be tried is a failure.
+pub fn try_out(built: &Path, required: bool) -> Result<()> {
     if !is_root() || !has_program("unshare") || !has_program("dpkg-deb") {
         println!("not run: the package's trial needs root, unshare(1) and dpkg-deb(1)");
         return Ok(());
     }
     let package = &make(built, &root().join("target/package"), false)?;
-    in_namespaces(package, "copy-on-write view of this machine", Path::new("/"))?;
+    let required = required && has_overlayfs();
+    in_namespaces(package, "copy-on-write view of this machine", Path::new("/"), required)?;
     match std::env::var_os("HIKYAKU_CLEAN_ROOT").map(PathBuf::from) {
-        Some(clean) => in_namespaces(package, "clean root", &clean),
+        Some(clean) => in_namespaces(package, "clean root", &clean, required),
         None => {
             println!(
                 "not run: the package in a clean root (debootstrap --variant=minbase bookworm DIR; HIKYAKU_CLEAN_ROOT=DIR)"
@@ -155,6 +160,12 @@ pub fn try_out(built: &Path) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Whether the kernel has it, without loading anything.
+fn has_overlayfs() -> bool {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    known.lines().any(|l| l.split_whitespace().last() == Some("overlay"))
 }
 
 /// The exit status of [`OVERLAY`] where such a root cannot be had.
@@ -176,7 +187,7 @@ chmod 755 usr/sbin/policy-rc.d
 exec chroot . /in-root
 "#;
 
-fn in_namespaces(package: &Path, what: &str, lower: &Path) -> Result<()> {
+fn in_namespaces(package: &Path, what: &str, lower: &Path, required: bool) -> Result<()> {
     println!("package: in a {what}");
     let place = package.with_extension("place");
     fs::create_dir_all(&place)?;
@@ -197,7 +208,7 @@ fn in_namespaces(package: &Path, what: &str, lower: &Path) -> Result<()> {
     let status = c.status().context("cannot run unshare")?;
     match status.code() {
         Some(0) => Ok(()),
-        Some(NO_ROOT) => {
+        Some(NO_ROOT) if !required => {
             println!("not run: the package in a {what}: it needs overlayfs");
             Ok(())
         }
