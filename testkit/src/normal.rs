@@ -39,7 +39,7 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"after \d+ seconds? of", "after <N> seconds of"),
         (r"after \d+(?:\.\d+)? from \[", "after <N> from ["),
         (r"(from=<(?:double-bounce@[^>]*)?>, size=)\d+", "${1}<N>"),
-        (r"(\]|\d):(?:3[3-9]\d{3}|[45]\d{4}|6[0-5]\d{3})\b", "${1}:<PORT>"),
+        (r"(\]|\d):(?:327[6-9]\d|32[89]\d{2}|3[3-9]\d{3}|[45]\d{4}|6[0-5]\d{3})\b", "${1}:<PORT>"),
     ];
     rules.into_iter().map(|(p, r)| (compiled(p), r)).collect()
 });
@@ -91,7 +91,8 @@ pub fn line(text: &str, ids: &[String]) -> String {
 pub fn reports_in_order(text: &str) -> String {
     let kind = |p: &str| match p {
         p if p.starts_with("Final-Recipient:") => 2,
-        p if p.starts_with('<') && p.contains(">: ") => 1,
+        // Perhaps "(expanded from <…>)" stands in between.
+        p if p.starts_with('<') && (p.contains(">: ") || p.contains(">): ")) => 1,
         _ => 0,
     };
     let mut out: Vec<&str> = Vec::new();
@@ -148,8 +149,8 @@ pub fn is_noise(line: &str) -> bool {
 mod tests {
     #[test]
     fn recipients_of_a_notice_in_order() {
-        let text = "a\n\n<y@b>: no\n\n<x@b>: no\n\nc\n\nFinal-Recipient: y\n\nFinal-Recipient: x\n\nd\n";
-        let want = "a\n\n<x@b>: no\n\n<y@b>: no\n\nc\n\nFinal-Recipient: x\n\nFinal-Recipient: y\n\nd\n";
+        let text = "a\n\n<y@b>: no\n\n<x@b> (expanded from <z@b>): no\n\nc\n\nFinal-Recipient: y\n\nFinal-Recipient: x\n\nd\n";
+        let want = "a\n\n<x@b> (expanded from <z@b>): no\n\n<y@b>: no\n\nc\n\nFinal-Recipient: x\n\nFinal-Recipient: y\n\nd\n";
         assert_eq!(super::reports_in_order(text), want);
     }
 

@@ -58,10 +58,11 @@ fn member(part: &str) -> Vec<Member> {
     let bare = unquoted(part);
     let bare = bare.as_str();
     if let Some(file) = strip_include(bare) {
-        return vec![Member::Include(file.trim().to_owned())];
+        return vec![Member::Include(unquoted(file.trim()))];
     }
     if let Some(command) = bare.strip_prefix('|') {
-        return vec![Member::Command(command.trim().to_owned())];
+        // Both "|command words" and |"command words" are written.
+        return vec![Member::Command(unquoted(command.trim()).trim().to_owned())];
     }
     if bare.starts_with('/') && !bare.contains('@') {
         return vec![Member::File(bare.to_owned())];
@@ -122,6 +123,9 @@ mod tests {
         check("Bob Test <bob@example.com> (one, two), \\carol", "bob@example.com ; \\carol");
         check("\"|/usr/bin/vacation -a \\\"x\\\" user\", user", "|/usr/bin/vacation -a \"x\" user ; user");
         check("|cat", "|cat");
+        check("|\"cat -n\", | \"echo \\\"q  r\\\"\"", "|cat -n ; |echo \"q  r\"");
+        check("|echo \"a b\"", "|echo \"a b\"");
+        check(":include:\"/etc/a b\"", "include /etc/a b");
         check("/var/box, /var/md/, \"/a b\"", "file /var/box ; file /var/md/ ; file /a b");
         check(":include:/etc/list, \":Include:/etc/other\"", "include /etc/list ; include /etc/other");
         check("", "");

@@ -55,7 +55,7 @@ enum Met {
     Address(String, bool),
     /// The user behind an alias of the same name, or `\user`.
     User(String),
-    /// A command or file, and the user who acts.
+    /// A command with its alias, or a file, and the user who acts.
     Outlet(String, u32),
 }
 
@@ -289,9 +289,10 @@ impl<'a> Expansion<'a> {
             }
             _ => return,
         };
-        // The same command in the files of two users is two deliveries.
         let name = format!("{} {what}", alias.to_lowercase());
-        let met = Met::Outlet(what, rights.who.uid);
+        // The same command of two aliases, or in the files of two users, is two deliveries; a file of two aliases gets one.
+        let once = if matches!(member, Member::Command(_)) { name.clone() } else { what };
+        let met = Met::Outlet(once, rights.who.uid);
         if self.done.contains(name.as_str()) || !self.met.insert(met) {
             return;
         }
