@@ -219,7 +219,6 @@ mod tests {
                 Level::Problem,
                 "/nonexistent.pem",
             ),
-            ("disk", "queue_minfree = 1\nmessage_size_limit = 1000", Level::Ok, "free"),
             (
                 "outbound",
                 "default_transport = error:no\nrelay_transport = error:no",
@@ -232,6 +231,9 @@ mod tests {
             let hit = all.iter().any(|(l, text)| *l == level && text.contains(words));
             assert!(hit, "{check}: {main_cf}: {all:?}");
         }
+        // How much there is depends on the machine; its judgement has a test of its own.
+        let all = found("disk", "queue_minfree = 1\nmessage_size_limit = 1000").await;
+        assert!(all.iter().any(|(_, text)| text.contains("free")), "{all:?}");
     }
 
     #[tokio::test]
