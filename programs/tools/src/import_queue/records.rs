@@ -6,12 +6,16 @@
 
 use anyhow::{Context, Result, anyhow};
 use base_calls::{BodyType, Envelope, Notify, Origin, Recipient, Ret, Timestamp};
+use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
 /// Longest record.
 const MAX_RECORD: u64 = 1 << 20;
 /// Most pointer records that are followed.
 const MAX_JUMPS: u32 = 100_000;
+/// Bits of `trace_flags`, and the attributes that we have for them: a probe, `sendmail -bv`, `sendmail -v`.
+const TRACE_FLAGS: [(u32, &str); 3] =
+    [(0x100, "verify_probe"), (0x200, "verify_only"), (0x400, "report_delivery")];
 /// Most recipients and attributes of a message.
 const MAX_ITEMS: usize = 1_000_000;
 
@@ -35,6 +39,10 @@ pub struct Parsed {
     pub entries: Vec<Entry>,
     /// `sender_fullname`, of a maildrop file.
     pub full_name: String,
+    /// The time of the delay warning, when there is to be one still.
+    pub warns: bool,
+    /// Who gets the message instead of its recipients.
+    redirect: Option<String>,
     notify: Notify,
     orcpt: String,
     original: String,
@@ -142,15 +150,23 @@ impl<R: Read + Seek> QueueFile<R> {
         }
     }
 
-    /// Everything behind the message.
+    /// Everything behind the message. From here on the recipients are complete.
     pub fn rest(&mut self, parsed: &mut Parsed) -> Result<()> {
         loop {
             let (kind, offset, data) = self.record()?;
             if kind == b'E' {
+                parsed.redirect();
                 return Ok(());
             }
             parsed.take(kind, offset, &data)?;
         }
+    }
+
+    /// Everything but the content, from the beginning on.
+    pub fn all(&mut self, parsed: &mut Parsed) -> Result<()> {
+        self.envelope(parsed)?;
+        let Ok(()) = self.content(|_| Ok::<_, Infallible>(()))?;
+        self.rest(parsed)
     }
 }
 
@@ -170,6 +186,8 @@ impl Parsed {
             b'V' => e.verp = text,
             b'L' => e.content_filter = text,
             b'O' => self.original = text,
+            b'W' => self.warns = true,
+            b'>' => self.redirect = Some(text),
             b'R' | b'D' => {
                 let recipient = Recipient {
                     address: text,
@@ -189,6 +207,16 @@ impl Parsed {
         Ok(())
     }
 
+    /// With a redirection one copy goes there, in the name of the first recipient that is not done.
+    fn redirect(&mut self) {
+        let Some(to) = self.redirect.take() else { return };
+        let mut waiting = self.entries.iter_mut().filter(|e| !e.done);
+        if let Some(first) = waiting.next() {
+            first.recipient.address = to;
+        }
+        waiting.for_each(|e| e.done = true);
+    }
+
     fn attribute(&mut self, name: &str, value: &str) {
         let e = &mut self.envelope;
         let flags = || value.parse::<u32>().unwrap_or(0);
@@ -205,6 +233,12 @@ impl Parsed {
             "notify_flags" => {
                 let has = |bit: u32| flags() & bit != 0;
                 self.notify = Notify { never: has(1), success: has(2), failure: has(4), delay: has(8) };
+            }
+            "trace_flags" => {
+                let set = |(bit, name): &(u32, &str)| {
+                    (flags() & bit != 0).then(|| ((*name).to_owned(), "yes".to_owned()))
+                };
+                e.attributes.extend(TRACE_FLAGS.iter().filter_map(set));
             }
             "dsn_orig_rcpt" => self.orcpt = value.to_owned(),
             "log_ident" => e.origin = Origin::Smtpd,
@@ -233,9 +267,9 @@ fn time(text: &str) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use std::convert::Infallible;
+    use base_calls::Mode;
     use std::io::Cursor;
 
     fn record(kind: char, data: &str) -> Vec<u8> {
@@ -249,38 +283,43 @@ mod tests {
         out
     }
 
+    /// A file of such records.
+    pub fn file(records: &[(char, &str)]) -> Vec<u8> {
+        records.iter().flat_map(|(kind, data)| record(*kind, data)).collect()
+    }
+
     /// The records of a message as Debian's Postfix wrote it.
     fn sample() -> Vec<u8> {
         let long = "y".repeat(300);
-        [
-            ("C", "            496             776               2              24             496               0"),
-            ("T", "1795328264 754690"),
-            ("A", "create_time=1795328264"),
-            ("A", "log_ident=BCB472B"),
-            ("A", "rewrite_context=local"),
-            ("A", "envelope_id=abc+x"),
-            ("A", "ret_flags=2"),
-            ("S", "bob@example.com"),
-            ("A", "encoding=8bit"),
-            ("A", "client_address=127.0.0.1"),
-            ("A", "notify_flags=12"),
-            ("A", "dsn_orig_rcpt=rfc822;x+y@example.com"),
-            ("O", "x@example.com"),
-            ("R", "alice@example.com"),
-            ("D", "carol@example.com"),
-            ("p", "              0"),
-            ("M", ""),
-            ("N", "Subject: x"),
-            ("N", ""),
-            ("L", &long),
-            ("N", ".dot"),
-            ("X", ""),
-            ("A", "colour=blue"),
-            ("E", ""),
-        ]
-        .iter()
-        .flat_map(|(kind, data)| record(kind.chars().next().expect("a letter"), data))
-        .collect()
+        file(&[
+            (
+                'C',
+                "            496             776               2              24             496               0",
+            ),
+            ('T', "1795328264 754690"),
+            ('A', "create_time=1795328264"),
+            ('A', "log_ident=BCB472B"),
+            ('A', "rewrite_context=local"),
+            ('A', "envelope_id=abc+x"),
+            ('A', "ret_flags=2"),
+            ('S', "bob@example.com"),
+            ('A', "encoding=8bit"),
+            ('A', "client_address=127.0.0.1"),
+            ('A', "notify_flags=12"),
+            ('A', "dsn_orig_rcpt=rfc822;x+y@example.com"),
+            ('O', "x@example.com"),
+            ('R', "alice@example.com"),
+            ('D', "carol@example.com"),
+            ('p', "              0"),
+            ('M', ""),
+            ('N', "Subject: x"),
+            ('N', ""),
+            ('L', &long),
+            ('N', ".dot"),
+            ('X', ""),
+            ('A', "colour=blue"),
+            ('E', ""),
+        ])
     }
 
     fn read(bytes: &[u8]) -> Result<(Parsed, Vec<u8>)> {
@@ -318,14 +357,47 @@ mod tests {
 
     #[test]
     fn pointers_lead_elsewhere_and_never_in_circles() {
-        let tail: Vec<u8> =
-            ["M", "X", "E"].iter().flat_map(|k| record(k.chars().next().unwrap(), "")).collect();
+        let tail = file(&[('M', ""), ('X', ""), ('E', "")]);
         let head = record('S', "a@b");
         let to = head.len() + 17 + record('S', "wrong").len();
         let file = [head.clone(), record('p', &format!("{to:15}")), record('S', "wrong"), tail].concat();
         assert_eq!(read(&file).expect("read").0.envelope.sender, "a@b");
         let circle = [head.clone(), record('p', &format!("{:15}", head.len()))].concat();
         assert!(read(&circle).is_err());
+    }
+
+    #[test]
+    fn a_redirection_replaces_all_recipients() {
+        let check = |kinds: [char; 2], want: [(&str, bool); 2]| {
+            let redirect = ('>', "carol@x");
+            let records = [
+                ('O', "al@x"),
+                (kinds[0], "a@x"),
+                (kinds[1], "b@x"),
+                ('M', ""),
+                ('X', ""),
+                redirect,
+                ('E', ""),
+            ];
+            let (p, _) = read(&file(&records)).expect("read");
+            let got: Vec<_> = p.entries.iter().map(|e| (e.recipient.address.as_str(), e.done)).collect();
+            assert_eq!(got, want);
+            assert_eq!(p.entries[0].recipient.original, "al@x");
+        };
+        check(['R', 'R'], [("carol@x", false), ("b@x", true)]);
+        check(['D', 'R'], [("a@x", true), ("carol@x", false)]);
+        check(['D', 'D'], [("a@x", true), ("b@x", true)]);
+    }
+
+    #[test]
+    fn messages_that_are_not_to_be_delivered_or_to_be_told_of() {
+        for (flags, want) in
+            [(0, Mode::Deliver), (0x100, Mode::Verify), (0x200, Mode::Verify), (0x400, Mode::Report)]
+        {
+            let records = [('A', &*format!("trace_flags={flags}")), ('M', ""), ('X', ""), ('E', "")];
+            assert_eq!(read(&file(&records)).expect("read").0.envelope.mode(), want, "{flags}");
+        }
+        assert!(read(&file(&[('W', "1"), ('M', ""), ('X', ""), ('E', "")])).expect("read").0.warns);
     }
 
     #[test]
