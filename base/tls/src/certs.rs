@@ -126,6 +126,17 @@ fn content(der: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// The signature that goes with a key in TLS 1.3: `RSA-PSS`, `ECDSA`, `ED25519`.
+pub(crate) fn key_kind(spki: &[u8]) -> Option<&'static str> {
+    let (_, info) = x509_parser::x509::SubjectPublicKeyInfo::from_der(spki).ok()?;
+    match info.parsed().ok()? {
+        PublicKey::RSA(_) => Some("RSA-PSS"),
+        PublicKey::EC(_) => Some("ECDSA"),
+        _ if info.algorithm.algorithm == x509_parser::oid_registry::OID_SIG_ED25519 => Some("ED25519"),
+        _ => None,
+    }
+}
+
 /// `2048 bits`, `P-256`, or nothing.
 pub(crate) fn key_text(spki: &[u8]) -> String {
     let Ok((_, info)) = x509_parser::x509::SubjectPublicKeyInfo::from_der(spki) else { return String::new() };

@@ -6,6 +6,7 @@ use crate::{
     ca::Anchors,
     certs::Certificate,
     keys,
+    session::Signature,
     signing::{HANDSHAKE, Marks, Signed, noting},
     stamp::Fresh,
     trust::{Usage, judge},
@@ -127,11 +128,15 @@ impl Connector {
             let algorithms = &ready.provider.signature_verification_algorithms;
             let spki = chain.first().and_then(Certificate::of).map(|c| c.spki).unwrap_or_default();
             let own = ready.own.keys.first().and_then(|k| Certificate::of(k.cert.first()?)).map(|c| c.spki);
+            let agreed = Session::of(c);
             Session {
-                server_signature: marks.server.signature(&spki),
+                server_signature: match agreed.resumed {
+                    true => Signature::of_key(&spki),
+                    false => marks.server.signature(&spki),
+                },
                 client_signature: marks.client.signature(&own.unwrap_or_default()),
                 sni: target.sni.clone().unwrap_or_default(),
-                ..Session::of(c)
+                ..agreed
             }
             .with_peer(chain, |chain| judge(chain, &ready.anchors, algorithms, Usage::Server))
         };

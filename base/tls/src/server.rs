@@ -5,6 +5,7 @@ use crate::{
     ca::Anchors,
     certs::Certificate,
     keys,
+    session::Signature,
     signing::{Choice, Signed},
     stamp::Fresh,
     trust::{Usage, judge},
@@ -134,12 +135,17 @@ impl Server {
             let own = choice.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let own = own.and_then(|k| Certificate::of(k.cert.first()?)).map(|c| c.spki);
             let peer = chain.first().and_then(Certificate::of).map(|c| c.spki).unwrap_or_default();
+            let agreed = Session::of(c);
+            let signature = |signed: &Signed, spki: &[u8]| match agreed.resumed {
+                true => Signature::of_key(spki),
+                false => signed.signature(spki),
+            };
             Session {
-                server_signature: own.and_then(|spki| choice.signed.signature(&spki)),
-                client_signature: client.signature(&peer),
+                server_signature: own.and_then(|spki| signature(&choice.signed, &spki)),
+                client_signature: signature(&client, &peer),
                 sni,
                 sni_unmatched: lookup == Lookup::Unmatched,
-                ..Session::of(c)
+                ..agreed
             }
             .with_peer(chain, |chain| judge(chain, &ready.anchors, algorithms, Usage::Client))
         };

@@ -1,6 +1,10 @@
 //! What a handshake has agreed, and who the peer is; the texts that logs and Received: header fields show of it.
 
-use crate::{Certificate, Digest, Trust, TrustAnchors, certs::key_text, names};
+use crate::{
+    Certificate, Digest, Trust, TrustAnchors,
+    certs::{key_kind, key_text},
+    names,
+};
 use rustls::{CommonState, HandshakeKind, SignatureScheme, pki_types::CertificateDer};
 
 /// An encrypted session.
@@ -16,9 +20,9 @@ pub struct Session {
     pub key_exchange: String,
     /// An earlier session goes on.
     pub resumed: bool,
-    /// How the server has signed, when it has.
+    /// How the server has signed; when an earlier session goes on, with what key it had.
     pub server_signature: Option<Signature>,
-    /// How the client has.
+    /// How the client has; when an earlier session goes on, only its server knows.
     pub client_signature: Option<Signature>,
     /// The name that the client asked for; empty: none.
     pub sni: String,
@@ -51,6 +55,11 @@ impl Signature {
     pub(crate) fn new(scheme: SignatureScheme, spki: &[u8]) -> Self {
         let (kind, digest) = names::signature(scheme);
         Self { kind, key: key_text(spki), digest }
+    }
+
+    /// How this key would have signed, where an earlier session goes on: no digest then.
+    pub(crate) fn of_key(spki: &[u8]) -> Option<Self> {
+        Some(Self { kind: key_kind(spki)?, key: key_text(spki), digest: "" })
     }
 
     /// ` server-signature RSA-PSS (2048 bits) server-digest SHA256`
@@ -104,7 +113,7 @@ impl Session {
         format!("{} with cipher {} ({bits}/{bits} bits)", self.protocol, self.cipher, bits = self.bits)
     }
 
-    /// ` key-exchange X25519 server-signature …`; empty when an old session goes on, and below TLS 1.3, where the name of the cipher
+    /// ` key-exchange X25519 server-signature …`; empty below TLS 1.3, where the name of the cipher
     /// says as much.
     pub fn exchange_text(&self) -> String {
         let mut out = String::new();

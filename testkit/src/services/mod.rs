@@ -10,6 +10,7 @@ mod dovecot_auth;
 mod listen;
 mod milter;
 mod policy;
+mod postfix;
 mod sink;
 mod socketmap;
 mod tcptable;
@@ -42,8 +43,15 @@ pub struct Kind {
 }
 
 /// All kinds, sorted.
-pub const ALL: &[&Kind] =
-    &[&dovecot_auth::KIND, &milter::KIND, &policy::KIND, &sink::KIND, &socketmap::KIND, &tcptable::KIND];
+pub const ALL: &[&Kind] = &[
+    &dovecot_auth::KIND,
+    &milter::KIND,
+    &policy::KIND,
+    &postfix::KIND,
+    &sink::KIND,
+    &socketmap::KIND,
+    &tcptable::KIND,
+];
 
 /// Starts `KIND ADDRESS [key=value …]`.
 pub fn start(arg: &str, body: &[String]) -> Result<Box<dyn Service>> {

@@ -10,6 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+/// Runs a program; it must succeed.
 pub fn command(name: &str, args: &[&str]) -> Result<()> {
     let out = Command::new(name).args(args).stdin(Stdio::null()).output().with_context(|| name.to_owned())?;
     if !out.status.success() {
@@ -17,6 +18,9 @@ pub fn command(name: &str, args: &[&str]) -> Result<()> {
     }
     Ok(())
 }
+
+/// Where Debian's daemons stay when ours take their place, for a Postfix as the other side.
+pub const DEBIAN: &str = "/mnt/debian";
 
 fn tmpfs(at: &str) -> Result<()> {
     fs::create_dir_all(at)?;
@@ -35,6 +39,11 @@ fn id_of(user: &str) -> (u32, u32) {
     let line = text.lines().find(|l| l.starts_with(&format!("{user}:"))).unwrap_or_default();
     let mut fields = line.split(':').skip(2).map(|f| f.parse().unwrap_or(0));
     (fields.next().unwrap_or(0), fields.next().unwrap_or(0))
+}
+
+/// A folder of a user of the system.
+pub fn folder_of(user: &str, path: &str, mode: u32) -> Result<()> {
+    folder(path, id_of(user), mode)
 }
 
 fn folder(path: &str, owner: (u32, u32), mode: u32) -> Result<()> {
@@ -59,6 +68,8 @@ pub fn system(side: Side, programs: &Path) -> Result<()> {
         .filter_map(|e| Some((e.file_name().to_string_lossy().into_owned(), fs::read(e.path()).ok()?)))
         .collect();
     tmpfs("/mnt")?;
+    fs::create_dir_all(DEBIAN)?;
+    bind(Path::new("/usr/lib/postfix"), Path::new(DEBIAN))?;
     if side == Side::Ours {
         our_programs(programs)?;
     }

@@ -26,6 +26,8 @@ use std::{
 mod base;
 mod machine;
 
+pub use machine::{DEBIAN, command, folder_of};
+
 /// What a run gave, by kind.
 pub type Outcome = Vec<(&'static str, Vec<String>)>;
 
@@ -79,10 +81,14 @@ fn merge(base: &str, own: &[String], key: impl Fn(&str) -> String) -> String {
     base.into_iter().chain(own).map(|l| l + "\n").collect()
 }
 
+/// A main.cf with settings of one's own in place of those of the same name.
+pub fn main_cf(base: &str, own: &[String]) -> String {
+    merge(base, own, |l| l.split('=').next().unwrap_or_default().trim().to_owned())
+}
+
 impl World {
     fn configure(&mut self, s: &Scenario) -> Result<Vec<String>> {
-        let main =
-            merge(MAIN_CF, &s.bodies("main"), |l| l.split('=').next().unwrap_or_default().trim().to_owned());
+        let main = main_cf(MAIN_CF, &s.bodies("main"));
         let master = merge(&(LISTENER.to_owned() + SERVICES), &s.bodies("master"), |l| {
             l.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
         });
@@ -285,7 +291,7 @@ impl World {
 }
 
 /// Waits until a path exists or `HOST:PORT` accepts.
-fn wait_for(what: &str) -> Result<()> {
+pub fn wait_for(what: &str) -> Result<()> {
     let there = || match what.starts_with('/') {
         true => Path::new(what).exists(),
         false => std::net::TcpStream::connect(what).is_ok(),

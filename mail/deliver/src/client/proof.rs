@@ -67,7 +67,7 @@ pub(crate) fn judge(policy: &Policy, peer: Option<&Peer>, id: &Identity<'_>) -> 
     };
     match policy.level {
         Level::None | Level::May | Level::Encrypt => Proof::Unasked,
-        Level::Fingerprint => yes(by_digest(policy, &peer.certificate, id.digest), UNSPECIFIED),
+        Level::Fingerprint => yes(by_digest(policy, &peer.certificate, id.digest), NO_RECORD),
         Level::Dane | Level::DaneOnly if id.tlsa.is_empty() => Proof::Unasked,
         Level::Dane | Level::DaneOnly => by_dns(peer, id),
         Level::Verify | Level::Secure => match trust(peer, id) {
@@ -240,7 +240,7 @@ pub(crate) fn sorted(records: Vec<Tlsa>, digests: &[u8]) -> Sorted {
 }
 
 /// `3 1 1 HEX`.
-fn text(r: &Tlsa) -> String {
+pub(crate) fn text(r: &Tlsa) -> String {
     let hex: String = r.data.iter().take(128).map(|b| format!("{b:02X}")).collect();
     format!("{} {} {} {hex}", r.usage, r.selector, r.matching)
 }
