@@ -1,10 +1,12 @@
-//! `smtpd_sasl_type = internal`, an extension: a file of users with what SCRAM keeps of their passwords (RFC 5803).
+//! `smtpd_sasl_type = internal`, an extension: a file of users with what SCRAM keeps of their passwords (RFC 5803), or argon2 hashes.
 //!
 //! `smtpd_sasl_path` names the file (`users` in the configuration directory when it is not absolute). Lines are
-//! `name:SCRAM-SHA-256$4096:SALT$STORED:SERVER`; the passwords are not in it. The file is read for each login.
+//! `name:SCRAM-SHA-256$4096:SALT$STORED:SERVER` or `name:$argon2id$…` (see argon.rs), with which PLAIN and LOGIN work, SCRAM does not; the
+//! passwords are not in it. The file is read for each login.
 
 use crate::{
     Backend, Exchange, Mechanism, Places, Properties, Request, Unavailable,
+    argon::Argon,
     local::{Local, Source, Trouble},
 };
 use base_calls::Fut;
@@ -28,6 +30,22 @@ struct Users {
     path: PathBuf,
 }
 
+/// How a password is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// For SCRAM-SHA-256, PLAIN and LOGIN.
+    #[default]
+    Scram,
+    /// As a hash that is dear to guess; for PLAIN and LOGIN.
+    Argon2,
+}
+
+/// What a line keeps.
+enum Kept {
+    Scram(ScramSecret),
+    Argon2(Argon),
+}
+
 impl Internal {
     /// Nothing is read yet.
     pub fn new(places: &Places) -> Self {
@@ -36,12 +54,21 @@ impl Internal {
     }
 
     /// The line for a user.
-    pub fn line(name: &str, password: &str) -> String {
-        let salt = rand::random::<[u8; 16]>().to_vec();
-        let s = ScramSecret::new(Sha::Two256, password, salt, ITERATIONS);
-        let [salt, stored, server] = [&s.salt, &s.stored_key, &s.server_key].map(|b| STANDARD.encode(b));
-        format!("{name}:SCRAM-SHA-256${ITERATIONS}:{salt}${stored}:{server}\n")
+    pub fn line(name: &str, password: &str, keep: Keep) -> String {
+        let text = match keep {
+            Keep::Scram => None,
+            // Our own cost is one that works.
+            Keep::Argon2 => Argon::of(password).map(|kept| kept.text()),
+        };
+        format!("{name}:{}\n", text.unwrap_or_else(|| scram(password)))
     }
+}
+
+fn scram(password: &str) -> String {
+    let salt = rand::random::<[u8; 16]>().to_vec();
+    let s = ScramSecret::new(Sha::Two256, password, salt, ITERATIONS);
+    let [salt, stored, server] = [&s.salt, &s.stored_key, &s.server_key].map(|b| STANDARD.encode(b));
+    format!("SCRAM-SHA-256${ITERATIONS}:{salt}${stored}:{server}")
 }
 
 /// A password that nobody guesses, easy to type.
@@ -51,8 +78,12 @@ pub fn random_password() -> String {
     (0..16).map(|_| one()).collect()
 }
 
-/// What a line keeps.
-fn parse(text: &str) -> Option<ScramSecret> {
+fn parse(text: &str) -> Option<Kept> {
+    let argon = || Argon::parse(text).map(Kept::Argon2);
+    parse_scram(text).map(Kept::Scram).or_else(argon)
+}
+
+fn parse_scram(text: &str) -> Option<ScramSecret> {
     let mut parts = text.trim().split('$');
     let (scheme, rounds, keys) = (parts.next()?, parts.next()?, parts.next()?);
     let (iterations, salt) = rounds.split_once(':')?;
@@ -68,7 +99,7 @@ fn parse(text: &str) -> Option<ScramSecret> {
 }
 
 impl Users {
-    fn find(&self, user: &str) -> Result<Option<ScramSecret>, Trouble> {
+    fn find(&self, user: &str) -> Result<Option<Kept>, Trouble> {
         let bytes = self.places.read(&self.path).map_err(|e| Trouble {
             reason: "generic failure",
             warnings: vec![format!("SASL: cannot read {}: {}", self.path.display(), os_text(&e))],
@@ -81,12 +112,21 @@ impl Users {
 
 impl Source for Users {
     fn verify<'a>(&'a self, user: &'a str, password: &'a str) -> Fut<'a, Result<bool, Trouble>> {
-        let right = self.find(user).map(|s| s.is_some_and(|s| s.is_of(password)));
-        Box::pin(std::future::ready(right))
+        Box::pin(async move {
+            Ok(match self.find(user)? {
+                Some(Kept::Scram(kept)) => kept.is_of(password),
+                Some(Kept::Argon2(kept)) => kept.is_of(password).await,
+                None => false,
+            })
+        })
     }
 
     fn secret<'a>(&'a self, user: &'a str) -> Fut<'a, Result<Option<Secret>, Trouble>> {
-        Box::pin(std::future::ready(self.find(user).map(|s| s.map(Secret::Scram))))
+        let secret = |kept| match kept {
+            Kept::Scram(kept) => Some(Secret::Scram(kept)),
+            Kept::Argon2(_) => None,
+        };
+        Box::pin(std::future::ready(self.find(user).map(|found| found.and_then(secret))))
     }
 }
 
@@ -111,14 +151,26 @@ mod tests {
     #[tokio::test]
     async fn users_of_a_file() {
         let dir = tempfile::tempdir().expect("folder");
-        std::fs::write(dir.path().join("users"), Internal::line("alice", "secret")).expect("file");
+        let lines = [("alice", Keep::Scram), ("carol", Keep::Argon2)]
+            .map(|(name, keep)| Internal::line(name, "secret", keep));
+        std::fs::write(dir.path().join("users"), lines.concat()).expect("file");
         let places =
             Places { path: "users".into(), config_directory: dir.path().to_owned(), ..Places::default() };
         let internal = Internal::new(&places);
-        for (text, want) in [("\0alice\0secret", true), ("\0alice\0wrong", false), ("\0bob\0secret", false)] {
+        for (text, want) in [
+            ("\0alice\0secret", true),
+            ("\0alice\0wrong", false),
+            ("\0bob\0secret", false),
+            ("\0carol\0secret", true),
+            ("\0carol\0wrong", false),
+        ] {
             let mut e = internal.start(Request { mechanism: "PLAIN".into(), ..Request::default() });
             let step = e.step(Some(&STANDARD.encode(text))).await;
             assert_eq!(matches!(step, Step::Success { .. }), want, "{text:?}");
         }
+        // What SCRAM needs is not in an argon2 hash.
+        let mut e = internal.start(Request { mechanism: "SCRAM-SHA-256".into(), ..Request::default() });
+        let step = e.step(Some(&STANDARD.encode("n,,n=carol,r=abcdefgh"))).await;
+        assert!(matches!(step, Step::Failed(_) | Step::Challenge(_)), "{step:?}");
     }
 }

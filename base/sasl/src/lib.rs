@@ -4,6 +4,7 @@
 //! base64 as it crosses the line, so that what a client sends is decoded where it is understood. One file
 //! per implementation. An exchange never fails: trouble is a [`Step::Failed`] that says whether it may pass.
 
+mod argon;
 mod auxprop;
 mod cyrus;
 mod dovecot;
@@ -15,7 +16,7 @@ mod users_file;
 
 pub use cyrus::{Cyrus, SmtpdConf};
 pub use dovecot::Dovecot;
-pub use internal::{Internal, random_password};
+pub use internal::{Internal, Keep, random_password};
 pub use passwords::{BadDatabase, DEFAULT_PATH, Passwords, User};
 pub use proto_sasl::{BadOption, Mechanism, Properties, Security};
 pub use users_file::{BadName, UsersFile, check_name};

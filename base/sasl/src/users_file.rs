@@ -3,7 +3,7 @@
 //! Lines that are not a changed user's stay as they are, comments and unknown schemes included. [`Internal::line`] makes the
 //! lines; the `users` tool writes the file.
 
-use crate::Internal;
+use crate::{Internal, Keep};
 
 /// The longest name, in bytes.
 const MAX_NAME: usize = 255;
@@ -54,9 +54,9 @@ impl UsersFile {
     }
 
     /// Sets the password of a user, new or not.
-    pub fn set(&mut self, name: &str, password: &str) -> Result<(), BadName> {
+    pub fn set(&mut self, name: &str, password: &str, keep: Keep) -> Result<(), BadName> {
         check_name(name)?;
-        let new = Internal::line(name, password).trim_end().to_owned();
+        let new = Internal::line(name, password, keep).trim_end().to_owned();
         match self.lines.iter_mut().find(|line| name_of(line) == Some(name)) {
             Some(line) => *line = new,
             None => self.lines.push(new),
@@ -79,8 +79,8 @@ mod tests {
     #[test]
     fn users_come_and_go() {
         let mut file = UsersFile::parse("# ours: all of them\nalice:other$1\n\nbob:x\n");
-        file.set("carol", "pw").expect("a name");
-        file.set("alice", "secret").expect("a name");
+        file.set("carol", "pw", Keep::Scram).expect("a name");
+        file.set("alice", "secret", Keep::Scram).expect("a name");
         assert_eq!(file.names().collect::<Vec<_>>(), ["alice", "bob", "carol"]);
         let text = file.write();
         assert!(text.starts_with("# ours: all of them\nalice:SCRAM-SHA-256$4096:"), "{text}");
@@ -89,7 +89,7 @@ mod tests {
         assert!(file.remove("bob") && !file.remove("bob") && file.has("alice"));
         assert_eq!(UsersFile::parse(&file.write()), file);
         for bad in ["", "a:b", "a b", "#a", "a\n", &"x".repeat(256)] {
-            assert!(file.set(bad, "pw").is_err(), "{bad:?}");
+            assert!(file.set(bad, "pw", Keep::Scram).is_err(), "{bad:?}");
         }
     }
 }

@@ -1,13 +1,14 @@
-//! `users`: the file of `smtpd_sasl_type = internal`: `hikyaku-tools users [-c config_dir] [-f file] [-p] list | add NAME | passwd NAME |
-//! delete NAME`. An extension.
+//! `users`: the file of `smtpd_sasl_type = internal`: `hikyaku-tools users [-c config_dir] [-f file] [-p] [-a] list | add NAME |
+//! passwd NAME | delete NAME`. An extension.
 //!
 //! The file is `-f`, or what `smtpd_sasl_path` of main.cf names. A password is typed twice, or with `-p` the first line of standard
-//! input; never an argument. A running server knows the change with the next login. Exit status 0, or 1 when nothing was changed.
+//! input; never an argument. It is kept for SCRAM; with `-a` as an argon2 hash, with which PLAIN and LOGIN alone work. A running server
+//! knows the change with the next login. Exit status 0, or 1 when nothing was changed.
 
 use super::{password, update};
 use crate::{getopt, tools::Tool};
 use base_conf::Config;
-use base_sasl::{UsersFile, check_name};
+use base_sasl::{Keep, UsersFile, check_name};
 use std::{
     ffi::OsString,
     fs, io,
@@ -18,7 +19,7 @@ use std::{
 /// The tool.
 pub const TOOL: Tool = Tool { name: "users", run, about: "users of smtpd_sasl_type = internal" };
 
-const USAGE: &str = "[-c config_dir] [-f file] [-p] list | add NAME | passwd NAME | delete NAME";
+const USAGE: &str = "[-c config_dir] [-f file] [-p] [-a] list | add NAME | passwd NAME | delete NAME";
 
 fn run(args: &[OsString]) -> ExitCode {
     match go(args) {
@@ -32,7 +33,7 @@ fn run(args: &[OsString]) -> ExitCode {
 
 fn go(args: &[OsString]) -> Result<(), String> {
     let usage = |why: String| format!("{why}usage: users {USAGE}");
-    let options = getopt::parse("c:f:p", args).map_err(|e| usage(format!("{e}; ")))?;
+    let options = getopt::parse("c:f:pa", args).map_err(|e| usage(format!("{e}; ")))?;
     let words: Vec<String> = options.operands.iter().map(|w| w.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (path, owner) = match options.value('f') {
@@ -48,6 +49,7 @@ fn go(args: &[OsString]) -> Result<(), String> {
             None => Ok(()),
         }
     };
+    let keep = if options.has('a') { Keep::Argon2 } else { Keep::Scram };
     let ask = || password::ask(options.has('p')).map_err(|e| e.to_string());
     match words.as_slice() {
         ["list"] => {
@@ -60,13 +62,13 @@ fn go(args: &[OsString]) -> Result<(), String> {
             let password = ask()?;
             change(&|file| match file.has(name) {
                 true => Err(format!("{name} is there already")),
-                false => file.set(name, &password).map_err(|e| e.to_string()),
+                false => file.set(name, &password, keep).map_err(|e| e.to_string()),
             })
         }
         ["passwd", name] => {
             let password = ask()?;
             change(&|file| match file.has(name) {
-                true => file.set(name, &password).map_err(|e| e.to_string()),
+                true => file.set(name, &password, keep).map_err(|e| e.to_string()),
                 false => Err(format!("no user {name}")),
             })
         }

@@ -48,7 +48,9 @@ pub fn make(config: &Path, user: &str, host: &str, owner: Option<(u32, u32)>) ->
         .map_err(io::Error::other)?;
     let chain = format!("{}{}", made.signing_key.serialize_pem(), made.cert.pem());
     private(&config.join(PASSWORD), &format!("{password}\n"))?;
-    for (name, text) in [(CHAIN, chain), (USERS, base_sasl::Internal::line(user, &password))] {
+    for (name, text) in
+        [(CHAIN, chain), (USERS, base_sasl::Internal::line(user, &password, base_sasl::Keep::Scram))]
+    {
         private(&config.join(name), &text)?;
         if let Some((uid, gid)) = owner {
             std::os::unix::fs::chown(config.join(name), Some(uid), Some(gid))?;
