@@ -7,7 +7,6 @@ use crate::{
 use anyhow::{Context, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::{
-    fs,
     io::{BufRead, BufReader},
     net::TcpStream,
     time::{Duration, Instant},
@@ -25,13 +24,13 @@ pub fn compare(options: &Options) -> Result<()> {
 
 fn one(mta: Mta, options: &Options) -> Result<()> {
     let instance = Instance::start(mta, options, free_port()?)?;
-    let before = memory_kib(&instance);
+    let before = instance.memory_kib();
     let begin = Instant::now();
     let mut open = Vec::with_capacity(options.sessions as usize);
     let mut slowest = Duration::ZERO;
     for i in 0..options.sessions {
         let start = Instant::now();
-        let s = TcpStream::connect(instance.listen).with_context(|| format!("connection {i}"))?;
+        let s = TcpStream::connect(instance.site.listen).with_context(|| format!("connection {i}"))?;
         s.set_read_timeout(Some(Duration::from_secs(60)))?;
         let mut s = BufReader::with_capacity(256, s);
         let mut banner = String::new();
@@ -39,14 +38,14 @@ fn one(mta: Mta, options: &Options) -> Result<()> {
         slowest = slowest.max(start.elapsed());
         open.push(s);
     }
-    let each = (memory_kib(&instance) - before) / f64::from(options.sessions);
+    let each = (instance.memory_kib() - before) / f64::from(options.sessions);
     println!(
         "{:8} {} idle connections in {:.1} s: {:.1} KiB each, {:.0} MiB in all, slowest banner {:.1} ms",
         mta.name(),
         open.len(),
         begin.elapsed().as_secs_f64(),
         each,
-        memory_kib(&instance) / 1024.0,
+        instance.memory_kib() / 1024.0,
         slowest.as_secs_f64() * 1000.0
     );
     drop(open);
@@ -61,14 +60,4 @@ fn allow_descriptors(wanted: u64) -> Result<()> {
         setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).context("too few file descriptors")?;
     }
     Ok(())
-}
-
-/// Proportional memory of all processes of the server.
-fn memory_kib(instance: &Instance) -> f64 {
-    let pss = |pid: u32| {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        let line = text.lines().find(|l| l.starts_with("Pss:")).unwrap_or_default().to_owned();
-        line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok()).unwrap_or_default()
-    };
-    instance.pids().into_iter().map(pss).sum()
 }

@@ -2,6 +2,10 @@
 
 use crate::options::Options;
 use anyhow::{Context, Result, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -29,10 +33,11 @@ impl Mta {
         }
     }
 
-    fn postfix_command(self, options: &Options) -> PathBuf {
+    /// Where its commands are.
+    fn commands(self, options: &Options) -> PathBuf {
         match self {
-            Self::Postfix => "/usr/sbin/postfix".into(),
-            Self::Hikyaku => options.prefix.join("sbin/postfix"),
+            Self::Postfix => "/usr/sbin".into(),
+            Self::Hikyaku => options.prefix.join("sbin"),
         }
     }
 }
@@ -51,19 +56,38 @@ smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
 ";
 
+/// Everything is deferred at once; the next attempt is due after a second, but no scan comes before the next start.
+const QUEUE: &str = "\
+defer_transports = smtp
+minimal_backoff_time = 1s
+maximal_backoff_time = 1s
+queue_run_delay = 100000s
+";
+
 /// The same services as in the tests of the whole server.
 const MASTER: &str = include_str!("../../testkit/services.cf");
 
-/// A running server.
-pub struct Instance {
+/// A server's folder: configuration, queue, log. Removed with everything in it.
+pub struct Site {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Its folder.
+    /// The folder.
     pub dir: tempfile::TempDir,
     mta: Mta,
-    command: PathBuf,
-    wrapper: Child,
+    commands: PathBuf,
 }
+
+/// A running server.
+pub struct Instance {
+    /// Its folder.
+    pub site: Site,
+    /// From the start to the first connection that was accepted.
+    pub ready: Duration,
+    running: Running,
+}
+
+/// The wrapper around the server's processes. Dropped, it ends them all.
+struct Running(Child);
 
 /// What a server used, by the kernel's accounting.
 #[derive(Debug, Clone, Copy, Default)]
@@ -81,45 +105,10 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-impl Instance {
-    /// Makes a configuration and starts the server; `nexthop` is the sink's port.
-    pub fn start(mta: Mta, options: &Options, nexthop: u16) -> Result<Self> {
-        let base = std::env::var("BENCH_DIR").unwrap_or_else(|_| "/var/tmp".into());
-        let dir = tempfile::Builder::new().prefix("hikyaku-bench.").tempdir_in(base)?;
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        write_config(dir.path(), listen, options, nexthop)?;
-        let command = mta.postfix_command(options);
-        let wrapper = Command::new(std::env::current_exe()?)
-            .arg("wrap")
-            .arg(dir.path().join("usage"))
-            .arg(&command)
-            .arg("-c")
-            .arg(dir.path().join("etc"))
-            .arg("start-fg")
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(dir.path().join("stderr"))?)
-            .spawn()?;
-        let me = Self { listen, dir, mta, command, wrapper };
-        me.wait_ready()?;
-        Ok(me)
-    }
-
-    fn wait_ready(&self) -> Result<()> {
-        let end = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < end {
-            if TcpStream::connect_timeout(&self.listen, Duration::from_secs(1)).is_ok() {
-                sleep(Duration::from_millis(300));
-                return Ok(());
-            }
-            sleep(Duration::from_millis(50));
-        }
-        let said = fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default();
-        bail!("{} did not start: {said}", self.mta.name())
-    }
-
+impl Running {
     /// Process ids of the server, from the wrapper's descendants.
-    pub fn pids(&self) -> Vec<u32> {
-        let mut found = vec![self.wrapper.id()];
+    fn pids(&self) -> Vec<u32> {
+        let mut found = vec![self.0.id()];
         let mut at = 0;
         while let Some(&pid) = found.get(at) {
             let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
@@ -128,31 +117,103 @@ impl Instance {
         }
         found.split_off(1)
     }
+}
 
-    /// Stops it; what it used.
-    pub fn stop(mut self) -> Result<Used> {
-        let stopped = Command::new(&self.command)
-            .arg("-c")
-            .arg(self.dir.path().join("etc"))
-            .arg("stop")
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        for pid in self.pids().into_iter().filter_map(|p| i32::try_from(p).ok()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Site {
+    /// Makes a configuration; `nexthop` is the sink's port.
+    pub fn make(mta: Mta, options: &Options, nexthop: u16) -> Result<Self> {
+        let base = std::env::var("BENCH_DIR").unwrap_or_else(|_| "/var/tmp".into());
+        let dir = tempfile::Builder::new().prefix("hikyaku-bench.").tempdir_in(base)?;
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        write_config(dir.path(), listen, options, nexthop)?;
+        Ok(Self { listen, dir, mta, commands: mta.commands(options) })
+    }
+
+    /// A command of the server, on this configuration.
+    pub fn command(&self, name: &str) -> Command {
+        let mut c = Command::new(self.commands.join(name));
+        c.arg("-c").arg(self.dir.path().join("etc"));
+        c
+    }
+
+    /// Sets parameters for the next start.
+    pub fn set(&self, parameters: &[&str]) -> Result<()> {
+        let status = self.command("postconf").arg("-e").args(parameters).status()?;
+        if status.success() { Ok(()) } else { bail!("postconf -e: {status}") }
+    }
+
+    /// Starts the server.
+    pub fn start(self) -> Result<Instance> {
+        let begin = Instant::now();
+        let server = self.command("postfix");
+        let wrapper = Command::new(std::env::current_exe()?)
+            .arg("wrap")
+            .arg(self.dir.path().join("usage"))
+            .arg(server.get_program())
+            .args(server.get_args())
+            .arg("start-fg")
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()?;
+            .stderr(fs::File::create(self.dir.path().join("stderr"))?)
+            .spawn()?;
+        let running = Running(wrapper);
+        while TcpStream::connect_timeout(&self.listen, Duration::from_secs(1)).is_err() {
+            if begin.elapsed() > Duration::from_secs(20) {
+                let said = fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default();
+                bail!("{} did not start: {said}", self.mta.name());
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Ok(Instance { site: self, ready: begin.elapsed(), running })
+    }
+}
+
+impl Instance {
+    /// Makes a configuration and starts the server; `nexthop` is the sink's port.
+    pub fn start(mta: Mta, options: &Options, nexthop: u16) -> Result<Self> {
+        let instance = Site::make(mta, options, nexthop)?.start()?;
+        sleep(Duration::from_millis(300));
+        Ok(instance)
+    }
+
+    /// Proportional memory of all processes of the server.
+    pub fn memory_kib(&self) -> f64 {
+        let pss = |pid: u32| {
+            let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+            let line = text.lines().find(|l| l.starts_with("Pss:")).unwrap_or_default().to_owned();
+            line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok()).unwrap_or_default()
+        };
+        self.running.pids().into_iter().map(pss).sum()
+    }
+
+    /// Stops it; its folder, and what it used.
+    pub fn stop(self) -> Result<(Site, Used)> {
+        let Self { site, mut running, .. } = self;
+        let stopped =
+            site.command("postfix").arg("stop").stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         let end = Instant::now() + Duration::from_secs(30);
-        while self.wrapper.try_wait()?.is_none() {
+        while running.0.try_wait()?.is_none() {
             if Instant::now() > end {
-                for pid in self.pids() {
-                    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid)?);
-                    let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
-                }
-                bail!("{} did not stop ({stopped})", self.mta.name());
+                bail!("{} did not stop ({stopped})", site.mta.name());
             }
             sleep(Duration::from_millis(50));
         }
-        let text = fs::read_to_string(self.dir.path().join("usage")).context("no usage file")?;
+        let text = fs::read_to_string(site.dir.path().join("usage")).context("no usage file")?;
         let v: serde_json::Value = serde_json::from_str(&text)?;
         let n = |key: &str| v[key].as_f64().unwrap_or_default();
-        Ok(Used { cpu_us: n("cpu_us"), switches: n("switches"), peak_kib: n("peak_kib") })
+        Ok((site, Used { cpu_us: n("cpu_us"), switches: n("switches"), peak_kib: n("peak_kib") }))
     }
 }
 
@@ -192,6 +253,7 @@ fn write_config(dir: &Path, listen: SocketAddr, options: &Options, nexthop: u16)
              virtual_uid_maps = static:{0}\nvirtual_gid_maps = static:{1}\nvirtual_minimum_uid = 1\n",
             owner.uid, owner.gid
         ),
+        "queue" => QUEUE.into(),
         _ => String::new(),
     };
     let checks = rules(&etc.join("checks"), options.rules)?;

@@ -9,6 +9,7 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use std::{
     fs,
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -34,43 +35,44 @@ pub fn compare(options: &Options) -> Result<()> {
 
 fn one(mta: Mta, options: &Options) -> Result<Row> {
     let nexthop = free_port()?;
-    let mut sink = if options.mode == "relay" { Some(start_sink(nexthop, options)?) } else { None };
+    let mut sink = if options.mode == "relay" { Some(start_sink(nexthop, options.count)?) } else { None };
     let instance = Instance::start(mta, options, nexthop)?;
     let before = disk::written();
     let begin = Instant::now();
-    let status = source(&instance, options)?.wait()?;
+    let status = source(instance.site.listen, options.count, options)?.wait()?;
     if !status.success() {
         bail!("smtp-source: {status}");
     }
     let accepted = begin.elapsed();
     match options.mode.as_str() {
         "relay" => wait_sink(&mut sink, begin)?,
-        "local" => wait_maildir(&instance.dir.path().join("vmail/box/new"), options.count, begin)?,
+        "local" => wait_maildir(&instance.site.dir.path().join("vmail/box/new"), options.count, begin)?,
         _ => {}
     }
     let all = begin.elapsed();
-    let used = instance.stop()?;
+    let (_, used) = instance.stop()?;
     Ok(Row::new(options.count, accepted, all, disk::written() - before, used))
 }
 
-fn start_sink(port: u16, options: &Options) -> Result<Child> {
-    let count = options.count.to_string();
+/// A next hop that ends after `count` messages.
+pub fn start_sink(port: u16, count: u32) -> Result<Child> {
     Command::new("/usr/sbin/smtp-sink")
-        .args(["-u", "postfix", "-M", &count, &format!("127.0.0.1:{port}"), "1000"])
+        .args(["-u", "postfix", "-M", &count.to_string(), &format!("127.0.0.1:{port}"), "1000"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .context("smtp-sink (Debian package postfix)")
 }
 
-fn source(instance: &Instance, options: &Options) -> Result<Child> {
+/// A client that sends so many messages.
+pub fn source(to: SocketAddr, count: u32, options: &Options) -> Result<Child> {
     let mut c = Command::new("/usr/sbin/smtp-source");
-    c.args(["-s", &options.sessions.to_string(), "-m", &options.count.to_string()]);
+    c.args(["-s", &options.sessions.to_string(), "-m", &count.to_string()]);
     c.args(["-l", &options.size.to_string(), "-f", "from@example.com", "-t", "to@example.org"]);
     if options.persistent {
         c.arg("-d");
     }
-    c.arg(format!("inet:{}", instance.listen)).stdout(Stdio::null());
+    c.arg(format!("inet:{to}")).stdout(Stdio::null());
     c.spawn().context("smtp-source (Debian package postfix)")
 }
 

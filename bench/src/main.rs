@@ -9,6 +9,7 @@ mod idle;
 mod instance;
 mod load;
 mod options;
+mod queue;
 mod report;
 mod tables;
 mod wrap;
@@ -38,8 +39,9 @@ fn run() -> Result<()> {
     }
     match options.mode.as_str() {
         "relay" | "accept" | "local" => load::compare(&options),
+        "queue" => queue::compare(&options),
         "idle" => idle::compare(&options),
         "tables" => tables::compare(&options),
-        other => bail!("unknown mode {other:?}: relay, accept, local, idle or tables"),
+        other => bail!("unknown mode {other:?}: relay, accept, local, queue, idle or tables"),
     }
 }
