@@ -105,6 +105,8 @@ pub struct TargetAnswer {
     pub deposits: Vec<Deposit>,
     /// What is to be forwarded; nothing was forwarded yet.
     pub forwards: Vec<Forward>,
+    /// An alias or a .forward file stood in its place.
+    pub expanded: bool,
 }
 
 /// The answer: one entry for each target. A target that is missing counts as deferred.
@@ -119,7 +121,7 @@ impl TargetAnswer {
     pub fn single(index: u32, address: impl Into<String>, verdict: Verdict) -> Self {
         let address = address.into();
         let deposits = vec![Deposit { member: address.to_lowercase(), address, verdict }];
-        Self { index, deposits, forwards: Vec::new() }
+        Self { index, deposits, forwards: Vec::new(), expanded: false }
     }
 }
 
@@ -290,6 +292,7 @@ impl CourierAnswer {
             for f in &t.forwards {
                 put_forward(&mut out, f);
             }
+            put_uint(&mut out, u64::from(t.expanded));
         }
         framed(&out)
     }
@@ -304,6 +307,7 @@ impl CourierAnswer {
                     Ok(Deposit { address: take_text(i)?, member: take_text(i)?, verdict: take_verdict(i)? })
                 })?,
                 forwards: take_list(i, take_forward)?,
+                expanded: take_uint(i)? != 0,
             })
         })?;
         all_read(input, Self { targets })
@@ -369,6 +373,7 @@ mod tests {
                     delivered_to: "list@example.com".into(),
                     recipients: vec!["x@example.org".into()],
                 }],
+                expanded: true,
             }],
         }
     }

@@ -12,6 +12,7 @@ mod lazy;
 #[cfg(test)]
 mod peer;
 mod report;
+mod status_filter;
 #[cfg(test)]
 mod testing;
 mod transports;

@@ -4,6 +4,7 @@
 //! permanent failure is logged as SOFTBOUNCE and deferred (postconf(5)). For `sendmail -v` and `-bv` every result is traced;
 //! with `-bv` nothing is delivered, and whatever the agent found out is the end of it (`deliverable`, `undeliverable`).
 
+use crate::{Deps, status_filter::StatusFilter};
 use base_calls::{Delivery, DeliveryReport, Diagnosis, Mode, Notify, Outcome, Recipient, Target, Timestamp};
 use base_conf::{Config, Error, Service};
 use base_log::{
@@ -11,7 +12,7 @@ use base_log::{
     lines::{Delays, Delivery as DeliveryLine, DeliveryStatus},
 };
 use proto_dsn::Status;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Who reports: an agent's own name and settings.
 #[derive(Clone)]
@@ -22,13 +23,20 @@ pub(crate) struct Identity {
     pub program: Arc<str>,
     /// `soft_bounce`.
     pub soft_bounce: bool,
+    /// `*_delivery_status_filter`.
+    filter: Option<Arc<StatusFilter>>,
 }
 
 impl Identity {
     /// From the service's view of the configuration.
-    pub fn new(service: &Service, cfg: &Config, log: &Log) -> Result<Self, Error> {
+    pub fn new(service: &Service, cfg: &Config, deps: &Deps) -> Result<Self, Error> {
         let program = format!("{}/{}", cfg.str("syslog_name")?, service.command);
-        Ok(Self { log: log.clone(), program: program.into(), soft_bounce: cfg.bool("soft_bounce")? })
+        Ok(Self {
+            log: deps.log.clone(),
+            program: program.into(),
+            soft_bounce: cfg.bool("soft_bounce")?,
+            filter: StatusFilter::open(&service.command, cfg, deps)?.map(Arc::new),
+        })
     }
 }
 
@@ -92,40 +100,56 @@ impl<'a> Reporter<'a> {
         self.recipient(target).map(|r| r.notify).unwrap_or_default()
     }
 
-    /// Logs a delivery. `notice` makes the text of a success notice when the recipient asked for one.
-    pub fn sent(
+    /// Logs a delivery. `notice` makes the success notice, of status and text, when the recipient asked for one.
+    pub async fn sent(
         &mut self,
         target: &Target,
         origin: &Origin,
         status: Status,
         text: &str,
-        notice: impl FnOnce() -> Option<Diagnosis>,
+        notice: impl FnOnce(Status, &str) -> Option<Diagnosis>,
     ) {
+        let (status, text) = self.filtered(status, Cow::Borrowed(text)).await;
         if self.mode != Mode::Deliver {
-            let d = Diagnosis { status, reason: text.to_owned(), ..notice().unwrap_or_default() };
-            self.log_sent(target, &target.address, origin, d);
+            let d = notice(status, &text).unwrap_or_default();
+            self.tell_sent(target, &target.address, origin, Diagnosis { status, reason: text.into(), ..d });
             return self.report.outcomes.push((target.index, Outcome::Sent(None)));
         }
-        self.line(target, &target.address, origin, status, DeliveryStatus::Sent, text);
+        self.line(target, &target.address, origin, status, DeliveryStatus::Sent, &text);
         let wanted = self.notify(target).success;
-        let notice = if wanted { notice().map(Box::new) } else { None };
+        let notice = if wanted { notice(status, &text).map(Box::new) } else { None };
         self.report.outcomes.push((target.index, Outcome::Sent(notice)));
     }
 
+    /// Status and text as `*_delivery_status_filter` has them.
+    async fn filtered<'t>(&self, status: Status, text: Cow<'t, str>) -> (Status, Cow<'t, str>) {
+        let Some(filter) = &self.identity.filter else { return (status, text) };
+        match filter.instead(status, &text).await {
+            Ok(None) => (status, text),
+            Ok(Some((status, other))) => (status, other.map_or(text, Cow::Owned)),
+            Err(warning) => {
+                self.warning(&warning);
+                (status, text)
+            }
+        }
+    }
+
     /// Logs a failure; its status says whether it is temporary.
-    pub fn failed(&mut self, target: &Target, origin: &Origin, diagnosis: Diagnosis) {
-        let outcome = self.log_failure(target, &target.address, origin, diagnosis);
+    pub async fn failed(&mut self, target: &Target, origin: &Origin, diagnosis: Diagnosis) {
+        let outcome = self.log_failure(target, &target.address, origin, diagnosis).await;
         self.report.outcomes.push((target.index, outcome));
     }
 
     /// Logs a failure of `address`, and makes the outcome without reporting it.
-    pub fn log_failure(
+    pub async fn log_failure(
         &mut self,
         target: &Target,
         address: &str,
         origin: &Origin,
         mut d: Diagnosis,
     ) -> Outcome {
+        let (status, reason) = self.filtered(d.status, Cow::Owned(d.reason)).await;
+        (d.status, d.reason) = (status, reason.into());
         if address != target.address {
             d.address = Some(address.to_owned());
         }
@@ -152,7 +176,21 @@ impl<'a> Reporter<'a> {
     }
 
     /// Logs a delivery of `address`, which stands for the target: status, text, and what a report calls the action.
-    pub fn log_sent(&mut self, target: &Target, address: &str, origin: &Origin, mut d: Diagnosis) {
+    /// What was said of it.
+    pub async fn log_sent(
+        &mut self,
+        target: &Target,
+        address: &str,
+        origin: &Origin,
+        d: Diagnosis,
+    ) -> (Status, String) {
+        let (status, reason) = self.filtered(d.status, Cow::Owned(d.reason)).await;
+        let said = (status, reason.into_owned());
+        self.tell_sent(target, address, origin, Diagnosis { status, reason: said.1.clone(), ..d });
+        said
+    }
+
+    fn tell_sent(&mut self, target: &Target, address: &str, origin: &Origin, mut d: Diagnosis) {
         let word = if self.mode == Mode::Verify { DeliveryStatus::Deliverable } else { DeliveryStatus::Sent };
         self.line(target, address, origin, d.status, word, &d.reason);
         if self.mode == Mode::Deliver {

@@ -120,7 +120,7 @@ fn attend(
 }
 
 fn success(job: &CommandJob, output: &str) -> String {
-    if output.is_empty() || !job.tells_output {
+    if output.trim().is_empty() || !job.tells_output {
         job.success.clone()
     } else {
         format!("{} ({output})", job.success)

@@ -46,6 +46,8 @@ pub struct TargetPlan {
     pub indexes: Vec<(u32, String)>,
     /// In order.
     pub steps: Vec<Step>,
+    /// An alias or a .forward file stood in its place.
+    pub expanded: bool,
 }
 
 /// The plan of a request.
@@ -74,6 +76,6 @@ impl TargetPlan {
     /// A target of which only a verdict is said.
     pub fn say(index: u32, address: &str, verdict: Verdict) -> Self {
         let step = Step::Say { address: address.to_owned(), verdict };
-        Self { indexes: vec![(index, address.to_owned())], steps: vec![step] }
+        Self { indexes: vec![(index, address.to_owned())], steps: vec![step], expanded: false }
     }
 }

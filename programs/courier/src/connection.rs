@@ -80,7 +80,7 @@ fn answer(shared: &Shared, request: &CourierRequest, content: &Content) -> Couri
 
 /// Carries out the steps of one target; pipe's step may answer for several.
 fn target(shared: &Shared, source: &Source, plan: TargetPlan, content: &Content) -> Vec<TargetAnswer> {
-    let mut answer = TargetAnswer::default();
+    let mut answer = TargetAnswer { expanded: plan.expanded, ..TargetAnswer::default() };
     for step in plan.steps {
         match step {
             Step::Say { address, verdict } => {
@@ -110,7 +110,7 @@ fn for_one(index: u32, address: &str, answer: &TargetAnswer) -> TargetAnswer {
             verdict: d.verdict.clone(),
         })
         .collect();
-    TargetAnswer { index, deposits, forwards: Vec::new() }
+    TargetAnswer { index, deposits, ..TargetAnswer::default() }
 }
 
 fn work_done(shared: &Shared, source: &Source, work: &Work, content: &Content) -> Verdict {

@@ -9,23 +9,27 @@ use std::sync::Arc;
 /// discard(8).
 pub const AGENT: Agent = Agent {
     command: "discard",
-    make: |service, cfg, deps| Ok(Arc::new(Discard { identity: Identity::new(service, cfg, &deps.log)? })),
+    make: |service, cfg, deps| Ok(Arc::new(Discard { identity: Identity::new(service, cfg, deps)? })),
 };
 
 struct Discard {
     identity: Identity,
 }
 
+fn delivered(status: Status, text: &str) -> Option<Diagnosis> {
+    Some(Diagnosis { action: Some("delivered".into()), ..Diagnosis::new(status, text) })
+}
+
 impl Deliver for Discard {
     fn deliver(&self, delivery: Delivery) -> Fut<'_, DeliveryReport> {
-        let mut reporter = Reporter::new(&self.identity, &delivery);
-        let (text, status) = (delivery.nexthop.as_ref(), Status::new(2, 0, 0));
-        let notice = || Diagnosis { action: Some("delivered".into()), ..Diagnosis::new(status, text) };
-        for target in &delivery.targets {
-            reporter.sent(target, &Origin::none(), status, text, || Some(notice()));
-        }
-        let report = reporter.finish();
-        Box::pin(async move { report })
+        Box::pin(async move {
+            let mut reporter = Reporter::new(&self.identity, &delivery);
+            let (text, status) = (delivery.nexthop.as_ref(), Status::new(2, 0, 0));
+            for target in &delivery.targets {
+                reporter.sent(target, &Origin::none(), status, text, delivered).await;
+            }
+            reporter.finish()
+        })
     }
 }
 

@@ -10,10 +10,7 @@ use std::sync::Arc;
 pub const AGENT: Agent = Agent {
     command: "error",
     make: |service, cfg, deps| {
-        Ok(Arc::new(Fail {
-            identity: Identity::new(service, cfg, &deps.log)?,
-            retry: service.name == "retry",
-        }))
+        Ok(Arc::new(Fail { identity: Identity::new(service, cfg, deps)?, retry: service.name == "retry" }))
     },
 };
 
@@ -40,13 +37,14 @@ impl Fail {
 
 impl Deliver for Fail {
     fn deliver(&self, delivery: Delivery) -> Fut<'_, DeliveryReport> {
-        let mut reporter = Reporter::new(&self.identity, &delivery);
-        let diagnosis = self.diagnosis(&delivery.nexthop, &reporter);
-        for target in &delivery.targets {
-            reporter.failed(target, &Origin::none(), diagnosis.clone());
-        }
-        let report = reporter.finish();
-        Box::pin(async move { report })
+        Box::pin(async move {
+            let mut reporter = Reporter::new(&self.identity, &delivery);
+            let diagnosis = self.diagnosis(&delivery.nexthop, &reporter);
+            for target in &delivery.targets {
+                reporter.failed(target, &Origin::none(), diagnosis.clone()).await;
+            }
+            reporter.finish()
+        })
     }
 }
 

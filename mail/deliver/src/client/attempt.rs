@@ -73,7 +73,7 @@ impl Client {
     pub fn new(dialect: Dialect, service: &Service, cfg: &Config, deps: &Deps) -> Result<Self, Error> {
         Ok(Self {
             cfg: ClientConfig::new(dialect, service, cfg, deps)?,
-            identity: Identity::new(service, cfg, &deps.log)?,
+            identity: Identity::new(service, cfg, deps)?,
             resolver: resolver::open(dialect, service, cfg, deps)?,
             transports: deps.transports.clone(),
             pool: Arc::default(),
@@ -98,7 +98,7 @@ impl Client {
                 break;
             }
         }
-        self.give_up(work);
+        self.give_up(work).await;
         reporter.finish()
     }
 
@@ -140,7 +140,7 @@ impl Client {
                 t => Diagnosis::new(Status::new(4, 3, 0), format!("unknown mail transport {t}")),
             };
             for target in std::mem::take(&mut work.left) {
-                work.reporter.failed(target, &Origin::none(), why.clone());
+                work.reporter.failed(target, &Origin::none(), why.clone()).await;
             }
             return Next::Stop;
         };
@@ -223,7 +223,7 @@ impl Client {
                 if is_final && why.status.class() != 5 {
                     work.reporter.destination_down(&why);
                 }
-                work.all(&origin, why, is_final);
+                work.all(&origin, why, is_final).await;
             }
         }
     }
@@ -269,16 +269,16 @@ impl Client {
         let delivery = work.reporter.delivery;
         let envelope = &delivery.message.envelope;
         if let Some(limit) = session.features.size.filter(|&limit| envelope.size > limit) {
-            work.all(&origin, texts::too_big(&session.peer, envelope.size, limit), is_final);
+            work.all(&origin, texts::too_big(&session.peer, envelope.size, limit), is_final).await;
             return true;
         }
         if work.utf8 && !session.features.has(Keyword::SmtpUtf8) {
-            work.all(&origin, texts::no_utf8(&session.peer), is_final);
+            work.all(&origin, texts::no_utf8(&session.peer), is_final).await;
             tokio::spawn(session.quit());
             return true;
         }
         if let Some(why) = requiretls::fault(demands.requiretls, &session) {
-            work.all(&origin, why, is_final);
+            work.all(&origin, why, is_final).await;
             tokio::spawn(session.quit());
             return true;
         }
@@ -290,15 +290,16 @@ impl Client {
                 Ok(public) => Some(public),
                 Err(e) => {
                     work.reporter.warning(&format!("{}: {e}", delivery.message.id));
-                    work.all(&origin, texts::local(&session.peer), true);
+                    work.all(&origin, texts::local(&session.peer), true).await;
                     tokio::spawn(session.quit());
                     return true;
                 }
             },
             None => None,
         };
+        let dummy_auth = self.cfg.dummy_auth && session.is_logged_in();
         let mut mail =
-            transfer::mail_params(delivery, work.utf8, requiretls::is_sent(demands.requiretls, &session));
+            transfer::mail_params(delivery, requiretls::is_sent(demands.requiretls, &session), dummy_auth);
         let rcpts = work.left.iter().map(|t| transfer::rcpt_params(t, work.reporter.recipient(t)));
         let mut rcpts: Vec<_> = rcpts.collect();
         if let Some(public) = &public {
@@ -321,7 +322,7 @@ impl Client {
             return false;
         }
         let failure = end.as_ref().err().map(|(stage, how)| texts::broken(&session.peer, *stage, *how));
-        work.settle(&t, &session.peer, &origin, failure, is_final, self.action());
+        work.settle(&t, &session.peer, &origin, failure, is_final, self.action()).await;
         match end {
             Ok(()) if t.must_cut() => drop(session),
             Ok(()) => self.leave(session, keep),
@@ -356,32 +357,32 @@ impl Client {
     }
 
     /// Nobody is left to try: what remains is deferred or bounced with the last reason.
-    fn give_up(&self, work: Work<'_, '_>) {
+    async fn give_up(&self, work: Work<'_, '_>) {
         let why = work.why.unwrap_or_else(|| Diagnosis::new(Status::new(4, 4, 0), "no mail server found"));
         if !work.left.is_empty() && why.status.class() != 5 {
             work.reporter.destination_down(&why);
         }
         for target in work.left {
-            work.reporter.failed(target, &Origin::none(), why.clone());
+            work.reporter.failed(target, &Origin::none(), why.clone()).await;
         }
     }
 }
 
 impl Work<'_, '_> {
     /// The same for all that are left. Temporary and not the last host: only a line, and the next host.
-    fn all(&mut self, origin: &Origin, why: Diagnosis, is_final: bool) {
+    async fn all(&mut self, origin: &Origin, why: Diagnosis, is_final: bool) {
         if !is_final && why.status.class() == 4 {
             self.reporter.info(&why.reason);
             self.why = Some(why);
             return;
         }
         for target in std::mem::take(&mut self.left) {
-            self.reporter.failed(target, origin, why.clone());
+            self.reporter.failed(target, origin, why.clone()).await;
         }
     }
 
     /// Reports what became of the recipients of a transaction, and keeps those that another host may take.
-    fn settle(
+    async fn settle(
         &mut self,
         t: &Transaction<'_>,
         peer: &Peer,
@@ -395,8 +396,11 @@ impl Work<'_, '_> {
             let why = match t.result(i) {
                 Some(Ok(reply)) => {
                     let passed = t.passes_dsn() && self.reporter.mode == Mode::Deliver;
-                    let notice = || if passed { None } else { Some(texts::relayed(peer, reply, action)) };
-                    self.reporter.sent(target, origin, reply.success_status(), &reply.text, notice);
+                    let notice = |status: Status, text: &str| {
+                        if passed { None } else { Some(texts::relayed(peer, reply, status, text, action)) }
+                    };
+                    let status = reply.success_status();
+                    self.reporter.sent(target, origin, status, &reply.text, notice).await;
                     continue;
                 }
                 Some(Err(rejection)) => {
@@ -409,7 +413,7 @@ impl Work<'_, '_> {
                 None => failure.clone().unwrap_or_else(|| texts::local(peer)),
             };
             if is_final || why.status.class() == 5 {
-                self.reporter.failed(target, origin, why);
+                self.reporter.failed(target, origin, why).await;
             } else {
                 self.why = Some(why);
                 self.left.push(target);

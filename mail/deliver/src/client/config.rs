@@ -1,6 +1,8 @@
 //! The settings of an SMTP or LMTP client service: `smtp_…` and `lmtp_…` of postconf(5).
 
-use super::{checks::Checks, generic::Generic, requiretls::RequireTls, sasl::Sasl, srv, sts::Sts, tls::Tls};
+use super::{
+    checks::Checks, generic::Generic, pix::Pix, requiretls::RequireTls, sasl::Sasl, srv, sts::Sts, tls::Tls,
+};
 use crate::Deps;
 use base_conf::{Config, Error, Service, computed};
 use base_dns::Hosts;
@@ -109,6 +111,11 @@ pub(crate) struct ClientConfig {
     pub quote: bool,
     pub line_limit: usize,
     pub discard_maps: Maps,
+    pub pix: Pix,
+    /// `smtp_reply_filter`
+    pub reply_filter: Option<Maps>,
+    /// `smtp_send_dummy_mail_auth`
+    pub dummy_auth: bool,
     pub generic: Option<Generic>,
     pub checks: Checks,
     pub cache_on_demand: bool,
@@ -220,6 +227,9 @@ impl ClientConfig {
             quote: r.bool("quote_rfc821_envelope")?,
             line_limit: r.count("line_length_limit")?,
             discard_maps: Maps::open(&deps.tables, &discard_maps, &cfg.str(&discard_maps)?),
+            pix: Pix::open(dialect.prefix(), cfg, deps)?,
+            reply_filter: reply_filter(&r, deps)?,
+            dummy_auth: r.bool("send_dummy_mail_auth")?,
             generic: Generic::open(&r.name("generic_maps"), cfg, deps)?,
             checks: Checks::open(dialect.prefix(), cfg, deps)?,
             cache_on_demand: r.bool("connection_cache_on_demand")?,
@@ -262,6 +272,11 @@ fn limits(r: &Read<'_>, hello: &str) -> Result<Limits, Error> {
         rset: r.time("rset_timeout")?,
         quit: r.time("quit_timeout")?,
     })
+}
+
+fn reply_filter(r: &Read<'_>, deps: &Deps) -> Result<Option<Maps>, Error> {
+    let (name, tables) = (r.name("reply_filter"), r.str("reply_filter")?);
+    Ok((!tables.is_empty()).then(|| Maps::open(&deps.tables, &name, &tables)))
 }
 
 fn deadline(r: &Read<'_>) -> Result<Option<Option<NonZeroU32>>, Error> {

@@ -14,6 +14,7 @@ mod finger;
 mod generic;
 mod hosts;
 mod nexthop;
+mod pix;
 mod oauth;
 mod pool;
 mod proof;

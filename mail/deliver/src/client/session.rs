@@ -3,6 +3,7 @@
 use super::{
     config::ClientConfig,
     hosts::Candidate,
+    pix::Workarounds,
     sasl::Login,
     secure::{Demands, NoTls, Scope},
     texts,
@@ -11,6 +12,7 @@ use super::{
 use crate::report::Reporter;
 use base_calls::{Diagnosis, Timestamp};
 use base_net::{BoxIo, ConnectOptions, Excess, LineStream, NetError, Socket, connect, connect_unix, os_text};
+use base_tables::Maps;
 use proto_smtp::{
     Features, Keyword,
     client::{Hello, HelloStep, ReplyReader, ServerReply, Stage, Taken},
@@ -171,6 +173,9 @@ pub(crate) struct Session {
     pub quit_sent: bool,
     /// A reply made no sense: not for reuse.
     pub odd: bool,
+    /// What a firewall on the way needs.
+    pub pix: Workarounds,
+    reply_filter: Option<Maps>,
     /// Limit and whether to wait for the answer, for [`Session::quit`].
     quit_limit: Duration,
     skip_quit_response: bool,
@@ -209,6 +214,8 @@ impl Session {
             opened: Instant::now(),
             quit_sent: false,
             odd: false,
+            pix: Workarounds::default(),
+            reply_filter: cfg.reply_filter.clone(),
             quit_limit: cfg.limits.quit,
             skip_quit_response: cfg.skip_quit_response,
         };
@@ -268,6 +275,10 @@ impl Session {
                 .await
                 .map_err(|how| (texts::broken(&self.peer, stage, how), false))?;
             lines.truncate(OFFERS);
+            if stage == Stage::Greeting && reply.class() == 2 {
+                self.pix = cfg.pix.find(&reply.text, &self.peer, log).await;
+                hello.set_plain(self.pix.disable_esmtp);
+            }
             let step = hello.reply(reply, &lines);
             // An LMTP server on this machine rightly has our name.
             if !cfg.hello.lmtp
@@ -341,7 +352,11 @@ impl Session {
     async fn read(&mut self, log: &Reporter<'_>, mut each: impl FnMut(&[u8])) -> Result<ServerReply, Broken> {
         loop {
             let line = self.stream.read_line(LINE, Excess::Skip).await?;
-            let bytes = line.bytes;
+            let other = match &self.reply_filter {
+                Some(filter) => filtered(filter, line.bytes, &self.peer, log).await?,
+                None => None,
+            };
+            let bytes = other.as_deref().unwrap_or(line.bytes);
             each(bytes);
             match self.reader.line(bytes) {
                 Ok(Taken::Reply(reply)) => return Ok(reply),
@@ -355,6 +370,11 @@ impl Session {
                 Err(_) => return Err(Broken::Lost),
             }
         }
+    }
+
+    /// Whether we have said who we are.
+    pub fn is_logged_in(&self) -> bool {
+        self.variant.login.is_some()
     }
 
     /// Whether the session may serve another delivery.
@@ -381,6 +401,24 @@ impl Session {
     pub fn ready_now() -> Timestamp {
         Timestamp::now()
     }
+}
+
+/// `smtp_reply_filter`: what counts instead of a line of a reply.
+async fn filtered(
+    filter: &Maps,
+    line: &[u8],
+    peer: &Peer,
+    log: &Reporter<'_>,
+) -> Result<Option<Vec<u8>>, Broken> {
+    let found = filter.find_content(line).await.map_err(|e| {
+        log.warning(&format!("{} lookup error for \"{}\"", e.table, String::from_utf8_lossy(line)));
+        Broken::Local
+    })?;
+    if let Some(other) = &found {
+        let (was, is) = (String::from_utf8_lossy(line), String::from_utf8_lossy(other));
+        log.note(&format!("{}: replacing server reply \"{was}\" with \"{is}\"", peer.namaddrport()));
+    }
+    Ok(found)
 }
 
 /// Text that is no reply, on a pipelined connection: replies may be counted wrongly from here on.

@@ -88,14 +88,13 @@ pub(crate) fn no_utf8(peer: &Peer) -> Diagnosis {
 }
 
 /// The notice of a success: the reply to the end of the data.
-pub(crate) fn relayed(peer: &Peer, reply: &ServerReply, action: &str) -> Diagnosis {
-    Diagnosis {
-        action: Some(action.into()),
-        ..from_server(
-            peer,
-            reply.success_status(),
-            format!("delivery via {}: {}", peer.relay, reply.text),
-            reply,
-        )
-    }
+pub(crate) fn relayed(
+    peer: &Peer,
+    reply: &ServerReply,
+    status: Status,
+    text: &str,
+    action: &str,
+) -> Diagnosis {
+    let text = format!("delivery via {}: {text}", peer.relay);
+    Diagnosis { action: Some(action.into()), ..from_server(peer, status, text, reply) }
 }

@@ -17,14 +17,15 @@ use proto_smtp::{
 const CHUNK: usize = 64 * 1024;
 
 /// The MAIL parameters of a message.
-pub(crate) fn mail_params(delivery: &Delivery, smtputf8: bool, requiretls: bool) -> MailParams<'_> {
+pub(crate) fn mail_params(delivery: &Delivery, requiretls: bool, dummy_auth: bool) -> MailParams<'_> {
     let envelope = &delivery.message.envelope;
     MailParams {
         sender: delivery.sender(),
         size: envelope.size,
         eight_bit: envelope.body == BodyType::EightBitMime,
-        smtputf8,
+        smtputf8: envelope.smtputf8,
         requiretls,
+        dummy_auth,
         envid: &envelope.envid,
         ret: match envelope.ret {
             None => "",
@@ -108,6 +109,11 @@ async fn send(
         let mut parts: Vec<&[u8]> = Vec::with_capacity(8);
         writer.push(&chunk, |part| parts.push(part));
         if at >= total {
+            if let Some(delay) = session.pix.delay {
+                session.stream.send_with(&std::mem::take(&mut parts)).await?;
+                tokio::time::sleep(delay).await;
+                session.begin(cfg, Stage::Body);
+            }
             parts.push(writer.finish());
             parts.push(quit);
         }

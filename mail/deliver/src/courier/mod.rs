@@ -51,7 +51,7 @@ impl Courier {
         let pipe = service.command == "pipe";
         let relay = if pipe { &service.name } else { &service.command };
         Ok(Arc::new(Self {
-            identity: Identity::new(service, cfg, &deps.log)?,
+            identity: Identity::new(service, cfg, deps)?,
             service: service.name.clone(),
             relay: relay.as_str().into(),
             action: if pipe && !is_final(&service.args) { "relayed" } else { "delivered" },
@@ -71,7 +71,7 @@ impl Courier {
         };
         match asked {
             Ok(answer) => self.report(&mut reporter, answer).await,
-            Err(e) => self.unavailable(&mut reporter, &e),
+            Err(e) => self.unavailable(&mut reporter, &e).await,
         }
         reporter.finish()
     }
@@ -96,11 +96,11 @@ impl Courier {
         })
     }
 
-    fn unavailable(&self, reporter: &mut Reporter<'_>, error: &link::NoAnswer) {
+    async fn unavailable(&self, reporter: &mut Reporter<'_>, error: &link::NoAnswer) {
         reporter.warning(&format!("connect to transport private/courier: {error}"));
         let why = Diagnosis::new(Status::new(4, 3, 0), "mail transport unavailable");
         for target in &reporter.delivery.targets {
-            reporter.failed(target, &Origin::none(), why.clone());
+            reporter.failed(target, &Origin::none(), why.clone()).await;
         }
         reporter.destination_down(&why);
     }
@@ -112,7 +112,7 @@ impl Courier {
                 Some(at) => self.target(reporter, target, answers.swap_remove(at)).await,
                 None => {
                     let why = Diagnosis::new(Status::new(4, 3, 0), "mail transport unavailable");
-                    reporter.failed(target, &Origin::none(), why);
+                    reporter.failed(target, &Origin::none(), why).await;
                 }
             }
         }
@@ -125,8 +125,7 @@ impl Courier {
         {
             return self.hand_over(reporter, target, address, to).await;
         }
-        let expanded =
-            !answer.forwards.is_empty() || answer.deposits.iter().any(|d| d.address != target.address);
+        let expanded = answer.expanded || !answer.forwards.is_empty();
         let mut worst = Worst::default();
         for deposit in answer.deposits {
             let (member, goods) = (deposit.member.clone(), worst.goods);
@@ -180,13 +179,12 @@ impl Courier {
     ) {
         match deposit.verdict {
             Verdict::Sent(status, text) => {
-                let d =
-                    Diagnosis { action: Some(self.action.into()), ..Diagnosis::new(status, text.clone()) };
-                reporter.log_sent(target, &deposit.address, origin, d);
+                let d = Diagnosis { action: Some(self.action.into()), ..Diagnosis::new(status, text) };
+                let (status, text) = reporter.log_sent(target, &deposit.address, origin, d).await;
                 worst.sent(status, text);
             }
             Verdict::Deferred(d) | Verdict::Failed(d) => {
-                worst.add(reporter.log_failure(target, &deposit.address, origin, d));
+                worst.add(reporter.log_failure(target, &deposit.address, origin, d).await);
             }
             Verdict::HandOver(to) => {
                 worst.add(self.other_agent(reporter, target, &deposit.address, &to).await)
@@ -206,21 +204,20 @@ impl Courier {
         if reporter.mode == Mode::Verify {
             for member in &forward.recipients {
                 let d = Diagnosis::new(Status::new(2, 0, 0), format!("forwards to {member}"));
-                reporter.log_sent(target, member, origin, d);
+                reporter.log_sent(target, member, origin, d).await;
             }
             return worst.add(Outcome::Sent(None));
         }
         match self.forwarder.submit(reporter.delivery, &recipient, forward).await {
             Ok(id) => {
-                let text = format!("forwarded as {id}");
-                let d = Diagnosis::new(Status::new(2, 0, 0), text.clone());
-                reporter.log_sent(target, &forward.address, origin, d);
-                worst.sent(Status::new(2, 0, 0), text);
+                let d = Diagnosis::new(Status::new(2, 0, 0), format!("forwarded as {id}"));
+                let (status, text) = reporter.log_sent(target, &forward.address, origin, d).await;
+                worst.sent(status, text);
             }
             Err(e) => {
                 let class = if e.code / 100 == 5 { 5 } else { 4 };
                 let why = Diagnosis::new(e.status.with_class(class), format!("cannot forward: {}", e.text));
-                worst.add(reporter.log_failure(target, &forward.address, origin, why));
+                worst.add(reporter.log_failure(target, &forward.address, origin, why).await);
             }
         }
     }
@@ -246,7 +243,8 @@ impl Courier {
         };
         let Some(agent) = self.transports.get(transport) else {
             let why = Diagnosis::new(Status::new(4, 3, 0), format!("unknown mail transport {transport}"));
-            return reporter.log_failure(target, address, &Origin::named(&self.relay, reporter.started), why);
+            let origin = Origin::named(&self.relay, reporter.started);
+            return reporter.log_failure(target, address, &origin, why).await;
         };
         let other = Delivery {
             transport: transport.into(),

@@ -183,6 +183,7 @@ async fn aliases() {
                 delivered_to: "mix@x".into(),
                 recipients: vec!["y@example.org".into()],
             }],
+            expanded: true,
         };
         courier(dir.path(), vec![answer(vec![target])]);
         let kept = Kept::default();
@@ -239,6 +240,7 @@ async fn members_that_are_done() {
             delivered_to: "mix@x".into(),
             recipients: vec!["Y@example.org".into()],
         }],
+        expanded: true,
     };
     let asked = courier(dir.path(), vec![answer(vec![target])]);
     let mut bench = Bench::new("");

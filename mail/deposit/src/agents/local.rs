@@ -15,7 +15,7 @@ use super::{
     names::{Names, filtered},
 };
 use crate::{
-    plan::{Plan, Step, TargetPlan, Work},
+    plan::{Plan, Step, Work},
     prefix::{Delivered, Prefix},
     status::{by_class, deferred, with_reason},
 };
@@ -138,9 +138,8 @@ impl Agent for Local {
             Err(e) => return super::refused(request, format!("cannot read message: {e}")),
         };
         for (target, recipient) in request.targets.iter().zip(&request.envelope.recipients) {
-            let (steps, mut warnings) = Expansion::steps(self, request, target, recipient, &seen);
-            let indexes = vec![(target.index, target.address.clone())];
-            plan.targets.push(TargetPlan { indexes, steps });
+            let (target, mut warnings) = Expansion::plan(self, request, target, recipient, &seen);
+            plan.targets.push(target);
             plan.warnings.append(&mut warnings);
         }
         plan

@@ -239,7 +239,7 @@ impl Pipe {
         };
         let indexes = request.targets.iter().map(|t| (t.index, t.address.clone())).collect();
         Plan {
-            targets: vec![TargetPlan { indexes, steps: vec![Step::Do(Box::new(work))] }],
+            targets: vec![TargetPlan { indexes, steps: vec![Step::Do(Box::new(work))], expanded: false }],
             warnings: Vec::new(),
         }
     }

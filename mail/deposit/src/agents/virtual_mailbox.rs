@@ -63,6 +63,7 @@ impl Agent for Virtual {
             plan.targets.push(TargetPlan {
                 indexes: vec![(target.index, target.address.clone())],
                 steps: vec![step],
+                expanded: false,
             });
         }
         plan

@@ -35,12 +35,14 @@ pub struct Hello<'a> {
     options: &'a HelloOptions,
     stage: Stage,
     server_name: String,
+    /// HELO, whatever the greeting says.
+    plain: bool,
 }
 
 impl<'a> Hello<'a> {
     /// Waits for the greeting.
     pub fn new(options: &'a HelloOptions) -> Self {
-        Self { options, stage: Stage::Greeting, server_name: String::new() }
+        Self { options, stage: Stage::Greeting, server_name: String::new(), plain: false }
     }
 
     /// Once more, on an encrypted connection (RFC 3207 4.2): the line to send.
@@ -52,6 +54,11 @@ impl<'a> Hello<'a> {
         };
         let line = if let HelloStep::Send(line) = step { line } else { String::new() };
         (hello, line)
+    }
+
+    /// Without ESMTP: HELO is what follows the greeting.
+    pub fn set_plain(&mut self, plain: bool) {
+        self.plain = plain;
     }
 
     /// What the next reply answers.
@@ -83,7 +90,7 @@ impl<'a> Hello<'a> {
         self.server_name = words.next().unwrap_or_default().to_owned();
         let esmtp = reply.text.split_ascii_whitespace().any(|w| w.eq_ignore_ascii_case("ESMTP"));
         let o = self.options;
-        match (o.lmtp, (o.always_ehlo || esmtp) && !o.never_ehlo) {
+        match (o.lmtp, (o.always_ehlo || esmtp) && !o.never_ehlo && !self.plain) {
             (true, _) => self.send(Stage::Lhlo, "LHLO"),
             (false, true) => self.send(Stage::Ehlo, "EHLO"),
             (false, false) => self.send(Stage::Helo, "HELO"),

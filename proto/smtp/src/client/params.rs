@@ -16,6 +16,8 @@ pub struct MailParams<'a> {
     pub smtputf8: bool,
     /// REQUIRETLS is due.
     pub requiretls: bool,
+    /// `AUTH=<>` is due.
+    pub dummy_auth: bool,
     /// `ENVID=`, decoded; empty when none.
     pub envid: &'a str,
     /// `RET=`: `FULL`, `HDRS`, or empty.
@@ -80,12 +82,6 @@ impl MailParams<'_> {
         if self.eight_bit && features.has(Keyword::EightBitMime) {
             out.extend_from_slice(b" BODY=8BITMIME");
         }
-        if self.smtputf8 && features.has(Keyword::SmtpUtf8) {
-            out.extend_from_slice(b" SMTPUTF8");
-        }
-        if self.requiretls && features.has(Keyword::RequireTls) {
-            out.extend_from_slice(b" REQUIRETLS");
-        }
         if features.has(Keyword::Dsn) {
             if !self.envid.is_empty() {
                 out.extend_from_slice(b" ENVID=");
@@ -95,6 +91,15 @@ impl MailParams<'_> {
                 out.extend_from_slice(b" RET=");
                 out.extend_from_slice(self.ret.as_bytes());
             }
+        }
+        if self.smtputf8 && features.has(Keyword::SmtpUtf8) {
+            out.extend_from_slice(b" SMTPUTF8");
+        }
+        if self.requiretls && features.has(Keyword::RequireTls) {
+            out.extend_from_slice(b" REQUIRETLS");
+        }
+        if self.dummy_auth && features.has(Keyword::Auth) {
+            out.extend_from_slice(b" AUTH=<>");
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -157,13 +162,14 @@ mod tests {
 
     #[test]
     fn mail() {
-        use Keyword::{Dsn, EightBitMime, Size, SmtpUtf8};
+        use Keyword::{Auth, Dsn, EightBitMime, Size, SmtpUtf8};
         let m = MailParams {
             sender: "odd sender@example.com",
             size: 392,
             eight_bit: true,
             smtputf8: true,
             requiretls: true,
+            dummy_auth: true,
             envid: "a+b",
             ret: "FULL",
         };
@@ -171,6 +177,10 @@ mod tests {
             (&[] as &[Keyword], "MAIL FROM:<\"odd sender\"@example.com>"),
             (&[Size, Dsn], "MAIL FROM:<\"odd sender\"@example.com> SIZE=392 ENVID=a+2Bb RET=FULL"),
             (&[EightBitMime, SmtpUtf8], "MAIL FROM:<\"odd sender\"@example.com> BODY=8BITMIME SMTPUTF8"),
+            (
+                &[Dsn, SmtpUtf8, Auth],
+                "MAIL FROM:<\"odd sender\"@example.com> ENVID=a+2Bb RET=FULL SMTPUTF8 AUTH=<>",
+            ),
         ] {
             let mut out = Vec::new();
             m.write(&features(offered), true, &mut out);

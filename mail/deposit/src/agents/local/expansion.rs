@@ -10,7 +10,7 @@ use crate::{
         external::{Item, Rights, Source},
         lists::{self, ListError},
     },
-    plan::Step,
+    plan::{Step, TargetPlan},
     prefix::Delivered,
     status::{by_class, configuration_error, deferred},
 };
@@ -43,6 +43,7 @@ pub(super) struct Expansion<'a> {
     /// With whose rights the list that is being expanded acts.
     rights: Option<Rights>,
     steps: Vec<Step>,
+    expanded: bool,
     /// Members to forward to, by sender and Delivered-To.
     outside: Vec<((String, String), Vec<String>)>,
     warnings: Vec<String>,
@@ -84,14 +85,14 @@ struct List {
 }
 
 impl<'a> Expansion<'a> {
-    /// The steps for a target, and lines for the log after `warning: `. `seen`: to whom it was delivered before.
-    pub(super) fn steps(
+    /// The plan for a target, and lines for the log after `warning: `. `seen`: to whom it was delivered before.
+    pub(super) fn plan(
         local: &'a Local,
         request: &'a CourierRequest,
         target: &'a Target,
         recipient: &'a Recipient,
         seen: &'a Delivered,
-    ) -> (Vec<Step>, Vec<String>) {
+    ) -> (TargetPlan, Vec<String>) {
         let at = request.targets.iter().position(|t| t.index == target.index);
         let done = at.and_then(|at| request.done.get(at)).into_iter().flatten().map(String::as_str).collect();
         let mut x = Self {
@@ -105,6 +106,7 @@ impl<'a> Expansion<'a> {
             forwarded: HashSet::new(),
             rights: None,
             steps: Vec::new(),
+            expanded: false,
             outside: Vec::new(),
             warnings: Vec::new(),
         };
@@ -119,7 +121,8 @@ impl<'a> Expansion<'a> {
             x.address(&target.address, &mut Vec::new(), &list);
         }
         x.forwards();
-        (x.steps, x.warnings)
+        let indexes = vec![(target.index, target.address.clone())];
+        (TargetPlan { indexes, steps: x.steps, expanded: x.expanded }, x.warnings)
     }
 
     /// It was delivered to this address before: that is said.
@@ -192,6 +195,7 @@ impl<'a> Expansion<'a> {
         list: &List,
         above: &mut Vec<String>,
     ) {
+        self.expanded = true;
         let before = self.rights.replace(rights);
         for member in members {
             self.member(address, member, above, list);
