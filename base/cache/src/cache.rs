@@ -4,7 +4,10 @@ use crate::file::{CacheFile, Stamp};
 use base_tables::Warn;
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
@@ -28,6 +31,8 @@ pub struct Cache {
     changed: Arc<Notify>,
     /// Held while the file is read or written: who has to know that all is in the file waits for a write under way.
     at_work: Mutex<()>,
+    /// The file is another process's business.
+    retired: AtomicBool,
 }
 
 #[derive(Default)]
@@ -43,21 +48,25 @@ struct State {
 
 impl Cache {
     pub(crate) fn volatile() -> Self {
-        Self {
-            state: Mutex::default(),
-            file: None,
-            warn: Arc::new(|_| ()),
-            changed: Arc::default(),
-            at_work: Mutex::default(),
-        }
+        Self::over(None, Arc::new(|_| ()))
     }
 
     pub(crate) fn load(spec: &str, warn: Warn) -> Self {
         let file = CacheFile::new(spec).map_err(|e| warn(&e)).ok();
-        let cache =
-            Self { state: Mutex::default(), file, warn, changed: Arc::default(), at_work: Mutex::default() };
+        let cache = Self::over(file, warn);
         cache.synchronize();
         cache
+    }
+
+    fn over(file: Option<CacheFile>, warn: Warn) -> Self {
+        Self {
+            state: Mutex::default(),
+            file,
+            warn,
+            changed: Arc::default(),
+            at_work: Mutex::default(),
+            retired: AtomicBool::new(false),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -121,6 +130,9 @@ impl Cache {
     pub(crate) fn synchronize(&self) {
         let Some(file) = &self.file else { return };
         let _alone = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.retired.load(Ordering::SeqCst) {
+            return;
+        }
         let stamp = file.stamp();
         let (seen, dirty) = {
             let state = self.state();
@@ -135,6 +147,13 @@ impl Cache {
         if dirty {
             self.write(file);
         }
+    }
+
+    /// Writes what we changed for the last time. Blocks.
+    pub(crate) fn retire(&self) {
+        self.synchronize();
+        let _alone = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        self.retired.store(true, Ordering::SeqCst);
     }
 
     fn write(&self, file: &CacheFile) {

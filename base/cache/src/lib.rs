@@ -74,11 +74,33 @@ impl Caches {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values().filter_map(Weak::upgrade).for_each(|c| c.synchronize());
     }
+
+    /// The same, for the last time: another process has the files from now on. What the caches learn later stays in memory. Blocks.
+    pub fn retire(&self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().filter_map(Weak::upgrade).for_each(|c| c.retire());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn after_the_last_write_the_file_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = format!("hash:{}", dir.path().join("cache").display());
+        let (old, new) = (Caches::new(Arc::new(|_| ())), Caches::new(Arc::new(|_| ())));
+        let cache = old.open(&spec);
+        cache.put("a", "1");
+        old.retire();
+        cache.put("a", "2");
+        cache.put("b", "2");
+        old.flush();
+        let after = new.open(&spec);
+        assert_eq!((after.get("a").as_deref(), after.get("b")), (Some("1"), None));
+        assert_eq!(cache.get("b").as_deref(), Some("2"));
+    }
 
     #[tokio::test]
     async fn proxymap_approves_what_is_listed() {

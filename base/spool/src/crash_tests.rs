@@ -17,7 +17,7 @@ fn options() -> Options {
 }
 
 fn open(disk: &SimDisk) -> Result<FileSpool, SpoolError> {
-    FileSpool::open_on(Arc::new(disk.clone()), options())
+    FileSpool::open_on(Arc::new(disk.clone()), options(), &std::collections::HashSet::new())
 }
 
 /// What the outside world knows of a message.

@@ -52,6 +52,15 @@ impl Draft {
         Self { id, store, buffer: Vec::new(), large: None, done: false }
     }
 
+    /// One whose content is there already.
+    pub(crate) fn of(id: QueueId, store: Arc<dyn DraftStore>, content: Finished) -> Self {
+        let (buffer, large) = match content {
+            Finished::Small(bytes) => (bytes.into(), None),
+            Finished::Large(file) => (Vec::new(), Some(file)),
+        };
+        Self { id, store, buffer, large, done: false }
+    }
+
     /// The message's name.
     pub fn id(&self) -> QueueId {
         self.id

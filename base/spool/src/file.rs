@@ -13,6 +13,7 @@ use crate::{
 use base_calls::{Change, Content, Envelope, Fut, Progress, QueueId, Queued, Timestamp, codec};
 use bytes::Bytes;
 use std::{
+    collections::HashSet,
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -86,7 +87,7 @@ const READ_ATTEMPTS: usize = 10;
 
 /// The queue on disk.
 pub struct FileSpool {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     recovery: Recovery,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Held until closed, so that no second writer starts.
@@ -98,18 +99,31 @@ impl FileSpool {
     /// `corrupt/` and listed in [`FileSpool::recovery`]; they never prevent the start. [`SpoolError::Locked`] when
     /// another process has it open for writing.
     pub fn open(dir: &Path, options: Options) -> Result<Self, SpoolError> {
+        Self::open_keeping(dir, options, &HashSet::new())
+    }
+
+    /// The same, leaving alone the slots in `kept`, which drafts of another process have (`relay`).
+    pub(crate) fn open_keeping(
+        dir: &Path,
+        options: Options,
+        kept: &HashSet<u32>,
+    ) -> Result<Self, SpoolError> {
         let disk = RealDisk::new(dir.to_owned(), true)?;
         let lock = lock(&dir.join("lock"))?;
-        let spool = Self::open_on(Arc::new(disk), options.for_disk(dir))?;
+        let spool = Self::open_on(Arc::new(disk), options.for_disk(dir), kept)?;
         *spool.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
         Ok(spool)
     }
 
     /// Opens a spool on any disk.
-    pub(crate) fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Self, SpoolError> {
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        kept: &HashSet<u32>,
+    ) -> Result<Self, SpoolError> {
         disk.create_dir("segments")?;
         disk.create_dir("large")?;
-        let recovered = recover::recover(disk.as_ref(), true)?;
+        let recovered = recover::recover_keeping(disk.as_ref(), true, kept)?;
         let shared = Arc::new(Shared::new(disk, options, recovered.state, false));
         let mut writer = Writer::new(shared.clone(), recovered.next_generation, recovered.turn);
         for (id, changes) in recovered.orphans {

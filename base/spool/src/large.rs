@@ -22,6 +22,11 @@ pub(crate) fn path(id: QueueId) -> String {
     format!("large/{:016x}-{:08x}", id.time.0, id.slot)
 }
 
+/// The slot in the name of a file below `large/`.
+pub(crate) fn slot_of(name: &str) -> Option<u32> {
+    u32::from_str_radix(name.split_once('-')?.1, 16).ok()
+}
+
 /// The reference for a message record.
 pub(crate) fn reference(len: u64, crc: u32) -> [u8; REFERENCE] {
     let mut out = [0; REFERENCE];

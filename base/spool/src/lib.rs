@@ -87,6 +87,7 @@ mod memory;
 mod read;
 mod reclaim;
 mod recover;
+mod relay;
 mod segments;
 mod shared;
 #[cfg(test)]
@@ -101,6 +102,7 @@ pub use error::SpoolError;
 pub use file::{Damage, FileSpool, OnDamage, Options, Recovery};
 pub use maildrop::list_maildrop;
 pub use memory::MemorySpool;
+pub use relay::{Heritage, Relay, Successor};
 
 use base_calls::{Change, Envelope, Fut, Progress, QueueId, Queued, Timestamp};
 use std::{

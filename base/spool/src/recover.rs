@@ -97,6 +97,15 @@ struct Start<'a> {
 
 /// Reads the spool. `Err` only when the folder itself cannot be read.
 pub(crate) fn recover(disk: &dyn Disk, repair: bool) -> Result<Recovered, SpoolError> {
+    recover_keeping(disk, repair, &HashSet::new())
+}
+
+/// The same; slots in `kept`, and their files, belong to drafts of another process.
+pub(crate) fn recover_keeping(
+    disk: &dyn Disk,
+    repair: bool,
+    kept: &HashSet<u32>,
+) -> Result<Recovered, SpoolError> {
     let mut start = Start {
         disk,
         repair,
@@ -113,8 +122,9 @@ pub(crate) fn recover(disk: &dyn Disk, repair: bool) -> Result<Recovered, SpoolE
     for segment in found {
         start.read_segment(segment);
     }
-    start.check_large()?;
+    start.check_large(kept)?;
     start.count_live();
+    kept.iter().for_each(|slot| start.state.slab.keep(*slot));
     start.state.slab.list_free();
     start.state.segments.check = true;
     start.report.messages = start.state.slab.live;
@@ -304,7 +314,7 @@ impl Start<'_> {
     }
 
     /// Messages whose content file is missing are set aside; files without a message are deleted.
-    fn check_large(&mut self) -> Result<(), SpoolError> {
+    fn check_large(&mut self, kept: &HashSet<u32>) -> Result<(), SpoolError> {
         let mut names: HashSet<String> = self.disk.list("large")?.into_iter().collect();
         let large = self.state.slab.list(0, usize::MAX).into_iter().map(|s| s.id);
         let large: Vec<QueueId> =
@@ -316,6 +326,7 @@ impl Start<'_> {
             }
         }
         if self.repair {
+            names.retain(|name| large::slot_of(name).is_none_or(|slot| !kept.contains(&slot)));
             for name in names {
                 let _ = self.disk.remove(&format!("large/{name}"));
             }

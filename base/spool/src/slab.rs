@@ -86,6 +86,38 @@ impl Slab {
         }
     }
 
+    /// Slots that drafts have.
+    pub(crate) fn reserved(&self) -> impl Iterator<Item = u32> {
+        let slots = (0u32..).zip(&self.slots);
+        slots.filter(|(_, e)| e.state == State::Reserved).map(|(slot, _)| slot)
+    }
+
+    /// During recovery: a draft of another process has this slot, unless its message is there.
+    pub(crate) fn keep(&mut self, slot: u32) {
+        let at = slot as usize;
+        if self.slots.len() <= at {
+            self.slots.resize(at + 1, Entry::default());
+        }
+        if let Some(entry) = self.slots.get_mut(at).filter(|e| e.state == State::Free) {
+            entry.state = State::Reserved;
+        }
+    }
+
+    /// The reserved slot of `id` gets the time that another process gave the message.
+    pub(crate) fn claim(&mut self, id: QueueId) -> bool {
+        let entry = self.slots.get_mut(id.slot as usize).filter(|e| e.state == State::Reserved);
+        self.last_time = self.last_time.max(id.time.0);
+        entry.map(|entry| entry.time = id.time.0).is_some()
+    }
+
+    /// Another process does not need this reserved slot any more.
+    pub(crate) fn give_back(&mut self, slot: u32) {
+        if let Some(entry) = self.slots.get_mut(slot as usize).filter(|e| e.state == State::Reserved) {
+            *entry = Entry::default();
+            self.free.push_back(slot);
+        }
+    }
+
     /// The reserved slot of `id` becomes a live message.
     pub(crate) fn insert(&mut self, id: QueueId, entry: Entry) {
         if let Some(slot) = self.slots.get_mut(id.slot as usize) {

@@ -4,7 +4,15 @@
 //! One SOCK_SEQPACKET Unix socket for each child, inherited under the number in [`ENV`]. Master sends all listeners,
 //! then [`Order::Configured`]; on reload [`Order::Listener`]s that are new, [`Order::Close`] for those that are gone,
 //! then `Configured` again: the child reads main.cf and master.cf itself at each `Configured` and answers
-//! [`Reply::Ready`] or [`Reply::Failed`]. End of file means that master is gone: the child finishes what it has in hand
+//! [`Reply::Ready`] or [`Reply::Failed`].
+//!
+//! A program that was replaced on disk gives way to the new one. The new worker gets [`Order::Prepare`] first and says
+//! [`Reply::Prepared`] when nothing can go wrong any more but the spool, which the old one has. Then the old one gets
+//! [`Order::HandOver`], the new one its listeners, [`Order::TakeOver`] with the other end of the same socket, and `Configured`. The
+//! courier has nothing to hand over: when the new one is ready, the old one gets [`Order::Retire`]. Old ones end by themselves
+//! when they have finished. As master and the new program may be of different builds then, `Prepared` carries [`PROTOCOL`].
+//!
+//! End of file means that master is gone: the child finishes what it has in hand
 //! and exits. Messages are small and bounded; one that does not parse is an error, as both ends are of one build.
 
 use crate::{explain, fds};
@@ -19,6 +27,9 @@ pub const ENV: &str = "HIKYAKU_MASTER_FD";
 
 /// The environment variable with the configuration directory (`-c`), also set for children of master.
 pub const ENV_CONFIG: &str = "MAIL_CONFIG";
+
+/// Which orders and replies, and which link between an old and a new worker, this build speaks.
+pub const PROTOCOL: u32 = 1;
 
 const MAX: usize = 8192;
 
@@ -43,6 +54,14 @@ pub enum Order {
         /// Counts from 1; comes back in [`Reply::Ready`].
         generation: u32,
     },
+    /// Load everything but the spool and wait.
+    Prepare,
+    /// Give the spool to the process at the other end of this socket; finish sessions and deliveries and exit.
+    HandOver(OwnedFd),
+    /// The other end: the spool comes from there, at the next `Configured`.
+    TakeOver(OwnedFd),
+    /// Accept no more, finish what is in hand, however long it takes, and exit.
+    Retire,
     /// Finish in an orderly way and exit; after the time limit master kills.
     Stop,
     /// Are you there? Asked only when a service manager watches.
@@ -71,6 +90,17 @@ pub enum Reply {
         generation: u32,
         /// The reason, for `postfix start`.
         reason: String,
+    },
+    /// The configuration of this generation needs a process that is started anew (its sandbox is larger). The child goes on with
+    /// the previous one.
+    Renew {
+        /// From [`Order::Configured`].
+        generation: u32,
+    },
+    /// The answer to [`Order::Prepare`].
+    Prepared {
+        /// [`PROTOCOL`] of the child.
+        protocol: u32,
     },
     /// The answer to [`Order::Ping`].
     Pong,
@@ -132,6 +162,10 @@ impl Channel {
             Order::Listener(key, fd) => (format!("L{}\n{}", key.service, key.address), Some(fd.as_fd())),
             Order::Close(key) => (format!("C{}\n{}", key.service, key.address), None),
             Order::Configured { generation } => (format!("G{generation}"), None),
+            Order::Prepare => ("N".to_owned(), None),
+            Order::HandOver(fd) => ("H".to_owned(), Some(fd.as_fd())),
+            Order::TakeOver(fd) => ("T".to_owned(), Some(fd.as_fd())),
+            Order::Retire => ("R".to_owned(), None),
             Order::Stop => ("S".to_owned(), None),
             Order::Ping => ("W".to_owned(), None),
             Order::Opened { number, file: Ok(fd) } => (format!("P{number}"), Some(fd.as_fd())),
@@ -159,6 +193,8 @@ impl Channel {
                 let reason: String = reason.chars().take(1000).collect();
                 self.send(&format!("F{generation}\n{reason}"), None)
             }
+            Reply::Renew { generation } => self.send(&format!("N{generation}"), None),
+            Reply::Prepared { protocol } => self.send(&format!("Y{protocol}"), None),
             Reply::Pong => self.send("W", None),
             Reply::Open { number, path } => self.send(&format!("O{number}\n{path}"), None),
         }
@@ -213,6 +249,10 @@ fn parse_order(text: &str, fd: Option<OwnedFd>) -> io::Result<Order> {
         (Some(("L", rest)), Some(fd)) => key(rest).map(|k| Order::Listener(k, fd)),
         (Some(("C", rest)), None) => key(rest).map(Order::Close),
         (Some(("G", n)), None) => n.parse().ok().map(|generation| Order::Configured { generation }),
+        (Some(("N", "")), None) => Some(Order::Prepare),
+        (Some(("H", "")), Some(fd)) => Some(Order::HandOver(fd)),
+        (Some(("T", "")), Some(fd)) => Some(Order::TakeOver(fd)),
+        (Some(("R", "")), None) => Some(Order::Retire),
         (Some(("S", "")), None) => Some(Order::Stop),
         (Some(("W", "")), None) => Some(Order::Ping),
         (Some(("P", n)), Some(fd)) => n.parse().ok().map(|number| Order::Opened { number, file: Ok(fd) }),
@@ -228,6 +268,8 @@ fn parse_reply(text: &str) -> io::Result<Reply> {
     let reply = match text.split_at_checked(1) {
         Some(("W", "")) => Some(Reply::Pong),
         Some(("R", n)) => n.parse().ok().map(|generation| Reply::Ready { generation }),
+        Some(("N", n)) => n.parse().ok().map(|generation| Reply::Renew { generation }),
+        Some(("Y", n)) => n.parse().ok().map(|protocol| Reply::Prepared { protocol }),
         Some(("F", rest)) => rest.split_once('\n').and_then(|(n, reason)| {
             Some(Reply::Failed { generation: n.parse().ok()?, reason: reason.to_owned() })
         }),
@@ -273,7 +315,14 @@ mod tests {
         let failed =
             Reply::Failed { generation: 7, reason: "/etc/postfix/main.cf: line 3: bad\nline".into() };
         let open = Reply::Open { number: 3, path: "/etc/a b".into() };
-        for reply in [Reply::Ready { generation: 1 }, failed, open, Reply::Pong] {
+        for reply in [
+            Reply::Ready { generation: 1 },
+            failed,
+            open,
+            Reply::Pong,
+            Reply::Prepared { protocol: PROTOCOL },
+            Reply::Renew { generation: 3 },
+        ] {
             child.reply(&reply).unwrap();
             assert_eq!(master.next_reply().unwrap(), Some(reply));
         }
@@ -292,10 +341,39 @@ mod tests {
     }
 
     #[test]
-    fn junk_is_refused() {
-        for junk in
-            ["P4", "E4", "E4\nx", "", "L", "Lx", "Gx", "S ", "Q", "Lsmtp/inet\n127.0.0.1:25", "\u{e9}"]
+    fn the_orders_of_an_upgrade_arrive() {
+        let (master, child) = Channel::pair().unwrap();
+        let (a, b) = Channel::pair().unwrap();
+        for order in
+            [Order::Prepare, Order::HandOver(a.into_fd()), Order::TakeOver(b.into_fd()), Order::Retire]
         {
+            master.order(&order).unwrap();
+        }
+        assert!(matches!(child.next_order().unwrap(), Some(Order::Prepare)));
+        assert!(matches!(child.next_order().unwrap(), Some(Order::HandOver(_))));
+        assert!(matches!(child.next_order().unwrap(), Some(Order::TakeOver(_))));
+        assert!(matches!(child.next_order().unwrap(), Some(Order::Retire)));
+    }
+
+    #[test]
+    fn junk_is_refused() {
+        for junk in [
+            "H",
+            "T",
+            "Rx",
+            "N1",
+            "P4",
+            "E4",
+            "E4\nx",
+            "",
+            "L",
+            "Lx",
+            "Gx",
+            "S ",
+            "Q",
+            "Lsmtp/inet\n127.0.0.1:25",
+            "\u{e9}",
+        ] {
             assert!(parse_order(junk, None).is_err(), "{junk:?}");
         }
         for junk in ["O", "O1", "Ox\n/a", "", "R", "Wx", "F", "F1", "Fx\ny", "\u{e9}"] {

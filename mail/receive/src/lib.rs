@@ -34,7 +34,7 @@ mod xclient;
 
 pub use anvil::Anvil;
 pub use config::SmtpConfig;
-pub use pickup::{Pickup, PickupConfig, Scanned};
+pub use pickup::{Pickup, PickupConfig, Scanned, Scans};
 pub use screen::{Screen, ScreenConfig};
 pub use server::{Deps, Flush, FlushDomain, SmtpServer, StartError};
 

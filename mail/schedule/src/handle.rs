@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// The queue manager.
 pub struct Scheduler;
@@ -23,8 +24,15 @@ impl Scheduler {
     /// Takes up everything in the spool and starts to deliver. Call it within a tokio runtime. Delivery starts at once:
     /// whatever new mail comes later goes through [`Arrivals`] of the handle.
     pub fn start(parts: Parts, spool: Arc<dyn Spool>, log: Log) -> Handle {
+        Self::start_beside(parts, spool, log, &[])
+    }
+
+    /// The same, beside a process that has retired ([`Handle::retire`]) and is delivering these messages: each is left alone until
+    /// [`Handle::returned`].
+    pub fn start_beside(parts: Parts, spool: Arc<dyn Spool>, log: Log, lent: &[QueueId]) -> Handle {
         let source = Source::new(format!("{}/qmgr", parts.config.syslog_name), std::process::id());
         let mut state = State::default();
+        lent.iter().for_each(|id| state.lend(*id));
         take_up(&mut state, &*spool, parts.config.maximal_backoff);
         state.backlog.scan(Timestamp::now());
         let inner = Arc::new(Inner {
@@ -54,8 +62,9 @@ fn take_up(state: &mut State, spool: &dyn Spool, longest: Duration) {
     while let Some(slot) = from {
         let page = spool.list(slot, PAGE);
         from = page.last().and_then(|s| s.id.slot.checked_add(1));
-        for s in page.iter().filter(|s| !s.held || s.expired == Some(true)) {
+        for s in page.iter().filter(|s| is_deliverable(s)) {
             match s.retry_at == Timestamp::default() {
+                _ if state.is_active(s.id.slot) => {}
                 true => incoming.push(s.id),
                 false => state.backlog.push_deferred(s.id, s.retry_at.min(latest)),
             }
@@ -63,6 +72,11 @@ fn take_up(state: &mut State, spool: &dyn Spool, longest: Duration) {
     }
     incoming.sort_unstable();
     incoming.into_iter().for_each(|id| state.backlog.push_incoming(id));
+}
+
+/// Not one on hold, unless it is to be returned all the same.
+fn is_deliverable(s: &Summary) -> bool {
+    !s.held || s.expired == Some(true)
 }
 
 /// Deferred queue scans and destinations whose time has come.
@@ -258,6 +272,34 @@ impl Handle {
         };
         self.inner.run(jobs);
         self.inner.wake.notify_one();
+        self.inner.pump();
+    }
+
+    /// Another process takes over: starts nothing more, and goes on with what is under way. Returns the messages that are being
+    /// delivered; when that is over, and the spool has been told all about it, the receiver gets the id.
+    pub fn retire(&self) -> (Vec<QueueId>, UnboundedReceiver<QueueId>) {
+        let (heir, over) = unbounded_channel();
+        let in_hand = self.inner.state().retire(&heir);
+        self.inner.closing.store(true, SeqCst);
+        self.inner.wake.notify_one();
+        (in_hand, over)
+    }
+
+    /// The process that was delivering this message has done so, or is gone: what is left of it is taken up.
+    pub fn returned(&self, id: QueueId) {
+        {
+            let mut state = self.inner.state();
+            let summary = || self.inner.spool.list(id.slot, 1).into_iter().find(|s| s.id == id);
+            match state.returned(id) {
+                None | Some(Fate::Hold | Fate::Delete) => {}
+                Some(Fate::Requeue) => state.backlog.push_incoming(id),
+                Some(Fate::Deliver) => match summary().filter(is_deliverable) {
+                    None => {}
+                    Some(s) if s.retry_at == Timestamp::default() => state.backlog.push_incoming(id),
+                    Some(s) => state.backlog.push_deferred(id, s.retry_at),
+                },
+            }
+        }
         self.inner.pump();
     }
 

@@ -50,7 +50,7 @@ impl Inner {
         let now = Timestamp::now();
         let mut jobs = {
             let mut state = self.state();
-            state.core.submit(now, batches, &parts.limits());
+            state.submit(now, batches, &parts);
             if self.is_closing() { Vec::new() } else { state.take_jobs(now) }
         };
         if jobs.is_empty() {
@@ -181,7 +181,7 @@ impl Inner {
         let now = Timestamp::now();
         let mut state = self.state();
         state.core.finish(now, ticket, health, &parts.limits());
-        state.core.submit(now, vec![batch], &parts.limits());
+        state.submit(now, vec![batch], parts);
         let mut jobs = if self.is_closing() { Vec::new() } else { state.take_jobs(now) };
         drop(state);
         let own = jobs.pop();

@@ -3,12 +3,14 @@
 
 use crate::backlog::{Backlog, Entry};
 use crate::config::ScheduleConfig;
-use crate::core::{Core, Job};
+use crate::core::{Batch, Core, Job};
+use crate::driver::Parts;
 use crate::ledger::Ledger;
-use base_calls::{Content, Progress, Queued, Timestamp};
+use base_calls::{Content, Progress, QueueId, Queued, Timestamp};
 use std::collections::{HashMap, hash_map::Entry as HashEntry};
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// What the administrator decided about a message while it is being delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,17 +25,34 @@ pub(crate) enum Fate {
     Delete = 3,
 }
 
-/// A [`Fate`] that can change under way.
-#[derive(Debug, Default)]
-pub(crate) struct FateCell(AtomicU8);
+/// A [`Fate`] that can change under way. It lives as long as anything is done about the message.
+#[derive(Debug)]
+pub(crate) struct FateCell {
+    id: QueueId,
+    fate: AtomicU8,
+    /// Who wants to know when that is over.
+    heir: OnceLock<UnboundedSender<QueueId>>,
+}
+
+impl Drop for FateCell {
+    fn drop(&mut self) {
+        if let Some(heir) = self.heir.get() {
+            let _ = heir.send(self.id);
+        }
+    }
+}
 
 impl FateCell {
+    pub(crate) fn new(id: QueueId) -> Self {
+        Self { id, fate: AtomicU8::new(Fate::Deliver as u8), heir: OnceLock::new() }
+    }
+
     pub(crate) fn set(&self, fate: Fate) {
-        self.0.store(fate as u8, SeqCst);
+        self.fate.store(fate as u8, SeqCst);
     }
 
     pub(crate) fn get(&self) -> Fate {
-        match self.0.load(SeqCst) {
+        match self.fate.load(SeqCst) {
             0 => Fate::Deliver,
             1 => Fate::Hold,
             2 => Fate::Requeue,
@@ -108,6 +127,8 @@ pub(crate) struct State {
     bytes: u64,
     /// When the clock task wakes up next.
     pub(crate) wakes_at: Timestamp,
+    /// Another process delivers now what is not under way here.
+    retired: bool,
 }
 
 impl State {
@@ -126,6 +147,9 @@ impl State {
 
     /// Takes a fresh message into the active set, if there is room and none came before it.
     pub(crate) fn arrive(&mut self, message: &Arc<Queued>, config: &ScheduleConfig) -> Option<Arc<Attempt>> {
+        if self.retired {
+            return None;
+        }
         if self.backlog.has_incoming() || !self.has_room(config) || self.busy.contains_key(&message.id.slot) {
             self.backlog.push_incoming(message.id);
             return None;
@@ -136,7 +160,7 @@ impl State {
             self.backlog.push_large(Entry::fresh(message.id));
             return None;
         }
-        let fate = Arc::new(FateCell::default());
+        let fate = Arc::new(FateCell::new(message.id));
         self.busy.insert(message.id.slot, fate.clone());
         let attempt = Attempt::new(message.clone(), Progress::new(recipients), fate, false, config);
         self.count(&attempt);
@@ -156,12 +180,13 @@ impl State {
     /// The messages to load now.
     pub(crate) fn take_loads(&mut self, config: &ScheduleConfig) -> Vec<Entry> {
         let mut loads = Vec::new();
-        while self.loading < MAX_LOADING
+        while !self.retired
+            && self.loading < MAX_LOADING
             && self.has_room(config)
             && let Some(entry) = self.next_entry(config)
         {
             if let HashEntry::Vacant(place) = self.busy.entry(entry.id().slot) {
-                place.insert(Arc::new(FateCell::default()));
+                place.insert(Arc::new(FateCell::new(entry.id())));
                 self.loading += 1;
                 loads.push(entry);
             }
@@ -178,7 +203,10 @@ impl State {
     ) -> Option<Arc<Attempt>> {
         let id = entry.id();
         self.loading = self.loading.saturating_sub(1);
-        let fate = self.busy.get(&id.slot).cloned().unwrap_or_default();
+        if self.retired {
+            return None;
+        }
+        let fate = self.busy.get(&id.slot).cloned().unwrap_or_else(|| Arc::new(FateCell::new(id)));
         match found {
             Some((message, _))
                 if fate.get() == Fate::Deliver
@@ -223,6 +251,40 @@ impl State {
     /// Messages in the active set.
     pub(crate) fn active(&self) -> usize {
         self.busy.len()
+    }
+
+    /// Hands jobs to the table, unless they are another process's business.
+    pub(crate) fn submit(&mut self, now: Timestamp, batches: Vec<Batch<Arc<Attempt>>>, parts: &Parts) {
+        if !self.retired {
+            self.core.submit(now, batches, &parts.limits());
+        }
+    }
+
+    /// Nothing more is started, and what waits here is forgotten: it is in the spool. Returns the messages that something is being
+    /// done about; `heir` hears when that is over.
+    pub(crate) fn retire(&mut self, heir: &UnboundedSender<QueueId>) -> Vec<QueueId> {
+        self.retired = true;
+        self.core = Core::default();
+        self.backlog = Backlog::default();
+        let in_hand = |fate: &Arc<FateCell>| Arc::strong_count(fate) > 1;
+        let busy = std::mem::take(&mut self.busy).into_values().filter(in_hand);
+        busy.map(|fate| {
+            let _ = fate.heir.set(heir.clone());
+            fate.id
+        })
+        .collect()
+    }
+
+    /// Another process is at this message.
+    pub(crate) fn lend(&mut self, id: QueueId) {
+        self.busy.insert(id.slot, Arc::new(FateCell::new(id)));
+    }
+
+    /// It is not any more. What was decided meanwhile; `None` when it was not known.
+    pub(crate) fn returned(&mut self, id: QueueId) -> Option<Fate> {
+        let fate = self.busy.get(&id.slot).filter(|fate| fate.id == id)?.get();
+        self.busy.remove(&id.slot);
+        Some(fate)
     }
 
     /// All jobs that may start.

@@ -532,3 +532,74 @@ async fn flush_of_one_domain() {
     got.sort();
     assert_eq!(got, ["smtp:B.example defer@B.example", "smtp:b defer@b"]);
 }
+
+impl World {
+    /// What a second process does, beside this one.
+    fn succeed(&self, lent: &[QueueId]) -> World {
+        let (base, log) = Log::test();
+        let (agent, notices) = (Arc::new(Agent::default()), Arc::new(Notices::default()));
+        let parts = parts(&self.main, &agent, &notices);
+        let handle = Scheduler::start_beside(parts, self.spool.clone(), base.clone(), lent);
+        World { spool: self.spool.clone(), handle, agent, notices, log, base, main: self.main.clone() }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_retires_ends_what_it_began() {
+    let w = World::new("smtp_destination_concurrency_limit = 1\ninitial_destination_concurrency = 1");
+    let mut ids = Vec::new();
+    // Under way; waits behind it; one recipient under way, the other waits; put on hold.
+    for to in ["slow@a", "ok@a", "slow@b ok2@a", "defer@c"] {
+        let id = w.store("s@x", to, 0, false).await;
+        let (message, progress) = w.spool.load(id).await.unwrap();
+        w.handle.arrived(message, progress.held);
+        ids.push(id);
+    }
+    let [slow, waits, both, deferred] = ids[..] else { unreachable!() };
+    while w.state(deferred).await != "deferred(defer)" || w.agent.deliveries.lock().unwrap().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (mut lent, mut over) = w.handle.retire();
+    lent.sort_unstable();
+    assert_eq!(lent, [slow, both]);
+    let late = w.send("ok@late").await;
+    let next = w.succeed(&lent);
+    next.handle.flush();
+    next.handle.flush_id(slow);
+    while next.agent.deliveries.lock().unwrap().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut got = next.deliveries();
+    got.sort();
+    assert_eq!(got, ["smtp:a ok@a", "smtp:c defer@c", "smtp:late ok@late"]);
+    assert_eq!((next.state(waits).await.as_str(), next.state(late).await.as_str()), ("gone", "gone"));
+    for _ in 0..2 {
+        next.handle.returned(over.recv().await.unwrap());
+    }
+    next.settle().await;
+    assert_eq!(next.deliveries(), ["smtp:a ok2@a"], "what the first one had not begun");
+    assert_eq!((next.state(slow).await.as_str(), next.state(both).await.as_str()), ("gone", "gone"));
+    assert_eq!(w.deliveries(), ["smtp:a slow@a", "smtp:b slow@b", "smtp:c defer@c"]);
+    assert!(over.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lent_obeys_the_administrator() {
+    let w = World::new("");
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        ids.push(w.store("s@x", &format!("ok{n}@a"), 0, false).await);
+    }
+    let next = w.succeed(&ids);
+    next.handle.hold(ids[0]).await.unwrap();
+    next.handle.requeue(ids[1]).await.unwrap();
+    next.handle.delete(ids[2]).await.unwrap();
+    assert_eq!(next.handle.active(), 4);
+    ids.iter().for_each(|id| next.handle.returned(*id));
+    next.handle.returned(ids[1]);
+    next.settle().await;
+    let mut got = next.deliveries();
+    got.sort();
+    assert_eq!(got, ["smtp:a ok1@a ", "smtp:a ok3@a "].map(str::trim_end));
+    assert_eq!(next.state(ids[0]).await, "pending");
+}

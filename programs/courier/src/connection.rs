@@ -28,7 +28,10 @@ use std::{
         net::UnixStream,
     },
     path::Path,
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -45,6 +48,8 @@ pub struct Shared {
     pub log: Log,
     /// Requests in hand.
     pub busy: Gate,
+    /// Another courier takes new requests.
+    pub retired: AtomicBool,
 }
 
 impl Shared {
@@ -64,6 +69,9 @@ pub fn serve(shared: &Shared, stream: UnixStream) -> io::Result<()> {
         let content = frames.content(request.content)?;
         let answer = answer(shared, &request, &content);
         frames.reply(&answer.to_frame())?;
+        if shared.retired.load(Ordering::SeqCst) {
+            break;
+        }
     }
     Ok(())
 }

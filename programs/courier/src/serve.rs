@@ -23,7 +23,10 @@ use std::{
         unix::net::{UnixListener, UnixStream},
     },
     path::PathBuf,
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -32,6 +35,8 @@ use std::{
 const CONNECTIONS: usize = 200;
 /// For requests in hand when the end is near.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
+/// How often orders are looked at by one that has been replaced.
+const GLANCE: Duration = Duration::from_millis(200);
 /// How often idle children are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -112,8 +117,12 @@ impl Server {
     fn order(&mut self) -> Result<bool> {
         match self.channel.next_order()? {
             None | Some(Order::Stop) => Ok(false),
-            // Only a worker asks for files: the courier opens what it needs by itself.
-            Some(Order::Opened { .. }) => Ok(true),
+            Some(Order::Retire) => {
+                self.retire()?;
+                Ok(false)
+            }
+            // Only a worker asks for files and has a spool: the courier opens what it needs by itself.
+            Some(Order::Opened { .. } | Order::Prepare | Order::HandOver(_) | Order::TakeOver(_)) => Ok(true),
             Some(Order::Ping) => {
                 self.channel.reply(&Reply::Pong)?;
                 Ok(true)
@@ -128,6 +137,30 @@ impl Server {
             }
             Some(Order::Configured { generation }) => self.configure(generation),
         }
+    }
+
+    /// Another courier gets the connections from now on: each that is open ends with the request that it has in hand. Returns
+    /// when there is none, or it is time to end.
+    fn retire(&mut self) -> Result<()> {
+        self.listeners.clear();
+        let Some(shared) = &self.shared else { return Ok(()) };
+        shared.retired.store(true, Ordering::SeqCst);
+        while !shared.busy.wait_empty(GLANCE) {
+            let readable =
+                wait_readable(&[self.channel.as_fd(), self.signals.as_fd()], Some(Duration::ZERO))?;
+            if readable.get(1) == Some(&true) && self.signals.next_pending()? == Some(Sig::Term) {
+                return Ok(());
+            }
+            if readable.first() == Some(&true) {
+                match self.channel.next_order()? {
+                    None | Some(Order::Stop) => return Ok(()),
+                    Some(Order::Ping) => self.channel.reply(&Reply::Pong)?,
+                    Some(Order::Configured { .. }) => self.log.reopen(),
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads the configuration; the old one stays when it cannot be read.
@@ -160,7 +193,8 @@ impl Server {
                 let pool = Pool::new(own, settings.process_limit, settings.max_idle);
                 let settings = RwLock::new(Arc::new(settings));
                 let busy = Gate::new(usize::MAX);
-                self.shared = Some(Arc::new(Shared { settings, pool, log: self.log.clone(), busy }));
+                let retired = AtomicBool::new(false);
+                self.shared = Some(Arc::new(Shared { settings, pool, log: self.log.clone(), busy, retired }));
             }
         }
         Ok(())

@@ -2,10 +2,11 @@
 //!
 //! A child that was ready and dies is started again at once, unless it does so all the time; one that never got ready
 //! waits longer each time, as master(8) throttles. Orders that cannot be delivered end the child: its successor gets
-//! the whole state.
+//! the whole state. [`crate::renewal`] replaces one that runs by one that was installed over it.
 
 use crate::{
     endpoints::{Endpoint, Server},
+    renewal::Next,
     settings::Settings,
     sockets::Sockets,
 };
@@ -15,8 +16,8 @@ use base_sys::{
     process::{self, Launch, Sig},
 };
 use std::{
-    os::fd::AsFd,
-    path::PathBuf,
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -64,6 +65,20 @@ pub struct Running {
     /// It was asked whether it is there, and has not said so.
     pinged: bool,
     started: Instant,
+    /// The file that it was started from.
+    pub(crate) program: Option<ProgramFile>,
+}
+
+/// Tells an executable from one that was installed over it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramFile(u64, u64, i64, i64, u64);
+
+impl ProgramFile {
+    /// What is there now; `None`: nothing, as in the middle of an installation.
+    pub fn at(path: &Path) -> Option<Self> {
+        let m = std::fs::metadata(path).ok().filter(|m| m.len() > 0)?;
+        Some(Self(m.dev(), m.ino(), m.mtime(), m.mtime_nsec(), m.len()))
+    }
 }
 
 /// Worker or courier.
@@ -73,6 +88,12 @@ pub struct Slot {
     pub server: Server,
     /// The process, while there is one.
     pub running: Option<Running>,
+    /// The one that is to replace it.
+    pub next: Option<Next>,
+    /// Those that were replaced and finish what they have, oldest first.
+    pub elders: Vec<Running>,
+    /// To be replaced once more, when the one that is under way has come to its end.
+    pub(crate) again: bool,
     /// In the background: it must not keep the terminal (or a pipe) of `postfix start`.
     quiet: bool,
     backoff: Backoff,
@@ -81,11 +102,20 @@ pub struct Slot {
 
 /// How a child ended, for the log.
 #[derive(Debug)]
-pub struct Ended {
-    /// It never got ready.
-    pub never_ready: bool,
-    /// Until the next start.
-    pub pause: Duration,
+pub enum Ended {
+    /// The one in charge.
+    InCharge {
+        /// It never got ready.
+        never_ready: bool,
+        /// Until the next start.
+        pause: Duration,
+    },
+    /// Its successor is in charge.
+    Replaced,
+    /// One that was to replace it.
+    Next,
+    /// One that had been replaced.
+    Elder,
 }
 
 /// The executable of a child.
@@ -99,12 +129,21 @@ pub fn program(settings: &Settings, server: Server) -> PathBuf {
 impl Slot {
     /// One that is to be started now.
     pub fn new(server: Server, quiet: bool, now: Instant) -> Self {
-        Self { server, running: None, quiet, backoff: Backoff::default(), start_at: Some(now) }
+        Self {
+            server,
+            running: None,
+            next: None,
+            elders: Vec::new(),
+            again: false,
+            quiet,
+            backoff: Backoff::default(),
+            start_at: Some(now),
+        }
     }
 
     /// When it is to be started, if it does not run.
     pub fn due(&self) -> Option<Instant> {
-        if self.running.is_some() { None } else { self.start_at }
+        if self.running.is_some() || self.next.is_some() { None } else { self.start_at }
     }
 
     /// Starts it and tells it everything.
@@ -117,8 +156,9 @@ impl Slot {
     ) -> Result<()> {
         self.start_at = None;
         match self.launch(settings, now) {
-            Ok(()) => {
-                self.tell_all(sockets, generation);
+            Ok(running) => {
+                running.tell_all(self.server, sockets, generation);
+                self.running = Some(running);
                 Ok(())
             }
             Err(e) => {
@@ -128,8 +168,9 @@ impl Slot {
         }
     }
 
-    fn launch(&mut self, settings: &Settings, now: Instant) -> Result<()> {
+    pub(crate) fn launch(&self, settings: &Settings, now: Instant) -> Result<Running> {
         let path = program(settings, self.server);
+        let file = ProgramFile::at(&path);
         let (channel, theirs) = Channel::pair()?;
         let mut launch = Launch::new(&path);
         launch.command().arg("-c").arg(&settings.dir).stdin(std::process::Stdio::null());
@@ -139,42 +180,47 @@ impl Slot {
         }
         launch.pass_fd(ENV, theirs.into_fd()).tie_to_parent(Sig::Term);
         let child = launch.spawn().with_context(|| format!("cannot start {}", path.display()))?;
-        self.running = Some(Running {
+        Ok(Running {
             pid: child.id(),
             channel,
             ready: false,
             answered: 0,
             pinged: false,
             started: now,
-        });
-        Ok(())
-    }
-
-    fn tell_all(&self, sockets: &Sockets, generation: u32) {
-        for (endpoint, fd) in sockets.iter().filter(|(e, _)| e.server == self.server) {
-            self.tell(|channel| channel.order_listener(&endpoint.key, fd.as_fd()));
-        }
-        self.tell(|channel| channel.order(&Order::Configured { generation }));
+            program: file,
+        })
     }
 
     /// After a reload: what was opened and closed, then the new generation.
     pub fn tell_change(&self, sockets: &Sockets, opened: &[Endpoint], closed: &[Endpoint], generation: u32) {
-        for endpoint in closed.iter().filter(|e| e.server == self.server) {
-            self.tell(|channel| channel.order(&Order::Close(endpoint.key.clone())));
-        }
-        for endpoint in opened.iter().filter(|e| e.server == self.server) {
-            if let Some(fd) = sockets.get(endpoint) {
-                self.tell(|channel| channel.order_listener(&endpoint.key, fd.as_fd()));
+        let next = self.next.as_ref().filter(|n| n.ordered).map(|n| &n.process);
+        for process in self.running.iter().chain(next) {
+            for endpoint in closed.iter().filter(|e| e.server == self.server) {
+                process.tell(|channel| channel.order(&Order::Close(endpoint.key.clone())));
             }
+            for endpoint in opened.iter().filter(|e| e.server == self.server) {
+                if let Some(fd) = sockets.get(endpoint) {
+                    process.tell(|channel| channel.order_listener(&endpoint.key, fd.as_fd()));
+                }
+            }
+            process.tell(|channel| channel.order(&Order::Configured { generation }));
         }
-        self.tell(|channel| channel.order(&Order::Configured { generation }));
+        // They open the log again.
+        for elder in &self.elders {
+            elder.tell(|channel| channel.order(&Order::Configured { generation }));
+        }
+    }
+
+    /// All its processes: the one in charge first.
+    pub fn processes(&self) -> impl Iterator<Item = &Running> {
+        self.running.iter().chain(self.next.as_ref().map(|n| &n.process)).chain(&self.elders)
     }
 
     /// Asks whether it is there, unless it was asked already.
     pub fn ping(&mut self) {
-        if self.running.as_ref().is_some_and(|r| r.ready && !r.pinged) {
-            self.tell(|channel| channel.order(&Order::Ping));
-            self.running.iter_mut().for_each(|r| r.pinged = true);
+        for running in self.running.iter_mut().filter(|r| r.ready && !r.pinged) {
+            running.tell(|channel| channel.order(&Order::Ping));
+            running.pinged = true;
         }
     }
 
@@ -183,14 +229,58 @@ impl Slot {
         self.running.as_ref().is_none_or(|r| !r.pinged)
     }
 
-    /// It has read the configuration of this generation, or does not run and will.
+    /// It has read the configuration of this generation, or does not run and will; and nothing is about to replace it.
     pub fn has_answered(&self, generation: u32) -> bool {
-        self.running.as_ref().is_none_or(|r| r.answered == generation)
+        self.next.is_none() && self.running.as_ref().is_none_or(|r| r.answered == generation)
     }
 
-    /// Asks it to finish.
+    /// Asks them to finish.
     pub fn tell_stop(&self) {
-        self.tell(|channel| channel.order(&Order::Stop));
+        self.processes().for_each(|p| p.tell(|channel| channel.order(&Order::Stop)));
+    }
+
+    /// The next answer of one of them. `None` when there is none now.
+    pub fn reply_of(&mut self, pid: u32) -> Option<Reply> {
+        let next = self.next.as_mut().map(|n| &mut n.process);
+        let mut all = self.running.iter_mut().chain(next).chain(&mut self.elders);
+        all.find(|p| p.pid == pid)?.next_reply()
+    }
+
+    /// The process has ended. `None`: it was none of these.
+    pub fn ended(&mut self, pid: u32, now: Instant) -> Option<Ended> {
+        if let Some(at) = self.elders.iter().position(|e| e.pid == pid) {
+            self.elders.remove(at);
+            return Some(Ended::Elder);
+        }
+        if self.next.as_ref().is_some_and(|n| n.process.pid == pid) {
+            self.next = None;
+            if self.running.is_none() {
+                self.start_at = Some(now);
+            }
+            return Some(Ended::Next);
+        }
+        let running = self.running.take_if(|r| r.pid == pid)?;
+        if self.next.is_some() {
+            return Some(Ended::Replaced);
+        }
+        let lived = now.saturating_duration_since(running.started);
+        let pause = self.backoff.ended(lived, running.ready);
+        self.start_at = Some(now + pause);
+        Some(Ended::InCharge { never_ready: !running.ready, pause })
+    }
+}
+
+impl Running {
+    /// All its listeners and the configuration.
+    pub(crate) fn tell_all(&self, server: Server, sockets: &Sockets, generation: u32) {
+        self.tell_listeners(server, sockets);
+        self.tell(|channel| channel.order(&Order::Configured { generation }));
+    }
+
+    pub(crate) fn tell_listeners(&self, server: Server, sockets: &Sockets) {
+        for (endpoint, fd) in sockets.iter().filter(|(e, _)| e.server == server) {
+            self.tell(|channel| channel.order_listener(&endpoint.key, fd.as_fd()));
+        }
     }
 
     /// Hands it a file that it asked for, or says why not.
@@ -200,33 +290,26 @@ impl Slot {
     }
 
     /// A child that does not take an order is of no use any more.
-    fn tell(&self, order: impl FnOnce(&Channel) -> std::io::Result<()>) {
-        let Some(running) = &self.running else { return };
-        if order(&running.channel).is_err() {
-            let _ = process::send_signal(running.pid, Sig::Kill);
+    pub(crate) fn tell(&self, order: impl FnOnce(&Channel) -> std::io::Result<()>) {
+        if order(&self.channel).is_err() {
+            self.kill();
         }
     }
 
-    /// Its next answer. `None` when there is none now.
-    pub fn next_reply(&mut self) -> Option<Reply> {
-        let running = self.running.as_mut()?;
-        let reply = running.channel.next_reply().ok().flatten()?;
+    /// Ends it.
+    pub fn kill(&self) {
+        let _ = process::send_signal(self.pid, Sig::Kill);
+    }
+
+    fn next_reply(&mut self) -> Option<Reply> {
+        let reply = self.channel.next_reply().ok().flatten()?;
         match reply {
-            Reply::Ready { generation } => (running.ready, running.answered) = (true, generation),
-            Reply::Failed { generation, .. } => running.answered = generation,
-            Reply::Pong => running.pinged = false,
-            Reply::Open { .. } => {}
+            Reply::Ready { generation } => (self.ready, self.answered) = (true, generation),
+            Reply::Failed { generation, .. } | Reply::Renew { generation } => self.answered = generation,
+            Reply::Pong => self.pinged = false,
+            Reply::Open { .. } | Reply::Prepared { .. } => {}
         }
         Some(reply)
-    }
-
-    /// The process has ended.
-    pub fn ended(&mut self, now: Instant) -> Option<Ended> {
-        let running = self.running.take()?;
-        let lived = now.saturating_duration_since(running.started);
-        let pause = self.backoff.ended(lived, running.ready);
-        self.start_at = Some(now + pause);
-        Some(Ended { never_ready: !running.ready, pause })
     }
 }
 

@@ -12,6 +12,7 @@ mod launch;
 mod notify;
 mod pid_file;
 mod readable;
+mod renewal;
 mod settings;
 mod sockets;
 mod supervise;

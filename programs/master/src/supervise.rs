@@ -5,7 +5,7 @@
 
 use crate::{
     activation::Given,
-    children::{self, Slot},
+    children::{self, Ended, Slot},
     endpoints::Server,
     folders,
     launch::Report,
@@ -22,7 +22,7 @@ use base_sys::{
     process::{self, Exit, Sig, Signals, wait_readable},
 };
 use std::{
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     path::Path,
     time::{Duration, Instant},
 };
@@ -116,6 +116,10 @@ fn give_log_files(settings: &Settings, log: &Log, source: &Source) {
     }
 }
 
+fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    matches!(wait_readable(&[fd], Some(Duration::ZERO)).as_deref(), Ok([true]))
+}
+
 impl Master<'_> {
     fn serve(&mut self) -> Result<()> {
         loop {
@@ -174,8 +178,9 @@ impl Master<'_> {
 
     fn wait(&self, now: Instant) -> Result<()> {
         let mut fds = vec![self.signals.as_fd()];
-        fds.extend(self.slots.iter().filter_map(|s| s.running.as_ref()).map(|r| r.channel.as_fd()));
+        fds.extend(self.slots.iter().flat_map(Slot::processes).map(|r| r.channel.as_fd()));
         let due = self.slots.iter().filter_map(Slot::due);
+        let due = due.chain(self.slots.iter().filter_map(|s| s.limit(now)));
         let announce = (!self.announced).then(|| self.started + READY_LIMIT);
         let next = match self.stopping {
             Some(at) => Some(at),
@@ -236,6 +241,35 @@ impl Master<'_> {
         self.generation = self.generation.wrapping_add(1);
         for slot in &self.slots {
             slot.tell_change(&self.sockets, &change.opened, &change.closed, self.generation);
+            slot.outdated();
+        }
+        self.slots.iter_mut().for_each(|s| s.again = true);
+        self.renew_again();
+    }
+
+    /// Replaces a child when another program is installed, or it wants that.
+    fn renew(&mut self, n: usize, forced: bool) {
+        let Some(slot) = self.slots.get_mut(n) else { return };
+        let path = children::program(&self.settings, slot.server);
+        match slot.renew(forced, &self.settings, &self.sockets, self.generation, Instant::now()) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.log.info(self.source, format_args!("{}: starting a new process", path.display()));
+            }
+            Err(e) => self.log.warning(self.source, format_args!("{e:#}: the running process stays")),
+        }
+    }
+
+    /// Looks whether there is something to replace, the worker first: deliveries that it has begun end with the courier that they
+    /// began with. Goes on where it was when one replacement has come to its end.
+    fn renew_again(&mut self) {
+        for n in 0..self.slots.len() {
+            if self.slots.iter().any(|s| s.next.is_some()) {
+                return;
+            }
+            if self.slots.get_mut(n).is_some_and(|s| std::mem::take(&mut s.again)) {
+                self.renew(n, false);
+            }
         }
     }
 
@@ -253,7 +287,7 @@ impl Master<'_> {
 
     /// All children are gone, or their time is up and they were killed.
     fn is_stopped(&mut self, now: Instant) -> bool {
-        let left = self.slots.iter().any(|s| s.running.is_some());
+        let left = self.slots.iter().any(|s| s.processes().next().is_some());
         if left && self.stopping.is_some_and(|at| at <= now) {
             self.log.warning(self.source, "processes did not end in time and were killed");
             return true;
@@ -262,53 +296,98 @@ impl Master<'_> {
     }
 
     fn replies(&mut self) -> Result<()> {
-        let fds: Vec<_> = self.slots.iter().map(|s| s.running.as_ref().map(|r| r.channel.as_fd())).collect();
-        let readable: Vec<bool> = fds
-            .iter()
-            .map(|fd| {
-                fd.is_some_and(|f| matches!(wait_readable(&[f], Some(Duration::ZERO)).as_deref(), Ok([true])))
-            })
-            .collect();
-        for (slot, readable) in self.slots.iter_mut().zip(readable) {
-            let Some(reply) = readable.then(|| slot.next_reply()).flatten() else { continue };
-            match reply {
-                Reply::Failed { reason, .. } if !self.announced && self.stopping.is_none() => {
-                    bail!("{reason}")
+        for n in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(n) else { continue };
+            let talking = slot.processes().filter(|p| is_readable(p.channel.as_fd()));
+            let talking: Vec<u32> = talking.map(|p| p.pid).collect();
+            for pid in talking {
+                if let Some(reply) = self.slots.get_mut(n).and_then(|s| s.reply_of(pid)) {
+                    self.reply(n, pid, reply)?;
                 }
-                Reply::Open { number, path } => {
-                    let owner = self.settings.owners.as_ref().map(Owners::worker);
-                    slot.tell_opened(number, self.settings.readable.open(Path::new(&path), owner.as_ref()));
-                }
-                Reply::Failed { .. } | Reply::Ready { .. } | Reply::Pong => {}
             }
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, n: usize, pid: u32, reply: Reply) -> Result<()> {
+        let Some(slot) = self.slots.get_mut(n) else { return Ok(()) };
+        let is_next = slot.next.as_ref().is_some_and(|next| next.process.pid == pid);
+        match reply {
+            Reply::Failed { reason, .. } if is_next => {
+                self.log.error(self.source, format_args!("{reason}: the running process stays"));
+            }
+            Reply::Failed { reason, .. } if !self.announced && self.stopping.is_none() => bail!("{reason}"),
+            Reply::Open { number, path } => {
+                let owner = self.settings.owners.as_ref().map(Owners::worker);
+                let file = self.settings.readable.open(Path::new(&path), owner.as_ref());
+                if let Some(process) = slot.processes().find(|p| p.pid == pid) {
+                    process.tell_opened(number, file);
+                }
+            }
+            Reply::Prepared { protocol } if is_next => {
+                if let Err(e) = slot.prepared(protocol, &self.sockets, self.generation) {
+                    let path = children::program(&self.settings, slot.server);
+                    self.log.error(self.source, format_args!("{}: {e:#}", path.display()));
+                }
+            }
+            Reply::Ready { .. } if is_next => {
+                slot.promote(&self.sockets, self.generation);
+                self.renew_again();
+            }
+            Reply::Renew { .. } => self.renew(n, true),
+            Reply::Failed { .. } | Reply::Ready { .. } | Reply::Prepared { .. } | Reply::Pong => {}
         }
         Ok(())
     }
 
     fn ended(&mut self, pid: u32, exit: Exit) {
         let now = Instant::now();
-        let Some(slot) = self.slots.iter_mut().find(|s| s.running.as_ref().is_some_and(|r| r.pid == pid))
-        else {
-            return;
-        };
-        let path = children::program(&self.settings, slot.server);
-        let ended = slot.ended(now);
-        if self.stopping.is_some() && exit.is_success() {
+        let ended =
+            self.slots.iter_mut().enumerate().find_map(|(n, s)| Some((n, s.server, s.ended(pid, now)?)));
+        let Some((n, server, ended)) = ended else { return };
+        let path = children::program(&self.settings, server);
+        if self.stopping.is_none() || !exit.is_success() {
+            self.tell_end(&path, pid, exit, &ended);
+        }
+        if self.stopping.is_some() {
             return;
         }
-        self.log.warning(self.source, format_args!("process {} pid {pid} {exit}", path.display()));
-        if ended.is_some_and(|e| e.never_ready && !e.pause.is_zero()) {
-            self.log
-                .warning(self.source, format_args!("{}: bad command startup -- throttling", path.display()));
+        if let Ended::Replaced = ended
+            && let Some(slot) = self.slots.get_mut(n)
+        {
+            slot.promote(&self.sockets, self.generation);
+        }
+        if let Ended::Next = ended
+            && !self.slots.get(n).is_some_and(|s| s.again)
+        {
+            // Programs of one installation: none or all.
+            self.slots.iter_mut().for_each(|s| s.again = false);
+        }
+        if let Ended::Replaced | Ended::Next = ended {
+            self.renew_again();
+        }
+    }
+
+    fn tell_end(&self, path: &Path, pid: u32, exit: Exit, ended: &Ended) {
+        match ended {
+            Ended::Replaced | Ended::Elder if exit.is_success() => return,
+            _ => self.log.warning(self.source, format_args!("process {} pid {pid} {exit}", path.display())),
+        }
+        match ended {
+            Ended::InCharge { never_ready: true, pause } if !pause.is_zero() => {
+                let text = format_args!("{}: bad command startup -- throttling", path.display());
+                self.log.warning(self.source, text);
+            }
+            Ended::Next => {
+                let text = format_args!("{}: the running process was not replaced", path.display());
+                self.log.warning(self.source, text);
+            }
+            _ => {}
         }
     }
 
     /// At the end, in whatever way it came.
     fn kill_all(&mut self) {
-        for slot in &mut self.slots {
-            if let Some(running) = slot.running.take() {
-                let _ = process::send_signal(running.pid, Sig::Kill);
-            }
-        }
+        self.slots.iter().flat_map(Slot::processes).for_each(children::Running::kill);
     }
 }

@@ -3,7 +3,8 @@
 //! The stand-ins are this test executable again, called through a script in daemon_directory.
 
 use base_sys::{
-    handoff::{Channel, Order, Reply},
+    fds::{recv_with_fd, send_with_fd},
+    handoff::{Channel, Order, PROTOCOL, Reply},
     process::{Exit, Sig, is_alive, send_signal},
 };
 use std::{
@@ -12,7 +13,7 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     os::{
-        fd::OwnedFd,
+        fd::{AsFd, OwnedFd},
         unix::{
             fs::PermissionsExt,
             net::{UnixDatagram, UnixStream},
@@ -35,6 +36,7 @@ fn stand_in() {
     let dir = PathBuf::from(std::env::var("MAIL_CONFIG").unwrap());
     fs::write(dir.join(format!("{role}.pid")), std::process::id().to_string()).unwrap();
     let mut open = HashMap::new();
+    let mut links = Vec::new();
     while let Some(order) = channel.next_order().unwrap() {
         match order {
             Order::Listener(key, fd) => {
@@ -53,6 +55,28 @@ fn stand_in() {
                 };
                 channel.reply(&reply).unwrap();
             }
+            Order::Prepare => {
+                let wrong = fs::read_to_string(dir.join("wrong")).unwrap_or_default();
+                let answer = match &*wrong {
+                    "protocol" => Reply::Prepared { protocol: PROTOCOL + 1 },
+                    "silent" => std::process::exit(3),
+                    _ => Reply::Prepared { protocol: PROTOCOL },
+                };
+                channel.reply(&answer).unwrap();
+            }
+            Order::HandOver(link) => {
+                send_with_fd(link.as_fd(), role.as_bytes(), None).unwrap();
+                if !dir.join("linger").exists() {
+                    break;
+                }
+                links.push(link);
+            }
+            Order::TakeOver(link) => {
+                let mut word = [0; 20];
+                let (n, _) = recv_with_fd(link.as_fd(), &mut word).unwrap();
+                fs::write(dir.join(format!("{role}.inherited")), &word[..n]).unwrap();
+            }
+            Order::Retire => fs::write(dir.join(format!("{role}.retired")), "").unwrap(),
             Order::Opened { .. } => {}
             Order::Ping => channel.reply(&Reply::Pong).unwrap(),
             Order::Stop => break,
@@ -148,6 +172,98 @@ impl Drop for Instance {
             let _ = m.wait();
         }
     }
+}
+
+impl Instance {
+    /// Installs the same program once more, as a package does.
+    fn install(&self, role: &str) {
+        let (path, fresh) = (self.path(&format!("hikyaku-{role}")), self.path("fresh"));
+        fs::copy(&path, &fresh).unwrap();
+        fs::rename(&fresh, &path).unwrap();
+    }
+
+    fn reload(&self) {
+        send_signal(self.pid(), Sig::Hup).unwrap();
+    }
+
+    /// Until another process than `old` has the listeners of this generation.
+    fn replaced(&self, role: &str, old: u32, generation: u32) {
+        self.wait("the new process", || {
+            self.child(role) != old
+                && self.text(&format!("{role}.state")).starts_with(&format!("{generation} "))
+        });
+    }
+}
+
+#[test]
+fn a_program_that_was_replaced_gives_way() {
+    let mut i = Instance::new();
+    let port = free_port();
+    i.services(&format!("{port} inet n - n - - smtpd\n"));
+    i.start();
+    let (worker, courier) = (i.child("worker"), i.child("courier"));
+    // Nothing was installed: both stay.
+    i.reload();
+    i.wait("the reload", || {
+        i.text("worker.state").starts_with("2 ") && i.text("courier.state").starts_with("2 ")
+    });
+    assert_eq!((i.child("worker"), i.child("courier")), (worker, courier));
+    // One that ends at once, with what it had.
+    i.install("worker");
+    i.reload();
+    i.replaced("worker", worker, 3);
+    i.wait("its end", || !is_alive(worker));
+    assert_eq!((i.text("worker.inherited").as_str(), i.child("courier")), ("worker", courier));
+    assert!(i.path("worker.end").exists() && reachable(port));
+    // Ones that still have something to do.
+    fs::write(i.path("linger"), "").unwrap();
+    let worker = i.child("worker");
+    i.install("worker");
+    i.install("courier");
+    i.reload();
+    i.replaced("worker", worker, 4);
+    i.replaced("courier", courier, 4);
+    i.wait("the courier to be told", || i.path("courier.retired").exists());
+    assert!(is_alive(worker) && is_alive(courier) && reachable(port));
+    // Its own end later is no event.
+    send_signal(courier, Sig::Kill).unwrap();
+    i.logged(&format!("pid {courier} killed by signal 9"));
+    let now = [i.child("worker"), i.child("courier")];
+    let mut master = i.master.take().unwrap();
+    send_signal(master.id(), Sig::Term).unwrap();
+    assert!(Exit::from(master.wait().unwrap()).is_success());
+    i.wait("all to end", || [worker, now[0], now[1]].iter().all(|p| !is_alive(*p)));
+}
+
+#[test]
+fn a_new_program_that_cannot_take_over_changes_nothing() {
+    let mut i = Instance::new();
+    let port = free_port();
+    i.services(&format!("{port} inet n - n - - smtpd\n"));
+    i.start();
+    let (worker, courier) = (i.child("worker"), i.child("courier"));
+    for (n, wrong, said) in [
+        (2, "protocol", "it cannot replace a running process: stop and start the mail system"),
+        (3, "silent", "the running process was not replaced"),
+    ] {
+        fs::write(i.path("wrong"), wrong).unwrap();
+        i.install("worker");
+        i.install("courier");
+        i.reload();
+        i.logged(said);
+        i.wait("the old ones to read it", || {
+            i.text("worker.state").starts_with(&format!("{n} "))
+                && i.text("courier.state").starts_with(&format!("{n} "))
+        });
+        let said = |log: &str| log.matches("the running process was not replaced").count() == n - 1;
+        i.wait("its end", || said(&i.text("log")));
+        assert!(is_alive(worker) && is_alive(courier) && reachable(port));
+        assert!(!i.path("worker.inherited").exists());
+    }
+    fs::remove_file(i.path("wrong")).unwrap();
+    i.reload();
+    i.replaced("worker", worker, 4);
+    i.replaced("courier", courier, 4);
 }
 
 fn reachable(port: u16) -> bool {

@@ -85,7 +85,7 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("flush", "try to deliver all deferred mail now"),
     ("import-queue", "take over the queue of a stopped Postfix (-n: only say what would be done)"),
     ("logrotate", "put maillog_file aside, compress it and go on with a new one"),
-    ("reload", "read the configuration again"),
+    ("reload", "read the configuration again, and go over to programs that were installed meanwhile"),
     ("set-permissions", "nothing: master sets owners and modes when it starts"),
     ("start", "start the server"),
     ("start-fg", "run the server in the foreground, as a container's first process too"),

@@ -54,6 +54,13 @@ impl Certificates {
         });
     }
 
+    /// Nobody asks for certificates any more.
+    pub fn stop(&self) {
+        if let Some((_, task)) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+
     /// Serves a socket for good.
     pub fn serve(&self, listener: Listener) -> impl Future<Output = ()> + Send + 'static {
         let (answers, clients) = (self.answers.clone(), Arc::new(Semaphore::new(CLIENTS)));

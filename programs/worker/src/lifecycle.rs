@@ -1,22 +1,27 @@
-//! Start, reload, stop: obeying master.
+//! Start, reload, stop, giving way to another worker: obeying master.
 
 use crate::{
-    Process,
+    Process, elder,
+    fixed::Fixed,
     listeners::Listeners,
     opener::ThroughMaster,
-    stages::{Faults, Fixed, Stages},
+    stages::{Faults, Stages},
     watchdog,
 };
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use base_conf::{Config, MasterCf};
 use base_sandbox::Folders;
-use base_sys::handoff::{Channel, Order, Reply};
-use std::{io, sync::Arc, thread, time::Duration};
-use tokio::sync::mpsc;
+use base_spool::Heritage;
+use base_sys::handoff::{Channel, Order, PROTOCOL, Reply};
+use std::{io, os::fd::OwnedFd, sync::Arc, thread, time::Duration};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// How long open sessions may go on after a stop before they are cut.
 const STOP_GRACE: Duration = Duration::from_secs(4);
+
+/// How long the worker that is replaced may take to give up the spool: its last writes are synced in that time.
+const HAND_OVER: Duration = Duration::from_secs(60);
 
 /// How often the maildrop is looked at without a wake-up call (pickup's usual wake-up time in master.cf).
 const MAILDROP_SCAN: Duration = Duration::from_secs(60);
@@ -38,23 +43,82 @@ pub fn run(process: &Process, channel: Arc<Channel>) -> Result<()> {
 struct Running {
     fixed: Fixed,
     stages: Arc<ArcSwap<Stages>>,
+    /// Sends DMARC reports.
+    reports: JoinHandle<()>,
+}
+
+/// All but the spool.
+struct Prepared {
+    fixed: Fixed,
+    stages: Arc<ArcSwap<Stages>>,
+}
+
+impl Prepared {
+    fn new(process: &Process, faults: Faults) -> Result<Self> {
+        let fixed = Fixed::new(process)?;
+        let stages = Arc::new(ArcSwap::from_pointee(Stages::build(process, &fixed, faults)?));
+        Ok(Self { fixed, stages })
+    }
+
+    /// With the spool: of the worker that is replaced, or the one that nobody has.
+    async fn start(self, process: &Process, link: Option<OwnedFd>) -> Result<Running> {
+        let Self { fixed, stages } = self;
+        let heritage = match link {
+            Some(link) => {
+                let received = tokio::task::spawn_blocking(|| Heritage::receive(link, HAND_OVER)).await?;
+                // When it is gone the spool is free; when it goes on this will fail.
+                received
+                    .inspect_err(|_| process.log.info(&process.source, "the old process kept the spool"))
+                    .ok()
+            }
+            None => None,
+        };
+        let lent = fixed.open(process, heritage).await?;
+        fixed.start(&stages.load_full(), &lent)?;
+        tokio::spawn(scan_maildrop(Arc::clone(&stages)));
+        let reports = tokio::spawn(crate::dmarc_reports::run(Arc::clone(&stages)));
+        fixed.watch_clients(&Config::load(&process.config_dir)?)?;
+        Ok(Running { fixed, stages, reports })
+    }
+}
+
+/// What came before the first configuration, from master.
+#[derive(Default)]
+struct Ahead {
+    prepared: Option<Prepared>,
+    link: Option<OwnedFd>,
 }
 
 async fn obey(process: &Process, channel: Arc<Channel>) -> Result<()> {
     let mut orders = listen(Arc::clone(&channel), Arc::clone(&process.opener))?;
     let mut listeners = Listeners::default();
     let mut running: Option<Running> = None;
+    let mut ahead = Ahead::default();
     loop {
         match orders.recv().await {
             Some(Order::Listener(key, fd)) => listeners.add(key, fd),
             Some(Order::Close(key)) => listeners.close(&key),
+            Some(Order::Prepare) => {
+                let prepared = Prepared::new(process, Faults::Refuse);
+                channel.reply(&match &prepared {
+                    Ok(_) => Reply::Prepared { protocol: PROTOCOL },
+                    Err(e) => Reply::Failed { generation: 0, reason: format!("{e:#}") },
+                })?;
+                ahead.prepared = Some(prepared?);
+            }
+            Some(Order::TakeOver(link)) => ahead.link = Some(link),
             Some(Order::Configured { generation }) => {
                 if running.is_some() && !has_folders(process) {
-                    process.log.info(&process.source, "the configuration names new folders: starting again");
-                    break;
+                    process.log.info(
+                        &process.source,
+                        "the configuration names new folders: a new process is needed",
+                    );
+                    channel.reply(&Reply::Renew { generation })?;
+                    continue;
                 }
                 process.log.reopen();
-                let result = configure(process, &mut running, &mut listeners).await;
+                let result =
+                    configure(process, &mut running, &mut listeners, std::mem::take(&mut ahead)).await;
                 let reply = match &result {
                     Ok(()) => Reply::Ready { generation },
                     Err(e) => Reply::Failed { generation, reason: format!("{e:#}") },
@@ -67,7 +131,17 @@ async fn obey(process: &Process, channel: Arc<Channel>) -> Result<()> {
                     process.log.error(&process.source, format!("{e:#}: keeping the previous configuration"));
                 }
             }
-            Some(Order::Opened { .. }) => {}
+            Some(Order::HandOver(link)) => {
+                let Some(r) = &running else { continue };
+                if let Err(e) = r.fixed.prepare_to_hand_over().await {
+                    process.log.warning(&process.source, format!("{e:#}: not replaced by a new process"));
+                    continue;
+                }
+                r.reports.abort();
+                let elder = elder::hand_over(&r.fixed, &mut listeners, link).await?;
+                return elder.finish(process, &r.fixed, &listeners, &mut orders, &channel, STOP_GRACE).await;
+            }
+            Some(Order::Opened { .. } | Order::Retire) => {}
             Some(Order::Ping) => channel.reply(&Reply::Pong)?,
             Some(Order::Stop) | None => break,
         }
@@ -116,17 +190,15 @@ async fn configure(
     process: &Process,
     running: &mut Option<Running>,
     listeners: &mut Listeners,
+    ahead: Ahead,
 ) -> Result<()> {
     match running {
         None => {
-            let fixed = Fixed::open(process)?;
-            let stages =
-                Arc::new(ArcSwap::from_pointee(Stages::build(process, &fixed, Faults::StopService)?));
-            fixed.start(&stages.load_full())?;
-            tokio::spawn(scan_maildrop(Arc::clone(&stages)));
-            tokio::spawn(crate::dmarc_reports::run(Arc::clone(&stages)));
-            fixed.watch_clients(&Config::load(&process.config_dir)?)?;
-            *running = Some(Running { fixed, stages });
+            let prepared = match ahead.prepared {
+                Some(prepared) => prepared,
+                None => Prepared::new(process, Faults::StopService)?,
+            };
+            *running = Some(prepared.start(process, ahead.link).await?);
         }
         Some(r) => {
             let fresh = Arc::new(Stages::build(process, &r.fixed, Faults::Refuse)?);

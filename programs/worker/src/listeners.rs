@@ -7,10 +7,11 @@
 use crate::{
     Process,
     control::{self, Access},
+    fixed::Fixed,
     observe::{self, Observed},
     shed::Shed,
     showq,
-    stages::{Fixed, Stages},
+    stages::Stages,
 };
 use arc_swap::ArcSwap;
 use base_net::{Listener, PeerAddr, Socket};
@@ -112,6 +113,11 @@ impl Listeners {
     /// Returns when no session is under way.
     pub async fn idle(&self) {
         self.all.below(1).await;
+    }
+
+    /// Sessions under way.
+    pub fn sessions(&self) -> usize {
+        self.all.count.load(Ordering::SeqCst)
     }
 
     /// Serves what was added.

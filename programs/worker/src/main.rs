@@ -9,6 +9,8 @@ mod acme;
 mod agents;
 mod control;
 mod dmarc_reports;
+mod elder;
+mod fixed;
 mod lifecycle;
 mod listeners;
 mod lookups;

@@ -1,173 +1,19 @@
-//! The stages of one configuration, wired together; and what outlives a reload.
+//! The stages of one configuration, wired together.
 
-use crate::{Process, acme::Certificates, agents::AgentMap, dmarc_reports::Reports, tables::TableSets};
+use crate::{Process, agents::AgentMap, dmarc_reports::Reports, fixed::Fixed, tables::TableSets};
 use anyhow::{Context, Result};
-use base_cache::Caches;
-use base_calls::{Arrivals, Notifier, Queued, Route, Submit, Verify};
+use base_calls::{Arrivals, Notifier, Route, Submit, Verify};
 use base_conf::{Config, MasterCf, Service};
-use base_dns::Resolver;
-use base_log::Log;
-use base_spool::{Damage, FileSpool, Spool};
 use mail_bounce::{Bounce, BounceConfig};
 use mail_cleanup::{Cleanup, CleanupConfig};
 use mail_receive::{
-    Anvil, Flush, FlushDomain, Pickup, PickupConfig, Screen, ScreenConfig, SmtpConfig, SmtpServer, StartError,
+    Flush, FlushDomain, Pickup, PickupConfig, Screen, ScreenConfig, SmtpConfig, SmtpServer, StartError,
 };
-use mail_restrict::{Bounds, Decisions};
+use mail_restrict::Bounds;
 use mail_route::{RouteConfig, Router};
-use mail_schedule::{Agents, Handle, Parts, ScheduleConfig, Scheduler};
+use mail_schedule::{Agents, Parts, ScheduleConfig};
 use mail_verify::{ProbeResults, Verifier, VerifyConfig};
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
-    time::{Duration, Instant},
-};
-
-/// How long anvil waits for a client before it says what it has seen.
-const ANVIL_IDLE: Duration = Duration::from_secs(100);
-
-/// What stays from the first configuration to the end: the spool, the scheduler, limits per client, DNS.
-pub struct Fixed {
-    log: Log,
-    spool: Arc<dyn Spool>,
-    resolver: Resolver,
-    arrivals: Arc<LateArrivals>,
-    anvil: Anvil,
-    /// Logins and senders.
-    users: Anvil,
-    caches: Arc<Caches>,
-    /// The last decisions, for `postfix explain`.
-    pub decisions: Arc<Decisions>,
-    /// The certificate of `tls_acme_domains`.
-    pub acme: Certificates,
-    /// Where they are kept while the server does not run.
-    history: PathBuf,
-    /// `queue_directory`.
-    pub queue_directory: PathBuf,
-    /// `queue_minfree` in bytes, as it was at the start.
-    pub minfree: u64,
-}
-
-/// The scheduler's handle, for stages that are built before it starts.
-#[derive(Default)]
-struct LateArrivals(OnceLock<Handle>);
-
-impl Arrivals for LateArrivals {
-    fn arrived(&self, message: Arc<Queued>, held: bool) {
-        if let Some(handle) = self.0.get() {
-            handle.arrived(message, held);
-        }
-    }
-
-    fn is_crowded(&self) -> bool {
-        self.0.get().is_some_and(Arrivals::is_crowded)
-    }
-}
-
-impl Fixed {
-    /// Opens the spool (recovering it) and reports what was damaged.
-    pub fn open(process: &Process) -> Result<Self> {
-        let cfg = Config::load(&process.config_dir)?;
-        let queue_directory = PathBuf::from(cfg.str("queue_directory")?);
-        let dir = base_spool::directory(&queue_directory);
-        let (log, source) = (process.log.clone(), process.source.clone());
-        let report = move |d: &Damage| log.error(&source, damage_text(d));
-        let options =
-            base_spool::Options { on_damage: Some(Arc::new(report)), ..base_spool::Options::default() };
-        let spool = FileSpool::open(&dir, options)
-            .with_context(|| format!("cannot open the spool {}", dir.display()))?;
-        for damage in &spool.recovery().damage {
-            process.log.error(&process.source, damage_text(damage));
-        }
-        let history = mail_restrict::history_file(&cfg)?;
-        let decisions = Decisions::new(Bounds::from_config(&cfg)?);
-        // There is none after the first start or a crash.
-        let _ = decisions.load(&history);
-        Ok(Self {
-            log: process.log.clone(),
-            spool: Arc::new(spool),
-            resolver: Resolver::new(base_dns::Options {
-                counts: Arc::clone(&process.log.metrics().dns),
-                ..base_dns::Options::default()
-            }),
-            minfree: u64::try_from(cfg.int("queue_minfree")?).unwrap_or(0),
-            arrivals: Arc::default(),
-            anvil: Anvil::new(),
-            users: Anvil::new(),
-            caches: Arc::new(caches(&cfg, &process.log)?),
-            decisions: Arc::new(decisions),
-            acme: Certificates::default(),
-            history,
-            queue_directory,
-        })
-    }
-
-    /// Starts the scheduler with the first configuration.
-    pub fn start(&self, stages: &Stages) -> Result<()> {
-        let handle = Scheduler::start(stages.parts.clone(), Arc::clone(&self.spool), self.log.clone());
-        self.arrivals.0.set(handle).ok().context("the scheduler runs already")
-    }
-
-    /// Gives the scheduler another configuration.
-    pub fn reload(&self, stages: &Stages) -> Result<()> {
-        self.handle()?.reload(stages.parts.clone());
-        Ok(())
-    }
-
-    /// The scheduler.
-    pub fn handle(&self) -> Result<&Handle> {
-        self.arrivals.0.get().context("the scheduler does not run")
-    }
-
-    /// Logs anvil's statistics when it is time: every `anvil_status_update_time`, and when clients have gone.
-    pub fn watch_clients(&self, cfg: &Config) -> Result<()> {
-        let (anvil, users, log) = (self.anvil.clone(), self.users.clone(), self.log.clone());
-        let source = log.session_source(format!("{}/anvil", cfg.str("syslog_name")?));
-        let every = cfg.time("anvil_status_update_time")?.max(Duration::from_secs(1));
-        tokio::spawn(async move {
-            let mut last = Instant::now();
-            loop {
-                tokio::time::sleep(every.min(ANVIL_IDLE)).await;
-                let now = Instant::now();
-                if now.duration_since(last) >= every || anvil.is_idle(ANVIL_IDLE, now) {
-                    last = now;
-                    let lines = anvil.take_statistics().into_iter().chain(users.take_statistics());
-                    lines.for_each(|line| log.info(&source, line));
-                }
-            }
-        });
-        Ok(())
-    }
-
-    /// Ends deliveries and closes the spool.
-    pub async fn stop(&self, patience: Duration) {
-        if let Ok(handle) = self.handle() {
-            handle.shutdown(patience).await;
-        }
-        self.caches.flush();
-        if let Err(e) = self.decisions.save(&self.history) {
-            let source = self.log.session_source("postfix/explain");
-            self.log.warning(&source, format!("{}: {e}", self.history.display()));
-        }
-        self.spool.close();
-    }
-}
-
-/// The caches that outlive a restart; what goes wrong with their files is told by verify(8).
-fn caches(cfg: &Config, log: &Log) -> Result<Caches> {
-    let source = log.session_source(format!("{}/verify", cfg.str("syslog_name")?));
-    let proxymap = log.session_source(format!("{}/proxymap", cfg.str("syslog_name")?));
-    let (log, proxy_log) = (log.clone(), log.clone());
-    let caches = Caches::new(Arc::new(move |text| log.warning(&source, text)));
-    let listed = cfg.process("proxymap").list("proxy_write_maps")?;
-    Ok(caches.approving(listed, Arc::new(move |text| proxy_log.warning(&proxymap, text))))
-}
-
-fn damage_text(d: &Damage) -> String {
-    let id = d.id.map_or_else(|| "unknown".into(), |id| id.to_string());
-    format!("{id}: damaged queue record set aside as {}: {}", d.file.display(), d.reason)
-}
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 /// SMTP servers by listener service.
 type Servers = HashMap<String, Result<SmtpServer, Refused>>;
@@ -191,7 +37,8 @@ pub struct Stages {
     /// Sends DMARC reports, if anybody does.
     pub dmarc_reports: Option<Reports>,
     limits: HashMap<String, Limit>,
-    parts: Parts,
+    /// What the scheduler needs of it.
+    pub parts: Parts,
 }
 
 /// A service that must not run: each client finds the connection closed, and the log says why.
@@ -275,7 +122,7 @@ impl Builder<'_> {
             let config = CleanupConfig::from_config(&cfg)?;
             let cleanup = Cleanup::new(
                 Arc::new(config),
-                Arc::clone(&self.fixed.spool),
+                self.fixed.spool(),
                 Arc::clone(&self.route),
                 Arc::clone(&self.fixed.arrivals) as Arc<dyn Arrivals>,
                 &self.tables.of(&cfg)?,
@@ -450,7 +297,7 @@ impl Builder<'_> {
     fn flush(&self) -> FlushDomain {
         let arrivals = Arc::clone(&self.fixed.arrivals);
         Arc::new(move |domain| {
-            if let Some(handle) = arrivals.0.get() {
+            if let Some(handle) = arrivals.get() {
                 handle.flush_domain(domain);
             }
             Box::pin(std::future::ready(Flush::Started))
@@ -461,7 +308,12 @@ impl Builder<'_> {
         let service = self.master.services.iter().find(|s| s.command == "pickup");
         let cfg = service.map_or_else(|| self.cfg.process("pickup"), |s| self.view_of(s));
         let config = Arc::new(PickupConfig::from_config(&cfg)?);
-        Ok(Arc::new(Pickup::new(config, self.cleanup(&cfg)?, self.fixed.log.clone())))
+        Ok(Arc::new(Pickup::new(
+            config,
+            self.cleanup(&cfg)?,
+            self.fixed.log.clone(),
+            Arc::clone(&self.fixed.scans),
+        )))
     }
 
     fn view_of(&self, service: &Service) -> Config {

@@ -18,4 +18,4 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-pub use scan::{Pickup, PickupConfig, Scanned};
+pub use scan::{Pickup, PickupConfig, Scanned, Scans};

@@ -85,6 +85,24 @@ pub struct Scanned {
     pub corrupt: usize,
 }
 
+/// Makes the scans of one folder take turns, whatever configuration they are for.
+#[derive(Default)]
+pub struct Scans {
+    pub(super) turn: tokio::sync::Mutex<()>,
+    paused: AtomicBool,
+}
+
+impl Scans {
+    /// No more files are taken. `true` when none is in hand any more, `false` when that takes longer: then nothing has
+    /// changed.
+    pub async fn pause(&self, patience: Duration) -> bool {
+        self.paused.store(true, Ordering::Release);
+        let idle = tokio::time::timeout(patience, self.turn.lock()).await.is_ok();
+        self.paused.store(idle, Ordering::Release);
+        idle
+    }
+}
+
 /// The pickup service.
 #[derive(Clone)]
 pub struct Pickup {
@@ -98,8 +116,7 @@ struct Inner {
     source: Source,
     /// Inodes of files whose message is in the queue but which could not be removed.
     done: Mutex<HashSet<u64>>,
-    /// One scan at a time.
-    scanning: tokio::sync::Mutex<()>,
+    scans: Arc<Scans>,
     /// A scan that was asked for has not begun yet.
     wanted: AtomicBool,
     /// Files were left; another scan follows soon.
@@ -146,12 +163,12 @@ impl From<SubmitError> for Failure {
 
 impl Pickup {
     /// Makes the service.
-    pub fn new(config: Arc<PickupConfig>, submit: Arc<dyn Submit>, log: Log) -> Self {
+    pub fn new(config: Arc<PickupConfig>, submit: Arc<dyn Submit>, log: Log, scans: Arc<Scans>) -> Self {
         let source = log.session_source(config.log_name.as_str());
-        let (done, scanning) = (Mutex::default(), tokio::sync::Mutex::default());
+        let done = Mutex::default();
         let no = || AtomicBool::new(false);
         let (wanted, retrying, told_of_postfix) = (no(), no(), no());
-        let inner = Inner { config, submit, log, source, done, scanning, wanted, retrying, told_of_postfix };
+        let inner = Inner { config, submit, log, source, done, scans, wanted, retrying, told_of_postfix };
         Self { inner: Arc::new(inner) }
     }
 
@@ -162,7 +179,7 @@ impl Pickup {
         }
         let this = self.clone();
         tokio::spawn(async move {
-            let _turn = this.inner.scanning.lock().await;
+            let _turn = this.inner.scans.turn.lock().await;
             this.inner.wanted.store(false, Ordering::Release);
             this.scan_now().await;
         });
@@ -178,7 +195,7 @@ impl Pickup {
 
     /// Goes through the folder once. Only one scan runs at a time; a second one waits for its turn.
     pub async fn scan(&self) -> Scanned {
-        let _turn = self.inner.scanning.lock().await;
+        let _turn = self.inner.scans.turn.lock().await;
         self.scan_now().await
     }
 
@@ -186,6 +203,9 @@ impl Pickup {
         let mut total = Scanned::default();
         let mut running = JoinSet::new();
         for path in self.inner.names() {
+            if self.inner.scans.paused.load(Ordering::Acquire) {
+                break;
+            }
             if running.len() >= PARALLEL {
                 total.add(running.join_next().await);
             }

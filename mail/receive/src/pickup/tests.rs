@@ -1,6 +1,6 @@
 //! Files in, submissions out, and what stays in the folder.
 
-use super::{Pickup, PickupConfig, Scanned};
+use super::{Pickup, PickupConfig, Scanned, Scans};
 use base_calls::maildrop::{Maildrop, MaildropWriter};
 use base_calls::{
     Envelope, Fut, MessageAction, Notify, Origin, QueueId, Recipient, Submission, Submit, SubmitError,
@@ -14,6 +14,7 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 type Taken = Arc<Mutex<Vec<(Envelope, SubmitOptions, Vec<u8>)>>>;
@@ -63,6 +64,7 @@ impl Submission for FakeSubmission {
 struct Bench {
     dir: tempfile::TempDir,
     pickup: Pickup,
+    scans: Arc<Scans>,
     taken: Taken,
     log: Captured,
 }
@@ -78,8 +80,9 @@ fn bench(refuse: Option<SubmitError>) -> Bench {
     let (log, captured) = Log::test();
     let taken = Taken::default();
     let submit = Arc::new(FakeSubmit { taken: taken.clone(), refuse });
-    let pickup = Pickup::new(Arc::new(config), submit, log);
-    Bench { dir, pickup, taken, log: captured }
+    let scans = Arc::<Scans>::default();
+    let pickup = Pickup::new(Arc::new(config), submit, log, Arc::clone(&scans));
+    Bench { dir, pickup, scans, taken, log: captured }
 }
 
 fn sample() -> Maildrop {
@@ -114,6 +117,18 @@ impl Bench {
 const SUBMITTED: Scanned = Scanned { submitted: 1, left: 0, corrupt: 0 };
 const LEFT: Scanned = Scanned { submitted: 0, left: 1, corrupt: 0 };
 const CORRUPT: Scanned = Scanned { submitted: 0, left: 0, corrupt: 1 };
+
+#[tokio::test]
+async fn while_paused_files_stay() {
+    let b = bench(None);
+    let path = b.put("A1", &Bench::message(b"x\r\n"), 0o744);
+    let turn = b.scans.turn.lock().await;
+    assert!(!b.scans.pause(Duration::ZERO).await, "one is in hand");
+    drop(turn);
+    assert!(b.scans.pause(Duration::from_secs(60)).await);
+    assert_eq!(b.pickup.scan().await, Scanned::default());
+    assert!(path.exists());
+}
 
 #[tokio::test]
 async fn a_message() {
