@@ -16,6 +16,7 @@ pub struct Peer {
 pub const PEERS: &[Peer] = &[
     Peer { package: "amavisd-new", shows: "amavisd" },
     Peer { package: "clamav-daemon", shows: "clamd" },
+    Peer { package: "clamav-milter", shows: "clamav-milter" },
     Peer { package: "curl", shows: "curl" },
     Peer { package: "dovecot-imapd", shows: "/usr/lib/dovecot/imap" },
     Peer { package: "dovecot-lmtpd", shows: "/usr/lib/dovecot/lmtp" },
@@ -30,6 +31,7 @@ pub const PEERS: &[Peer] = &[
     Peer { package: "nodejs", shows: "node" },
     Peer { package: "opendkim", shows: "opendkim" },
     Peer { package: "opendkim-tools", shows: "opendkim-genkey" },
+    Peer { package: "opendmarc", shows: "opendmarc" },
     Peer { package: "pebble", shows: "/usr/bin/pebble" },
     Peer { package: "postfix", shows: "smtp-source" },
     Peer { package: "postfix-cdb", shows: "/usr/lib/postfix/postfix-cdb.so" },
@@ -42,6 +44,7 @@ pub const PEERS: &[Peer] = &[
     Peer { package: "postgresql", shows: "/usr/lib/postgresql" },
     Peer { package: "procmail", shows: "procmail" },
     Peer { package: "redis-server", shows: "redis-server" },
+    Peer { package: "rspamd", shows: "rspamd" },
     Peer { package: "sasl2-bin", shows: "/usr/sbin/saslauthd" },
     Peer { package: "slapd", shows: "slapd" },
     Peer { package: "spamassassin", shows: "/usr/share/spamassassin" },

@@ -65,6 +65,9 @@ pub struct SmtpConfig {
     pub(crate) prefixes: (u8, u8),
     pub(crate) notify: Vec<String>,
     pub(crate) error_notice_recipient: String,
+    pub(crate) bounce_notice_recipient: String,
+    /// Milters and checks look at notices to the postmaster too (`internal_mail_filter_classes`).
+    pub(crate) filter_notices: bool,
     pub(crate) double_bounce_sender: String,
     pub(crate) header_from_obsolete: bool,
     pub(crate) port_logging: bool,
@@ -175,6 +178,11 @@ impl SmtpConfig {
             prefixes: prefixes(cfg)?,
             notify: cfg.list("notify_classes")?,
             error_notice_recipient: cfg.str("error_notice_recipient")?,
+            bounce_notice_recipient: cfg.str("bounce_notice_recipient")?,
+            filter_notices: cfg
+                .list("internal_mail_filter_classes")?
+                .iter()
+                .any(|c| c.eq_ignore_ascii_case("notify")),
             double_bounce_sender: cfg.str("double_bounce_sender")?,
             header_from_obsolete: cfg.str("header_from_format")?.eq_ignore_ascii_case("obsolete"),
             port_logging: cfg.bool("smtpd_client_port_logging")?,

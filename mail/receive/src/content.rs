@@ -144,9 +144,13 @@ impl Connection {
         if id.is_none() {
             self.log_filtered(&result, &first);
         }
-        if let Err(reply) = &result {
-            let facts = Facts { queue_id: id, recipient: Some(&first), ..self.facts(Stage::EndOfMessage) };
-            self.remember_reply(&facts, Some(reply));
+        match &result {
+            Ok(_) => self.transcript.accepted(),
+            Err(reply) => {
+                let facts =
+                    Facts { queue_id: id, recipient: Some(&first), ..self.facts(Stage::EndOfMessage) };
+                self.remember_reply(&facts, Some(reply));
+            }
         }
         result
     }

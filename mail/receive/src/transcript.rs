@@ -1,5 +1,6 @@
-//! The transcript of a session, for the notice to postmaster (`notify_classes`, `error_notice_recipient`).
+//! The transcript of a session, for the notice to postmaster (`notify_classes`, `error_notice_recipient`, `bounce_notice_recipient`).
 //!
+//! What went wrong before a message that was accepted is shown, but is no reason for a notice.
 //! Lines are kept only while some class could ask for them, and at most [`MAX`] bytes.
 
 use crate::connection::Connection;
@@ -12,9 +13,13 @@ const MAX: usize = 16 * 1024;
 /// Lines of the notice are wrapped before this column.
 const WIDTH: usize = 80;
 
+/// What is said of addresses that nobody has.
+const NOBODY: [&str; 2] = [" rejected: User unknown in ", " rejected: User has moved to "];
+
 /// Kinds of trouble.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Classes {
+    bounce: bool,
     policy: bool,
     protocol: bool,
     resource: bool,
@@ -28,6 +33,7 @@ impl Classes {
 
     fn and(self, o: Self) -> Self {
         Self {
+            bounce: self.bounce && o.bounce,
             policy: self.policy && o.policy,
             protocol: self.protocol && o.protocol,
             resource: self.resource && o.resource,
@@ -53,6 +59,7 @@ impl Transcript {
     pub(crate) fn new(notify: &[String]) -> Self {
         let has = |name: &str| notify.iter().any(|n| n == name);
         let wanted = Classes {
+            bounce: has("bounce"),
             policy: has("policy"),
             protocol: has("protocol"),
             resource: has("resource"),
@@ -83,17 +90,27 @@ impl Transcript {
 
     fn classify(&mut self, reply: &Reply) {
         let subject = reply.status.map_or((0, 0), |s| (s.subject(), s.detail()));
+        let text = reply.lines.first().map_or("", String::as_str);
         match (reply.code, subject) {
-            (..400, _) => {}
+            // 459: no list of that domain's mail is kept (ETRN).
+            (..400 | 459, _) => {}
+            _ if text.starts_with('<') && NOBODY.iter().any(|n| text.contains(n)) => self.seen.bounce = true,
             // A restriction about somebody: it is meant, whatever the reason.
-            _ if reply.lines.first().is_some_and(|l| l.starts_with('<')) => self.seen.policy = true,
+            _ if text.starts_with('<') => self.seen.policy = true,
             (421, _) => self.seen.protocol = true,
             (_, (3, 5)) => self.seen.software = true,
-            (..500, (3, _)) => self.seen.resource = true,
-            (_, (5, _)) => self.seen.protocol = true,
+            (..=499, (3, _)) => self.seen.resource = true,
+            (501, (1, _)) | (_, (5, _)) => self.seen.protocol = true,
+            // SIZE= over the limit.
+            (552, (3, 4)) if text.starts_with("Message size ") => self.seen.policy = true,
             (_, (3, _)) => {}
             _ => self.seen.policy = true,
         }
+    }
+
+    /// A message was accepted.
+    pub(crate) fn accepted(&mut self) {
+        self.seen = Classes::default();
     }
 
     /// Something here does not work, whatever the reply looks like.
@@ -165,8 +182,12 @@ impl Connection {
             recipients: Vec::new(),
             ..Envelope::default()
         };
-        let Ok(mut message) = self.shared.deps.submit.open(envelope, SubmitOptions::INTERNAL) else { return };
-        let recipient = &config.error_notice_recipient;
+        let options = SubmitOptions { filter: config.filter_notices, ..SubmitOptions::INTERNAL };
+        let Ok(mut message) = self.shared.deps.submit.open(envelope, options) else { return };
+        let recipient = match self.transcript.seen.bounce {
+            true => &config.bounce_notice_recipient,
+            false => &config.error_notice_recipient,
+        };
         message.recipient(Recipient {
             address: recipient.clone(),
             original: recipient.clone(),
@@ -180,7 +201,7 @@ impl Connection {
             false => format!("{name} <{address}>"),
         };
         let from = address("Mail Delivery System", &format!("MAILER-DAEMON@{host}"));
-        let to = address("Postmaster", recipient);
+        let to = address("Postmaster", &config.error_notice_recipient);
         let text = format!(
             "Received: by {host} ({name})\r\n\tid {id}; {date}\r\n\
              Date: {date}\r\n\
@@ -220,10 +241,45 @@ mod tests {
 
     #[test]
     fn classes() {
+        let words = ["bounce", "policy", "protocol", "resource", "software"];
+        for (said, class) in [
+            ("250 2.0.0 Ok", ""),
+            (
+                "550 5.1.1 <x@example.com>: Recipient address rejected: User unknown in local recipient table",
+                "bounce",
+            ),
+            (
+                "550 5.1.6 <x@example.com>: Recipient address rejected: User has moved to y@example.com",
+                "bounce",
+            ),
+            ("550 5.1.1 <x@example.com>: Recipient address rejected: undeliverable address: no", "policy"),
+            ("550 5.1.1 no", "policy"),
+            ("450 4.7.1 Service unavailable - try again later", "policy"),
+            ("552 5.3.4 Message size exceeds fixed limit", "policy"),
+            ("552 5.3.4 Error: message file too big", ""),
+            ("459 <example.com>: service unavailable", ""),
+            ("501 5.1.7 Bad sender address syntax", "protocol"),
+            ("503 5.5.1 Error: need MAIL command", "protocol"),
+            ("452 4.3.1 Insufficient system storage", "resource"),
+            ("451 4.3.5 Server configuration error", "software"),
+        ] {
+            let mut t = Transcript::new(&words.map(str::to_owned));
+            let (code, text) = said.split_once(' ').unwrap();
+            let (status, text) = Status::split_prefix(text).map_or((None, text), |(s, rest)| (Some(s), rest));
+            t.server(&Reply { status, ..Reply::plain(code.parse().unwrap(), text) });
+            let seen = [t.seen.bounce, t.seen.policy, t.seen.protocol, t.seen.resource, t.seen.software];
+            let names: Vec<&str> = words.into_iter().zip(seen).filter(|(_, s)| *s).map(|(w, _)| w).collect();
+            assert_eq!(names.join(" "), class, "{said}");
+            assert_eq!(t.is_due(), !class.is_empty());
+            t.accepted();
+            assert!(!t.is_due(), "{said}");
+        }
+    }
+
+    #[test]
+    fn classes_that_nobody_wants() {
         let mut t = Transcript::new(&["software".into()]);
-        t.server(&Reply::new(550, Status::new(5, 1, 1), "no"));
+        t.server(&Reply::new(550, Status::new(5, 7, 1), "no"));
         assert!(!t.is_due());
-        t.server(&Reply::new(451, Status::new(4, 3, 5), "Server configuration error"));
-        assert!(t.is_due());
     }
 }

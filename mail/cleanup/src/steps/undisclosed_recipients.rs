@@ -11,7 +11,7 @@ fn run(m: &mut Message) {
     if header.is_empty() || (m.header_context().is_none() && !m.config().always_add_missing_headers) {
         return;
     }
-    let named = [Id::To, Id::Cc, Id::Bcc, Id::ResentTo, Id::ResentCc, Id::ResentBcc];
+    let named = [Id::To, Id::Cc, Id::ResentTo, Id::ResentCc];
     if !named.into_iter().any(|id| m.seen.has(id)) {
         m.added.extend_from_slice(header.as_bytes());
         m.added.extend_from_slice(b"\r\n");

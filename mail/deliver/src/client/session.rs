@@ -280,8 +280,8 @@ impl Session {
                 hello.set_plain(self.pix.disable_esmtp);
             }
             let step = hello.reply(reply, &lines);
-            // An LMTP server on this machine rightly has our name.
-            if !cfg.hello.lmtp
+            // An LMTP server on this machine, or a server on another port, rightly has our name.
+            if self.peer.can_loop(cfg)
                 && hello.server_name().eq_ignore_ascii_case(&cfg.myhostname)
                 && !matches!(step, HelloStep::Refused(_))
             {
@@ -305,11 +305,11 @@ impl Session {
         }
     }
 
-    /// The server has our name: a warning, and a loop on the usual port.
+    /// The server has our name: a warning, and a loop if it is no greeting.
     fn own_name(&self, cfg: &ClientConfig, stage: Stage, log: &Reporter<'_>) -> bool {
         let did = if stage == Stage::Greeting { "greeted me" } else { "replied to HELO/EHLO" };
         log.warning(&format!("host {} {did} with my own hostname {}", self.peer.relay, cfg.myhostname));
-        stage != Stage::Greeting && self.peer.can_loop(cfg)
+        stage != Stage::Greeting
     }
 
     /// `smtp_discard_ehlo_keyword_address_maps`.
