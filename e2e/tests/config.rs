@@ -1,5 +1,5 @@
 //! A configuration that cannot be used: the last good one stays, and the mistake is named. Ours only: where a process of Postfix reads
-//! a bad value it ends. The scenarios are e2e/ours/config.txt. Needs root; see parity.rs.
+//! a bad value it ends. And what the tools say in JSON, which Debian's do not. The scenarios are e2e/ours/config.txt. Needs root; see parity.rs.
 
 mod common;
 
@@ -50,4 +50,28 @@ fn a_bad_value_stops_its_service_only() {
     let Some(o) = play("start-bad-value") else { return };
     assert!(o.cmd.ends_with("rc=0"), "{}", o.cmd);
     assert!(o.mail.iter().any(|l| l.contains("hello")), "{:?}", o.mail);
+}
+
+#[test]
+fn json_of_tools() {
+    let Some(o) = play("json-output") else { return };
+    let said: Vec<&str> =
+        o.cmd.lines().filter_map(|l| l.strip_prefix("out| ").or(l.strip_prefix("rc="))).collect();
+    assert_eq!(
+        said,
+        [
+            r#"{"name":"smtpd_banner","value":"a \"quoted\" $myhostname"}"#,
+            "0",
+            r#"{"name":"smtpd_banner","value":"a \"quoted\" mail.example.com"}"#,
+            "0",
+            r#"{"chroot":"n","command":"smtpd","private":"n","process_limit":"-","service":"smtp","type":"inet","unprivileged":"-","wakeup":"-"}"#,
+            "0",
+            r#"{"one": "1 \"one\""}"#,
+            "0",
+            r#"{"one": "1 \"one\""}"#,
+            r#"{"two": "2"}"#,
+            "0",
+            "1",
+        ]
+    );
 }

@@ -8,7 +8,7 @@ use crate::{
     Error, MainCf,
     computed::{self, Machine},
     expand::{self, Names},
-    list,
+    list, names,
     params::{self, Kind, Param},
     value,
 };
@@ -88,6 +88,17 @@ impl Config {
     /// Whether main.cf or an override defines `name`.
     pub fn is_set(&self, name: &str) -> bool {
         self.overrides.contains_key(name) || self.base.main.get(name).is_some()
+    }
+
+    /// Whether a value of main.cf or an override refers to `name`. Built-in defaults do not count.
+    pub fn mentions(&self, name: &str) -> bool {
+        let main = &self.base.main;
+        let written = main.names().filter(|n| !self.overrides.contains_key(*n)).filter_map(|n| main.get(n));
+        let written =
+            written.map(|entry| entry.value.as_str()).chain(self.overrides.values().map(String::as_str));
+        written
+            .filter(|text| text.contains(name))
+            .any(|text| names::mentioned(text).iter().any(|n| n == name))
     }
 
     /// The unexpanded value as defined, or the default; `None` for a name that has neither.
@@ -260,6 +271,12 @@ mod tests {
         assert_eq!(view.process("smtpd").str("process_name").unwrap(), "smtpd");
         assert_eq!(view.time("smtpd_timeout").unwrap().as_secs(), 10);
         assert!(view.is_set("mail_name") && !cfg.is_set("mail_name"));
+        assert!(cfg.mentions("mail_name") && !cfg.mentions("mail") && !cfg.mentions("stress"));
+        let stress = |text: &str| cfg.with([("x".to_owned(), text.to_owned())]).mentions("stress");
+        assert!(
+            stress("${stress?{a}:{b}}") && stress("${y?$stress}") && !stress("stress, $stressed, $$stress")
+        );
+        assert!(!cfg.with([("smtpd_banner".to_owned(), String::new())]).mentions("mail_name"));
         assert_eq!(cfg.str("smtpd_banner").unwrap(), " Postfix");
     }
 

@@ -14,6 +14,19 @@ use std::{
 const BY_CONF: &[&str] =
     &["compatibility_level", "config_directory", "process_id", "process_name", "service_name", "stress"];
 
+/// Names that the code puts together from parts, or that are another's default: begin and end.
+const COMPOSED: &[(&str, &str)] = &[
+    ("address_verify_", "_maps"),
+    ("address_verify_", "_transport"),
+    ("address_verify_", "relayhost"),
+    ("command_time_limit", ""),
+    ("lmtp_discard_lhlo_keywords", ""),
+    ("lmtp_requiretls_policy", ""),
+    ("smtp_discard_ehlo_keywords", ""),
+    ("smtp_requiretls_policy", ""),
+    ("unverified_", ""),
+];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -63,7 +76,9 @@ fn is_used(p: &Param, literals: &HashSet<(bool, String)>) -> bool {
         let known = ["smtp", "lmtp", "local", "virtual", "relay", "error", "transport", "default"];
         prefix.is_some_and(|x| known.contains(&x)) && says(suffix.trim_start_matches('_'))
     });
+    let composed = COMPOSED.iter().any(|(begin, end)| p.name.starts_with(begin) && p.name.ends_with(end));
     BY_CONF.contains(&p.name)
+        || composed
         || says(p.name)
         || transport
         || client.is_some_and(|rest| rest.contains('_') && literals.contains(&(true, rest.to_owned())))

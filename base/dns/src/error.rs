@@ -29,7 +29,7 @@ pub enum DnsError {
 impl DnsError {
     /// Postfix's whole text: `Host or domain name not found. Name service error for name=x type=MX: Host not found`.
     pub fn text(&self, name: &str, kind: &str) -> String {
-        if matches!(self, DnsError::Filtered | DnsError::FilterFailed) {
+        if self.is_our_filter() {
             return format!("Error looking up name={name} type={kind}: {self}");
         }
         format!("Host or domain name not found. Name service error for name={name} type={kind}: {self}")
@@ -46,7 +46,12 @@ impl DnsError {
 
     /// Worth trying again later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, DnsError::TempFail(_) | DnsError::Filtered | DnsError::FilterFailed)
+        self.is_our_filter() || matches!(self, DnsError::TempFail(_))
+    }
+
+    /// A reply filter of ours says so, not DNS.
+    pub fn is_our_filter(&self) -> bool {
+        matches!(self, DnsError::Filtered | DnsError::FilterFailed)
     }
 
     /// The name or the record does not exist.

@@ -6,7 +6,6 @@ use crate::{
     connection::{Connection, Flow},
     reply::with_footer,
 };
-use base_calls::Timestamp;
 use base_net::NetError;
 use mail_restrict::{Facts, Stage};
 use proto_dsn::Status;
@@ -57,7 +56,7 @@ impl Connection {
         self.filter_reject(reply).await;
         let own = self.footer_of(reply.one_line()).await;
         let footer = own.as_deref().unwrap_or(&self.shared.config.footer);
-        with_footer(reply, footer, |name| self.footer_value(name));
+        with_footer(reply, footer, |text| self.shared.restrict.footer(&self.facts(Stage::Connect), text));
     }
 
     /// `smtpd_reject_filter_maps`: another refusal in place of this one. What is none leaves it as it is.
@@ -91,28 +90,6 @@ impl Connection {
         found.unwrap_or_else(|_| {
             self.warning(format_args!("smtpd_reject_footer_maps lookup error for \"{reply}\""));
             None
-        })
-    }
-
-    fn footer_value(&self, name: &str) -> Option<String> {
-        let transaction = self.session.transaction();
-        Some(match name {
-            "client" => format!("{}[{}]", self.peer.name, self.peer.addr),
-            "client_address" => self.peer.addr.clone(),
-            "client_name" => self.peer.name.clone(),
-            "client_port" => self.port.to_string(),
-            "helo_name" => self.session.helo().unwrap_or_default().to_owned(),
-            "sender" => transaction.map_or(String::new(), |t| t.mail.sender.clone()),
-            "recipient" => String::new(),
-            "server_address" => self.peer.server_ip.map_or(String::new(), |ip| ip.to_string()),
-            "server_port" => self.server_port.to_string(),
-            "mail_name" => self.shared.config.mail_name.clone(),
-            "server_name" => self.hostname().to_owned(),
-            "localtime" => Timestamp::now().mail_date(),
-            _ => {
-                self.warning(format_args!("unknown macro name \"{name}\" in expansion request"));
-                return None;
-            }
         })
     }
 

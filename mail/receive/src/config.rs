@@ -41,6 +41,8 @@ pub struct SmtpConfig {
     pub(crate) source_name: String,
     pub(crate) normal: Pressure,
     pub(crate) stress: Pressure,
+    /// Everything as it is under stress, where more than built-in values depends on it.
+    pub(crate) under_stress: Option<Arc<Self>>,
     pub(crate) settings: Settings,
     pub(crate) banner: String,
     pub(crate) mail_name: String,
@@ -134,9 +136,21 @@ impl SmtpConfig {
         Maps::open(tables, "smtpd_dns_reply_filter", &self.texts.dns_reply_filter)
     }
 
+    /// The timeouts and limits of a session.
+    pub(crate) fn pressure(&self, stressed: bool) -> &Pressure {
+        if stressed { &self.stress } else { &self.normal }
+    }
+
     /// Reads the parameters. `cfg` is the view of the service: its `-o` overrides and names.
     pub fn from_config(cfg: &Config) -> Result<Self, Error> {
         let stressed = cfg.with([("stress".to_owned(), "yes".to_owned())]);
+        let normal = Self::read(cfg, &stressed)?;
+        let under_stress =
+            if cfg.mentions("stress") { Some(Arc::new(Self::read(&stressed, &stressed)?)) } else { None };
+        Ok(Self { under_stress, ..normal })
+    }
+
+    fn read(cfg: &Config, stressed: &Config) -> Result<Self, Error> {
         let normal = pressure(cfg)?;
         let list = |name: &str| cfg.str(name);
         let overrides = cfg.list("receive_override_options")?;
@@ -149,7 +163,8 @@ impl SmtpConfig {
             source_name: format!("{}/smtpd", cfg.str("syslog_name")?),
             settings: settings(cfg, normal.limits)?,
             normal,
-            stress: pressure(&stressed)?,
+            stress: pressure(stressed)?,
+            under_stress: None,
             banner: cfg.str("smtpd_banner")?,
             mail_name: cfg.str("mail_name")?,
             myhostname: cfg.str("myhostname")?,

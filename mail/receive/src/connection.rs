@@ -168,7 +168,7 @@ impl Connection {
     }
 
     pub(crate) fn pressure(&self) -> &Pressure {
-        if self.stressed { &self.shared.config.stress } else { &self.shared.config.normal }
+        self.shared.config.pressure(self.stressed)
     }
 
     pub(crate) fn hostname(&self) -> &str {

@@ -17,8 +17,8 @@ pub fn of_submit_error(e: &SubmitError) -> Reply {
 }
 
 /// Appends the footer to a 4xx or 5xx reply. `\c` at its start continues the last line; line breaks (real ones, and
-/// `\n` as written in main.cf) make more lines. `value` knows the `$names`.
-pub fn with_footer(reply: &mut Reply, footer: &str, value: impl Fn(&str) -> Option<String>) {
+/// `\n` as written in main.cf) make more lines. `fill` puts values in the places of names; `None`: no footer.
+pub fn with_footer(reply: &mut Reply, footer: &str, fill: impl FnOnce(&str) -> Option<String>) {
     if footer.is_empty() || reply.is_ok() {
         return;
     }
@@ -26,7 +26,7 @@ pub fn with_footer(reply: &mut Reply, footer: &str, value: impl Fn(&str) -> Opti
         Some(rest) => (rest, true),
         None => (footer, false),
     };
-    let text = expand(footer, value);
+    let Some(text) = fill(footer) else { return };
     let mut lines = text.split("\\n").flat_map(|l| l.split('\n')).map(|l| l.trim_end_matches('\r'));
     if same_line
         && let Some(last) = reply.lines.last_mut()
@@ -37,53 +37,22 @@ pub fn with_footer(reply: &mut Reply, footer: &str, value: impl Fn(&str) -> Opti
     reply.lines.extend(lines.map(str::to_owned));
 }
 
-/// `$name`, `${name}`, `$(name)`; a name that nobody knows is empty, `$$` is `$`.
-fn expand(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        out.push_str(before);
-        let (name, next) = take_name(after);
-        match name {
-            "" if after.starts_with('$') => out.push('$'),
-            "" => {}
-            name => out.push_str(&value(name).unwrap_or_default()),
-        }
-        rest = next;
-    }
-    out.push_str(rest);
-    out
-}
-
-/// The name at the start, and what follows.
-fn take_name(text: &str) -> (&str, &str) {
-    for (open, close) in [('{', '}'), ('(', ')')] {
-        if let Some(inside) = text.strip_prefix(open) {
-            return inside.split_once(close).unwrap_or(("", text));
-        }
-    }
-    if let Some(rest) = text.strip_prefix('$') {
-        return ("", rest);
-    }
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
-    text.split_at(end)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn lines(footer: &str) -> Vec<String> {
         let mut r = Reply::plain(554, "no");
-        with_footer(&mut r, footer, |name| (name == "helo_name").then(|| "c".into()));
+        with_footer(&mut r, footer, |text| (!text.contains('$')).then(|| text.replace('h', "c")));
         r.lines
     }
 
     #[test]
     fn footers() {
         assert_eq!(lines(""), ["no"]);
-        assert_eq!(lines("\\c. Call ($helo_name, $recipient) $$5"), ["no. Call (c, ) $5"]);
-        assert_eq!(lines("help.\\nClient ${helo_name}!"), ["no", "help.", "Client c!"]);
+        assert_eq!(lines("\\c. Call h"), ["no. Call c"]);
+        assert_eq!(lines("help.\\nClient h!"), ["no", "celp.", "Client c!"]);
+        assert_eq!(lines("no template $"), ["no"]);
         let mut ok = Reply::plain(250, "yes");
         with_footer(&mut ok, "x", |_| None);
         assert_eq!(ok.lines, ["yes"]);

@@ -13,7 +13,7 @@ use proto_smtp::server::{Auth, Settings};
 use std::{path::PathBuf, sync::Arc};
 
 /// The parameters as written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SaslConfig {
     enabled: bool,
     kind: String,

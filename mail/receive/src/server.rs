@@ -86,26 +86,16 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<SmtpConfig>,
     pub(crate) lists: Lists,
     pub(crate) restrict: Restrict,
-    pub(crate) sasl: Option<Sasl>,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) sasl: Option<Arc<Sasl>>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) deps: Deps,
     pub(crate) service: Arc<str>,
     pub(crate) source_name: Arc<str>,
 }
 
-/// An SMTP server for one master.cf service. Cheap to clone; a reload makes a new one, and connections keep theirs.
-#[derive(Clone)]
-pub struct SmtpServer {
-    shared: Arc<Shared>,
-    /// Stands before it.
-    screen: Option<Arc<Screen>>,
-    /// Sessions that the service may have at once; 0: any number.
-    places: usize,
-}
-
-impl SmtpServer {
-    /// Prepares the service. An open relay is refused.
-    pub fn new(config: Arc<SmtpConfig>, deps: Deps) -> Result<Self, StartError> {
+impl Shared {
+    /// What is the same as in `like` (logins, TLS) is shared with it, and not complained of again.
+    fn open(config: Arc<SmtpConfig>, deps: Deps, like: Option<&Self>) -> Result<Self, StartError> {
         let filter = config.dns_reply_filter(&deps.tables);
         let filter = TableFilter::open(filter, &deps.log, config.source_name.as_str());
         let restrict = Restrict::new(
@@ -118,18 +108,44 @@ impl SmtpServer {
         let restrict = restrict.verifying(deps.verify.clone()).remembering(Arc::clone(&deps.caches));
         restrict.check_arguments()?;
         restrict.check_open_relay()?;
-        let sasl = Sasl::open(&config.sasl, &deps.tables, Arc::clone(&deps.opener))?;
+        let sasl = match like.filter(|s| s.config.sasl == config.sasl) {
+            Some(like) => like.sasl.clone(),
+            None => Sasl::open(&config.sasl, &deps.tables, Arc::clone(&deps.opener))?.map(Arc::new),
+        };
         let source = deps.log.session_source(config.source_name.as_str());
         let warn = |text: &str| deps.log.warning(&source, text);
-        let tls = Tls::open(&config.tls, &deps.tables, Arc::clone(&deps.opener), &warn)?;
+        let tls = match like.filter(|s| s.config.tls == config.tls) {
+            Some(like) => like.tls.clone(),
+            None => Tls::open(&config.tls, &deps.tables, Arc::clone(&deps.opener), &warn)?.map(Arc::new),
+        };
         let lists = Lists::open(&config, &deps.tables);
         let service = config.service.as_str().into();
         let source_name = config.source_name.as_str().into();
-        Ok(Self {
-            shared: Arc::new(Shared { config, lists, restrict, sasl, tls, deps, service, source_name }),
-            screen: None,
-            places: 0,
-        })
+        Ok(Self { config, lists, restrict, sasl, tls, deps, service, source_name })
+    }
+}
+
+/// An SMTP server for one master.cf service. Cheap to clone; a reload makes a new one, and connections keep theirs.
+#[derive(Clone)]
+pub struct SmtpServer {
+    shared: Arc<Shared>,
+    /// For sessions under stress; mostly the same.
+    stressed: Arc<Shared>,
+    /// Stands before it.
+    screen: Option<Arc<Screen>>,
+    /// Sessions that the service may have at once; 0: any number.
+    places: usize,
+}
+
+impl SmtpServer {
+    /// Prepares the service. An open relay is refused.
+    pub fn new(config: Arc<SmtpConfig>, deps: Deps) -> Result<Self, StartError> {
+        let shared = Arc::new(Shared::open(Arc::clone(&config), deps.clone(), None)?);
+        let stressed = match &config.under_stress {
+            Some(config) => Arc::new(Shared::open(Arc::clone(config), deps, Some(&shared))?),
+            None => Arc::clone(&shared),
+        };
+        Ok(Self { shared, stressed, screen: None, places: 0 })
     }
 
     /// The same server behind postscreen(8).
@@ -144,6 +160,10 @@ impl SmtpServer {
         Self { places, ..self }
     }
 
+    fn under(&self, stress: bool) -> &Arc<Shared> {
+        if stress { &self.stressed } else { &self.shared }
+    }
+
     /// Serves one connection to its end.
     pub async fn serve(&self, io: BoxIo, peer: PeerAddr, local: PeerAddr) {
         self.serve_under(io, peer, local, false).await;
@@ -152,9 +172,7 @@ impl SmtpServer {
     /// Like [`SmtpServer::serve`]; `stressed`: the service has reached its process limit, and the overload values of
     /// timeouts and limits apply (STRESS_README).
     pub async fn serve_under(&self, io: BoxIo, peer: PeerAddr, local: PeerAddr, stressed: bool) {
-        let config = &self.shared.config;
-        let pressure = if stressed { &config.stress } else { &config.normal };
-        let mut stream = LineStream::new(io, pressure.timeout);
+        let mut stream = LineStream::new(io, self.under(stressed).config.pressure(stressed).timeout);
         let (mut peer, mut local, mut stressed) = (peer, local, stressed);
         let mut _place = None;
         if let (Some(screen), PeerAddr::Inet(from), PeerAddr::Inet(to)) = (&self.screen, peer, local) {
@@ -165,14 +183,14 @@ impl SmtpServer {
             (peer, local) = (PeerAddr::inet(admitted.client), PeerAddr::inet(admitted.server));
             stressed |= admitted.stressed;
             _place = Some(admitted.place);
-            stream.set_time_limit(if stressed { &config.stress } else { &config.normal }.timeout);
+            stream.set_time_limit(self.under(stressed).config.pressure(stressed).timeout);
         }
         let port = match peer {
             PeerAddr::Inet(a) => a.port(),
             PeerAddr::Unix => 0,
         };
         let peer = client::nameless(peer, local);
-        let mut connection = Connection::new(Arc::clone(&self.shared), stream, peer, port, stressed);
+        let mut connection = Connection::new(Arc::clone(self.under(stressed)), stream, peer, port, stressed);
         connection.places = self.places;
         connection.screened = self.screen.is_some();
         if let PeerAddr::Inet(a) = local {

@@ -68,9 +68,12 @@ impl Connection {
         if let Some(reply) = self.too_many_new_tls() {
             return Ok(Next::Close { reply, too_many_errors: None });
         }
+        let esmtp = self.session.protocol() == "ESMTP";
         self.begin_anew().await?;
         let settings = self.session.settings().clone();
         let next = self.session.tls_started(settings);
+        // What the log calls the protocol stays.
+        self.session.assume(None, Some(esmtp));
         Ok(self.certificate_fault().map_or(next, |reply| Next::Close { reply, too_many_errors: None }))
     }
 

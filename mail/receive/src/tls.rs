@@ -40,7 +40,7 @@ const MEANINGLESS: &[(&str, &str)] = &[
 ];
 
 /// The parameters.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TlsConfig {
     pub(crate) level: Level,
     pub(crate) wrapper: bool,

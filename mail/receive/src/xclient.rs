@@ -109,7 +109,7 @@ impl Connection {
             client: ClientInfo { name: "unknown".into(), addr: "unknown".into(), ..ClientInfo::default() },
             ..Forwarded::default()
         });
-        for a in &attributes {
+        for a in attributes {
             if let Err(reply) = forward(&mut f, a) {
                 return Verdict::Refuse(reply);
             }
@@ -182,22 +182,23 @@ fn protocol(a: &Attribute) -> Result<bool, Reply> {
     }
 }
 
-fn forward(f: &mut Forwarded, a: &Attribute) -> Set {
+fn forward(f: &mut Forwarded, a: Attribute) -> Set {
+    let a = &Attribute { value: neutral(&a.value), ..a };
     if !Settings::XFORWARD.contains(&a.name.as_str()) {
         return Err(bad(format!("Bad XFORWARD attribute name: {}", a.name)));
     }
     let gone = a.is_unavailable();
-    let text = || if gone { "unknown".to_owned() } else { neutral(&a.value) };
+    let text = |none: &str| if gone { none.to_owned() } else { a.value.clone() };
     let c = &mut f.client;
     match a.name.as_str() {
         "NAME" if !gone && !valid_hostname(&a.value) => return Err(bad_value(a)),
-        "NAME" => c.name = text(),
-        "ADDR" if gone => c.addr = text(),
+        "NAME" => c.name = text("unknown"),
+        "ADDR" if gone => c.addr = text("unknown"),
         "ADDR" => c.addr = address(&a.value).ok_or_else(|| bad_value(a))?.to_string(),
         "PORT" => c.port = port(a)?,
-        "HELO" => c.helo = if gone { String::new() } else { neutral(&a.value) },
-        "PROTO" => c.protocol = if gone { String::new() } else { neutral(&a.value) },
-        "IDENT" => f.ident = if gone { String::new() } else { neutral(&a.value) },
+        "HELO" => c.helo = text(""),
+        "PROTO" => c.protocol = text(""),
+        "IDENT" => f.ident = text(""),
         "SOURCE" => {
             f.local = match a.value.to_ascii_uppercase().as_str() {
                 "LOCAL" => Some(true),
@@ -231,7 +232,7 @@ mod tests {
     fn forwarded_attributes() {
         let mut f = Forwarded::default();
         let mut set = |word: &str| {
-            forward(&mut f, &Attribute::parse(word).expect("attribute")).map_err(|r| r.one_line())
+            forward(&mut f, Attribute::parse(word).expect("attribute")).map_err(|r| r.one_line())
         };
         assert_eq!(set("NAME=spike.example.net"), Ok(()));
         assert_eq!(set("SOURCE=BAD"), Err("501 5.5.4 Bad SOURCE syntax: BAD".into()));

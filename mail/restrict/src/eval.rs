@@ -31,8 +31,8 @@ pub(crate) struct Eval<'a> {
     actions: Vec<MessageAction>,
     defer_if_permit: Option<Refusal>,
     defer_if_reject: Option<Refusal>,
-    /// The next rule only warns.
-    warn: bool,
+    /// The next element of this depth, with all that is in it, only warns.
+    warn: Option<u32>,
     /// `reject_unlisted_*` need not be asked twice.
     asked: Vec<&'static str>,
 }
@@ -45,7 +45,7 @@ impl<'a> Eval<'a> {
             actions: Vec::new(),
             defer_if_permit: None,
             defer_if_reject: None,
-            warn: false,
+            warn: None,
             asked: Vec::new(),
         }
     }
@@ -59,7 +59,7 @@ impl<'a> Eval<'a> {
         if !applies(name, self.facts) || self.restrict.lists.is_empty(name) {
             return None;
         }
-        self.warn = false;
+        self.warn = None;
         self.facts.tell(|t| t.list(name.parameter()));
         let list = self.restrict.lists.list(name);
         let subject = list_subject(name, self.facts);
@@ -79,7 +79,7 @@ impl<'a> Eval<'a> {
         if self.asked.contains(&rule.name) {
             return None;
         }
-        self.warn = false;
+        self.warn = None;
         let subject = list_subject(name, self.facts);
         match self.rule(rule, &Arg::None, name, &subject, 0).await {
             End::Refused(r) => Some(r),
@@ -99,6 +99,9 @@ impl<'a> Eval<'a> {
                 let rest = list.get(i + 1..).unwrap_or_default();
                 self.ahead(element, rest, name, &subject);
                 let end = self.element(element, name, &subject, depth).await;
+                if !matches!(element, Element::WarnIfReject) && self.warn.is_some_and(|of| of >= depth) {
+                    self.warn = None;
+                }
                 if !matches!(end, End::Nothing) {
                     self.ignored(element, rest);
                     return end;
@@ -112,14 +115,10 @@ impl<'a> Eval<'a> {
         match element {
             Element::WarnIfReject => {
                 self.facts.tell(|t| t.asked("warn_if_reject", &Arg::None));
-                self.warn = true;
+                self.warn = Some(depth);
                 return End::Nothing;
             }
-            Element::Rule(rule, arg) => {
-                let end = self.rule(rule, arg, name, subject, depth).await;
-                self.warn = false;
-                return end;
-            }
+            Element::Rule(rule, arg) => return self.rule(rule, arg, name, subject, depth).await,
             Element::Class(class) => {
                 if let Some(list) = self.restrict.lists.class(class).filter(|_| depth < MAX_DEPTH) {
                     self.facts.tell(|t| t.class(class));
@@ -135,7 +134,7 @@ impl<'a> Eval<'a> {
                 }
             }
         }
-        self.refused(Refusal::configuration())
+        self.mistaken()
     }
 
     /// Asks DNS for all that follows until somebody may permit, before the first one waits for it.
@@ -192,7 +191,7 @@ impl<'a> Eval<'a> {
             }
             Verdict::Reject(r) => self.refused(r),
             Verdict::DeferIfPermit(r) => {
-                if self.warn {
+                if self.warn.is_some() {
                     self.log("reject_warning", &r);
                 } else {
                     self.defer_if_permit(r);
@@ -220,7 +219,7 @@ impl<'a> Eval<'a> {
         self.warning(format!("restriction {} returns OK for {shown}", rule.name));
         self.warning("this is not allowed for security reasons".to_owned());
         self.warning("use DUNNO instead of OK if you want to make an exception".to_owned());
-        self.refused(Refusal::configuration())
+        self.mistaken()
     }
 
     /// An entry of an access table.
@@ -235,7 +234,7 @@ impl<'a> Eval<'a> {
                 match v {
                     Verdict::Reject(r) => self.refused(r),
                     Verdict::DeferIfPermit(r) => {
-                        if self.warn {
+                        if self.warn.is_some() {
                             self.log("reject_warning", &r)
                         } else {
                             self.defer_if_permit(r)
@@ -279,13 +278,20 @@ impl<'a> Eval<'a> {
                 self.warning(format!("access table {} entry \"{}\" requires {what}", found.table, found.key));
                 End::Nothing
             }
+            Effect::List(_) if found.value.contains(':') => {
+                let (table, value) = (&found.table, found.value.trim());
+                self.warning(format!("access table {table} has entry with lookup table: {value}"));
+                self.warning("do not specify lookup tables inside SMTPD access maps".to_owned());
+                self.warning("define a restriction class and specify its name instead.".to_owned());
+                self.mistaken()
+            }
             Effect::List(words) => {
                 if depth >= MAX_DEPTH {
                     self.warning(format!(
                         "access table {} entry \"{}\" has too many levels",
                         found.table, found.key
                     ));
-                    return self.refused(Refusal::configuration());
+                    return self.mistaken();
                 }
                 let config = &self.restrict.config;
                 let words = if config.only_relay { config.relay_words(&words) } else { words };
@@ -295,8 +301,14 @@ impl<'a> Eval<'a> {
         }
     }
 
+    /// A list that makes no sense: nothing softens that.
+    fn mistaken(&mut self) -> End {
+        self.warn = None;
+        self.refused(Refusal::configuration())
+    }
+
     fn refused(&mut self, refusal: Refusal) -> End {
-        if std::mem::take(&mut self.warn) {
+        if self.warn.is_some() {
             self.facts.tell(|t| t.said("only warns, because of warn_if_reject"));
             self.log("reject_warning", &refusal);
             return End::Nothing;

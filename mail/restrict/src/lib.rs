@@ -25,6 +25,7 @@ pub mod rules;
 mod scout;
 mod stages;
 mod stranger;
+mod template;
 mod trace;
 mod verdict;
 
@@ -38,6 +39,7 @@ pub use imagined::Imagined;
 pub use list::ListName;
 pub use open_relay::{BadArgument, OpenRelay};
 pub use stages::Outcome;
+pub use template::{ExpansionFilter, fill};
 pub use trace::{Step, Tape, steps};
 pub use verdict::{Refusal, Verdict};
 

@@ -199,6 +199,7 @@ impl<'a> Compiler<'a> {
     fn with_argument(&mut self, rule: &'static Rule, text: &str) -> Element {
         match rule.argument {
             Argument::None => Element::Rule(rule, Arg::None),
+            Argument::Seconds if text.bytes().any(|b| !b.is_ascii_digit()) => missing(rule),
             Argument::Seconds => Element::Rule(rule, Arg::Text(text.to_owned())),
             Argument::Table if text.contains(':') => Element::Rule(rule, self.table(text)),
             Argument::Table => bad_table(rule, text),

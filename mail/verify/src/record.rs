@@ -100,6 +100,20 @@ mod tests {
             let r = Record { status, probed, updated: now - age, text: String::new() };
             assert_eq!((r.is_expired(&c, now), r.is_due(&c, now)), (expired, due), "{r:?}");
         }
+        let own = "address_verify_positive_expire_time = 5s\naddress_verify_positive_refresh_time = 2s
+address_verify_negative_expire_time = 9s\naddress_verify_negative_refresh_time = 7s";
+        let own = VerifyConfig::from_config(&Config::from_text(own)).expect("own settings");
+        for (status, age, expired, due) in [
+            (Deliverable::Yes, 1, false, false),
+            (Deliverable::Yes, 3, false, true),
+            (Deliverable::Yes, 6, true, true),
+            (Deliverable::No, 6, false, false),
+            (Deliverable::No, 8, false, true),
+            (Deliverable::No, 10, true, true),
+        ] {
+            let r = Record { status, probed: 0, updated: now - age, text: String::new() };
+            assert_eq!((r.is_expired(&own, now), r.is_due(&own, now)), (expired, due), "{r:?}");
+        }
         let fresh = Record { probed: now, ..Record::unknown() };
         assert_eq!((fresh.is_expired(&c, now), fresh.is_due(&c, now)), (false, false));
         assert!(Record::unknown().is_due(&c, now));

@@ -270,9 +270,6 @@ pub enum Syntax {
     /// XCLIENT, XFORWARD: a word that is not `name=value`.
     #[error("attribute without value")]
     Attribute,
-    /// XCLIENT, XFORWARD: a value that is no xtext.
-    #[error("bad attribute value")]
-    AttributeValue,
 }
 
 impl Syntax {
@@ -282,7 +279,6 @@ impl Syntax {
         match self {
             Self::Empty => Reply::new(500, Status::new(5, 5, 2), "Error: bad syntax"),
             Self::Attribute => Reply::new(501, bad_arguments, "Error: attribute=value expected"),
-            Self::AttributeValue => Reply::new(501, bad_arguments, "Bad attribute value syntax"),
             Self::Arguments(verb) => match verb {
                 Verb::Helo => Reply::plain(501, "Syntax: HELO hostname"),
                 Verb::Ehlo => Reply::plain(501, "Syntax: EHLO hostname"),

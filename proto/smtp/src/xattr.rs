@@ -13,7 +13,7 @@ pub fn xforward_text(value: &str) -> String {
 pub struct Attribute {
     /// In upper case.
     pub name: String,
-    /// Decoded; `[UNAVAILABLE]` and `[TEMPUNAVAIL]` as they are.
+    /// Decoded, if it is xtext; bytes that are no UTF-8 are `?`. `[UNAVAILABLE]` and `[TEMPUNAVAIL]` as they are.
     pub value: String,
 }
 
@@ -22,17 +22,19 @@ impl Attribute {
     pub fn parse(word: &str) -> Result<Self, Syntax> {
         let (name, value) =
             word.split_once('=').filter(|(n, v)| !n.is_empty() && !v.is_empty()).ok_or(Syntax::Attribute)?;
-        let value = xtext_decode(value.as_bytes()).map_err(|_| Syntax::AttributeValue)?;
-        let value = String::from_utf8(value).map_err(|_| Syntax::AttributeValue)?;
+        let value = match xtext_decode(value.as_bytes()) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).replace('\u{fffd}', "?"),
+            Err(_) => value.to_owned(),
+        };
         Ok(Self { name: name.to_ascii_uppercase(), value })
     }
 
     /// The host has no such information.
     pub fn is_unavailable(&self) -> bool {
-        self.value.eq_ignore_ascii_case("[UNAVAILABLE]") || self.is_temporarily_unavailable()
+        self.value.eq_ignore_ascii_case("[UNAVAILABLE]")
     }
 
-    /// The host has no such information now.
+    /// The host has no such information now: said of names.
     pub fn is_temporarily_unavailable(&self) -> bool {
         self.value.eq_ignore_ascii_case("[TEMPUNAVAIL]")
     }

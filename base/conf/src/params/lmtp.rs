@@ -29,7 +29,7 @@ pub(super) const PARAMS: &[Param] = &[
     int("lmtp_destination_concurrency_limit", "$default_destination_concurrency_limit").used(),
     int("lmtp_destination_recipient_limit", "$default_destination_recipient_limit").used(),
     text("lmtp_discard_lhlo_keyword_address_maps", "").used(),
-    text("lmtp_discard_lhlo_keywords", ""),
+    text("lmtp_discard_lhlo_keywords", "").used(),
     text("lmtp_dns_reply_filter", "").used(),
     text("lmtp_dns_resolver_options", "").used(),
     text("lmtp_dns_support_level", "").used(),

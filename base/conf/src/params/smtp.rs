@@ -40,7 +40,7 @@ pub(super) const PARAMS: &[Param] = &[
     int("smtp_destination_concurrency_limit", "$default_destination_concurrency_limit").used(),
     int("smtp_destination_recipient_limit", "$default_destination_recipient_limit").used(),
     text("smtp_discard_ehlo_keyword_address_maps", "").used(),
-    text("smtp_discard_ehlo_keywords", ""),
+    text("smtp_discard_ehlo_keywords", "").used(),
     text("smtp_dns_reply_filter", "").used(),
     text("smtp_dns_resolver_options", "").used(),
     text("smtp_dns_support_level", "").used(),

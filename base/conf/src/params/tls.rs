@@ -7,7 +7,7 @@ use super::{Param, int, text, time, yesno};
 pub(super) const PARAMS: &[Param] = &[
     yesno("lmtp_enforce_tls", "no").used(),
     yesno("lmtp_log_tls_feature_status", "yes").used(),
-    text("lmtp_requiretls_policy", "opportunistic"),
+    text("lmtp_requiretls_policy", "opportunistic").used(),
     text("lmtp_tls_CAfile", "").used(),
     text("lmtp_tls_CApath", "").used(),
     yesno("lmtp_tls_block_early_mail_reply", "no"),
@@ -52,7 +52,7 @@ pub(super) const PARAMS: &[Param] = &[
     yesno("requiretls_redact_dsn", "yes").used(),
     yesno("smtp_enforce_tls", "no").used(),
     yesno("smtp_log_tls_feature_status", "yes").used(),
-    text("smtp_requiretls_policy", "opportunistic"),
+    text("smtp_requiretls_policy", "opportunistic").used(),
     text("smtp_tls_CAfile", "").used(),
     text("smtp_tls_CApath", "").used(),
     yesno("smtp_tls_block_early_mail_reply", "no"),

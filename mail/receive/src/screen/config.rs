@@ -3,6 +3,7 @@
 use super::{dnsbl::Site, tls::ScreenTls};
 use crate::proxy::Proxy;
 use base_conf::{Config, Error};
+use mail_restrict::ExpansionFilter;
 use proto_smtp::Keywords;
 use std::{sync::Arc, time::Duration};
 
@@ -50,7 +51,10 @@ pub struct ScreenConfig {
     pub(crate) cache_map: String,
     pub(crate) retention: Duration,
     pub(crate) cleanup_interval: Duration,
+    /// `postscreen_greet_banner`; empty: nobody is tested for patience.
     pub(crate) banner: String,
+    /// `smtpd_banner`.
+    pub(crate) last_banner: String,
     /// Usually, and under stress.
     pub(crate) greet_wait: (Duration, Duration),
     pub(crate) greet_action: Action,
@@ -70,6 +74,7 @@ pub struct ScreenConfig {
     pub(crate) command_time_limit: (Duration, Duration),
     pub(crate) command_filter: String,
     pub(crate) footer: String,
+    pub(crate) expansion_filter: ExpansionFilter,
     pub(crate) footer_maps: String,
     pub(crate) helo_required: bool,
     pub(crate) command_count_limit: u32,
@@ -115,6 +120,7 @@ impl ScreenConfig {
             retention: cfg.time("postscreen_cache_retention_time")?,
             cleanup_interval: cfg.time("postscreen_cache_cleanup_interval")?,
             banner: cfg.str("postscreen_greet_banner")?,
+            last_banner: cfg.str("smtpd_banner")?,
             greet_wait: both("postscreen_greet_wait")?,
             greet_action: action("postscreen_greet_action")?,
             greet_ttl: cfg.time("postscreen_greet_ttl")?,
@@ -143,7 +149,12 @@ impl ScreenConfig {
             forbidden_commands: cfg.str("postscreen_forbidden_commands")?,
             command_time_limit: both("postscreen_command_time_limit")?,
             command_filter: cfg.str("postscreen_command_filter")?,
-            footer: footer(cfg),
+            footer: raw(cfg, "postscreen_reject_footer", "smtpd_reject_footer"),
+            expansion_filter: ExpansionFilter::parse(&raw(
+                cfg,
+                "postscreen_expansion_filter",
+                "smtpd_expansion_filter",
+            )),
             footer_maps: cfg.str("postscreen_reject_footer_maps")?,
             helo_required: cfg.bool("postscreen_helo_required")?,
             command_count_limit: count("postscreen_command_count_limit")?,
@@ -167,12 +178,11 @@ impl ScreenConfig {
     }
 }
 
-/// The text as it stands in main.cf, since `$client_address` and the like are known in a session only; by default smtpd's.
-fn footer(cfg: &Config) -> String {
-    let own = cfg.raw("postscreen_reject_footer").unwrap_or_default();
-    if own.trim() == "$smtpd_reject_footer" {
-        cfg.raw("smtpd_reject_footer").unwrap_or_default()
-    } else {
-        own
+/// A text as it stands in main.cf, since `$client_address` and the like are known in a session only; by default smtpd's.
+fn raw(cfg: &Config, name: &str, of_smtpd: &str) -> String {
+    let own = cfg.raw(name).unwrap_or_default();
+    match own.trim().strip_prefix('$') {
+        Some(default) if default == of_smtpd => cfg.raw(of_smtpd).unwrap_or_default(),
+        _ => own,
     }
 }

@@ -100,7 +100,9 @@ impl Visit<'_> {
             if talk.commands > config.command_count_limit {
                 let (from, last) = (self.from.clone(), talk.last.clone());
                 self.log(format!("COMMAND COUNT LIMIT from {from} after {last}"));
-                return self.say("421 4.7.0 Error: too many commands").await;
+                let text =
+                    format!("421 {} Service unavailable - try again later", self.screen.config.myhostname);
+                return self.say(&text).await;
             }
             if due.bare_newline && ending == Ending::Lf {
                 self.fault(
@@ -129,7 +131,7 @@ impl Visit<'_> {
                 );
             }
             if refused.drops {
-                let text = self.footed(refused.dropped(), talk).await;
+                let text = self.footed(refused.dropped()).await;
                 self.refused(talk, &verb, &text);
                 return self.say(&text).await;
             }
@@ -155,11 +157,11 @@ impl Visit<'_> {
             }
             match reply {
                 Reply::Say(text) => {
-                    let text = self.footed(text, talk).await;
+                    let text = self.footed(text).await;
                     self.say(&text).await?;
                 }
                 Reply::Close(text) => {
-                    let text = self.footed(text, talk).await;
+                    let text = self.footed(text).await;
                     return self.say(&text).await;
                 }
                 Reply::StartTls => {}
@@ -214,7 +216,7 @@ impl Visit<'_> {
     }
 
     /// With `postscreen_reject_footer` or what `postscreen_reject_footer_maps` has.
-    async fn footed(&mut self, text: String, talk: &Talk) -> String {
+    async fn footed(&mut self, text: String) -> String {
         let screen = self.screen;
         let code = text.get(..3).and_then(|code| code.parse::<u16>().ok()).filter(|code| *code >= 400);
         let (Some(code), Some(rest)) = (code, text.get(4..)) else { return text };
@@ -227,29 +229,29 @@ impl Visit<'_> {
             return text;
         }
         let mut reply = Full::plain(code, rest);
-        with_footer(&mut reply, footer, |name| self.value(name, talk));
+        with_footer(&mut reply, footer, |text| self.filled(text));
         let mut out = Vec::new();
         reply.write_to(&mut out);
-        String::from_utf8_lossy(&out).trim_end().to_owned()
+        String::from_utf8_lossy(&out).trim_end_matches(['\r', '\n']).to_owned()
     }
 
-    /// `$name` in a footer.
-    fn value(&self, name: &str, talk: &Talk) -> Option<String> {
-        let (client, server) = self.ends();
-        Some(match name {
-            "client" => format!("unknown[{}]", client.ip()),
-            "client_name" => "unknown".to_owned(),
-            "client_address" => client.ip().to_string(),
-            "client_port" => client.port().to_string(),
-            "server_address" => server.ip().to_string(),
-            "server_port" => server.port().to_string(),
-            "server_name" => self.screen.config.myhostname.clone(),
-            "helo_name" => talk.helo.clone(),
-            "sender" => talk.sender.clone().unwrap_or_default(),
-            "recipient" => String::new(),
-            "localtime" => base_calls::Timestamp::now().mail_date(),
-            _ => return None,
-        })
+    /// With the values of the session in the places of their names.
+    fn filled(&self, template: &str) -> Option<String> {
+        let config = &self.screen.config;
+        let (client, _) = self.ends();
+        let value = |name: &str| {
+            let text = match name {
+                "client_address" => client.ip().to_string(),
+                "client_port" => client.port().to_string(),
+                "localtime" => base_calls::Timestamp::now().log_date(),
+                "server_name" => config.myhostname.clone(),
+                _ => return None,
+            };
+            Some(config.expansion_filter.apply(&text))
+        };
+        let filled = mail_restrict::fill(template, &value);
+        filled.warnings.iter().for_each(|w| self.warn(w));
+        filled.text
     }
 
     fn refused(&self, talk: &Talk, stage: &str, reply: &str) {
@@ -332,6 +334,7 @@ impl Visit<'_> {
                 say("250 2.0.0 Ok")
             }
             "NOOP" => say("250 2.0.0 Ok"),
+            "VRFY" if self.screen.config.disable_vrfy => say("502 5.5.1 VRFY command is disabled"),
             "VRFY" => Reply::Say(refused.text()),
             "ETRN" => say("458 Unable to queue messages"),
             "STARTTLS" if self.encrypted.is_some() => say("554 5.5.1 Error: TLS already active"),
@@ -350,9 +353,6 @@ impl Visit<'_> {
         let config = &self.screen.config;
         for keyword in [Keyword::Pipelining, Keyword::Auth, Keyword::RequireTls] {
             discarded.insert(keyword);
-        }
-        if config.disable_vrfy {
-            discarded.insert(Keyword::Vrfy);
         }
         let settings = Settings {
             hostname: config.myhostname.clone(),

@@ -166,7 +166,7 @@ impl<'a> Visit<'a> {
         let known = self.screen.cache().get(&ip.to_string()).and_then(|t| Passed::parse(&t));
         let mut passed = known.unwrap_or_default();
         let now = now();
-        let greets = !config.greet_wait.0.is_zero() && passed.greet <= now;
+        let greets = !config.banner.is_empty() && !config.greet_wait.0.is_zero() && passed.greet <= now;
         let asks = !config.dnsbl_sites.is_empty() && passed.dnsbl <= now;
         let due = Due {
             pipelining: config.pipelining.enabled && passed.pipelining <= now,
@@ -207,7 +207,7 @@ impl<'a> Visit<'a> {
             }
             return true;
         }
-        if !early.talked && self.say(&format!("220 {}", config.banner)).await.is_err() {
+        if !early.talked && self.say(&format!("220 {}", config.last_banner)).await.is_err() {
             return false;
         }
         let failed = refused.is_some();
@@ -249,7 +249,8 @@ impl<'a> Visit<'a> {
             if self.screen.places.is_stressed() { config.greet_wait.1 } else { config.greet_wait.0 };
         let (score, waited) = tokio::join!(score, wait(self.stream, greets, patience, &config.banner));
         match waited {
-            Waited::Quiet => passed.greet = now + config.greet_ttl.as_secs(),
+            Waited::Quiet if greets => passed.greet = now + config.greet_ttl.as_secs(),
+            Waited::Quiet => {}
             Waited::Gone => {
                 let (took, from) = (self.took(), self.from.clone());
                 self.log(format!("HANGUP after {took} from {from} in tests before SMTP handshake"));
@@ -318,7 +319,7 @@ async fn wait(stream: &mut LineStream, greets: bool, patience: Duration, banner:
     if !greets {
         return Waited::Quiet;
     }
-    if !banner.is_empty() && stream.send(format!("220-{banner}\r\n").as_bytes()).await.is_err() {
+    if stream.send(format!("220-{banner}\r\n").as_bytes()).await.is_err() {
         return Waited::Gone;
     }
     match timeout_at(Instant::now() + patience, stream.fill_more()).await {

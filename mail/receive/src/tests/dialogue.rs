@@ -283,3 +283,36 @@ async fn a_waiting_connection_is_small() {
     let future = world.serve_size();
     assert!(future < 6 * 1024, "{future} bytes");
 }
+
+/// What is written with `${stress}`, whatever the parameter.
+#[tokio::test(start_paused = true)]
+async fn stress() {
+    let main_cf = "smtpd_hard_error_limit = 20
+smtpd_banner = $myhostname ${stress?{busy}:{ESMTP}}
+smtpd_recipient_limit = ${stress?{1}:{100}}
+smtpd_sender_restrictions = ${stress?{check_sender_access inline:{a@example.net=reject}}:{permit}}
+smtpd_delay_reject = no";
+    let usual = "S: 220 mail.example.com ESMTP
+        C: HELO c
+        S: 250 mail.example.com
+        C: MAIL FROM:<a@example.net>
+        S: 250 2.1.0 Ok
+        C: RCPT TO:<alice@example.com>
+        S: 250 2.1.5 Ok
+        C: RCPT TO:<bob@example.com>
+        S: 250 2.1.5 Ok";
+    let busy = "S: 220 mail.example.com busy
+        C: HELO c
+        S: 250 mail.example.com
+        C: MAIL FROM:<a@example.net>
+        S: 554 5.7.1 <a@example.net>: Sender address rejected: Access denied
+        C: MAIL FROM:<b@example.net>
+        S: 250 2.1.0 Ok
+        C: RCPT TO:<alice@example.com>
+        S: 250 2.1.5 Ok
+        C: RCPT TO:<bob@example.com>
+        S: 452 4.5.3 Error: too many recipients";
+    let world = World::new(main_cf);
+    world.play("127.0.0.1", usual).await;
+    world.under_stress().play("127.0.0.1", busy).await;
+}

@@ -17,7 +17,8 @@ const TOO_MANY: &str = r"^too many errors after \S+ from [^\[]*\[(?<host>[0-9a-f
 async fn guessing_is_slow_and_named() {
     let dir = tempfile::tempdir().expect("folder");
     let users = dir.path().join("users");
-    std::fs::write(&users, base_sasl::Internal::line("alice", "secret")).expect("file");
+    std::fs::write(&users, base_sasl::Internal::line("alice", "secret", base_sasl::Keep::Scram))
+        .expect("file");
     let world = World::new(&format!(
         "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = internal\nsmtpd_sasl_path = {}\nsmtpd_error_sleep_time = 5s\n\
          smtpd_soft_error_limit = 2\nsmtpd_hard_error_limit = 4",

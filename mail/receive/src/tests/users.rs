@@ -78,6 +78,28 @@ async fn logins_have_limits_wherever_they_come_from() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_network_is_one_client() {
+    let main_cf = |lengths: &str| {
+        format!("smtpd_client_event_limit_exceptions =\nsmtpd_client_message_rate_limit = 1\n{lengths}")
+    };
+    let session = |reply: &str| format!("{GREETING}C: MAIL FROM:<a@example.net>\nS: {reply}");
+    let (ok, refused) = ("250 2.1.0 Ok", |from| format!("450 4.7.1 Error: too much mail from {from}"));
+    let networks =
+        World::new(&main_cf("smtpd_client_ipv4_prefix_length = 24\nsmtpd_client_ipv6_prefix_length = 48"));
+    networks.play("192.0.2.1", &session(ok)).await;
+    networks.play("192.0.2.200", &session(&refused("192.0.2.200"))).await;
+    networks.play("192.0.3.1", &session(ok)).await;
+    networks.play("2001:db8:1:2::1", &session(ok)).await;
+    networks.play("2001:db8:1:3::1", &session(&refused("2001:db8:1:3::1"))).await;
+    networks.play("2001:db8:2::1", &session(ok)).await;
+    let usual = World::new(&main_cf(""));
+    usual.play("192.0.2.1", &session(ok)).await;
+    usual.play("192.0.2.200", &session(ok)).await;
+    usual.play("2001:db8:1:2::1", &session(ok)).await;
+    usual.play("2001:db8:1:2:3:4:5:6", &session(ok)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_client_gets_half_of_the_places() {
     let world = World::new("smtpd_client_event_limit_exceptions =").with_places(4);
     let banner = "S: 220 mail.example.com ESMTP Postfix";

@@ -122,6 +122,7 @@ pub struct World {
     pub logged: Captured,
     server: SmtpServer,
     pub deps: Deps,
+    stressed: bool,
 }
 
 impl World {
@@ -145,7 +146,7 @@ impl World {
             flush: None,
         };
         let server = SmtpServer::new(Arc::new(config), deps.clone()).expect("no open relay");
-        Self { queue, logged, server, deps }
+        Self { queue, logged, server, deps, stressed: false }
     }
 
     /// With postscreen(8) in front.
@@ -160,13 +161,19 @@ impl World {
         Self { server, ..self }
     }
 
+    /// With a service that has reached its process limit.
+    pub fn under_stress(self) -> Self {
+        Self { stressed: true, ..self }
+    }
+
     /// A connection from this address.
     pub fn connect(&self, from: &str) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(256 * 1024);
         let addr =
             |ip: &str, port| PeerAddr::inet((ip.parse::<std::net::IpAddr>().expect("address"), port).into());
         let (server, peer, local) = (self.server.clone(), addr(from, 40000), addr("127.0.0.1", 25));
-        tokio::spawn(async move { server.serve(Box::new(ours), peer, local).await });
+        let stressed = self.stressed;
+        tokio::spawn(async move { server.serve_under(Box::new(ours), peer, local, stressed).await });
         theirs
     }
 

@@ -102,6 +102,11 @@ impl Restrict {
         let question = list.question(key);
         let addresses = match facts.answers.get(&self.resolver, &question).await {
             Ok(addresses) => addresses,
+            Err(e) if e.is_our_filter() => {
+                let text = format!("{question}: RBL lookup error: {}", e.text(&question, "A"));
+                self.log.warning(facts.source, text);
+                return Err(e);
+            }
             Err(e) if e.is_temporary() => {
                 self.trouble(list, &question, &e, facts);
                 return Err(e);

@@ -2,10 +2,12 @@
 //! `smtpd_expansion_filter` (postconf(5)).
 
 use super::{DnsList, Key};
-use crate::{Refusal, rules::Context};
-use proto_address::split_domain;
+use crate::{
+    Refusal,
+    rules::Context,
+    template::{Filled, fill, of_session},
+};
 use proto_dsn::Status;
-use std::cell::RefCell;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -58,26 +60,16 @@ fn expand(
     template: &str,
     value: &dyn Fn(&str) -> Option<String>,
 ) -> Option<String> {
-    let unknown = RefCell::new(Vec::new());
-    let names = |name: &str| {
-        value(name).or_else(|| {
-            unknown.borrow_mut().push(name.to_owned());
-            None
-        })
-    };
-    let result = base_conf::expand::expand_once(&names, template);
-    let unknown = unknown.into_inner();
-    for name in &unknown {
-        c.warning(format!("unknown macro name \"{name}\" in expansion request"));
+    let Filled { text, unknown, warnings } = fill(template, value);
+    for warning in warnings {
+        c.warning(warning);
     }
-    match result {
-        Ok(text) if unknown.is_empty() => Some(text),
-        _ => {
-            let domain = &listed.list.domain;
-            c.warning(format!("rbl_reject_reply: bad rbl reply template for domain {domain}: {template}"));
-            None
-        }
+    if text.is_none() || !unknown.is_empty() {
+        let domain = &listed.list.domain;
+        c.warning(format!("rbl_reject_reply: bad rbl reply template for domain {domain}: {template}"));
+        return None;
     }
+    text
 }
 
 /// `code [status] text`.
@@ -93,58 +85,14 @@ fn parse(c: &Context<'_>, text: &str) -> Refusal {
 }
 
 fn value(c: &Context<'_>, listed: &Listed<'_>, reason: &str, code: &str, name: &str) -> Option<String> {
-    let f = c.facts;
-    let own = |text: &str| Some(text.to_owned());
-    let filtered = |text: &str| Some(filter(text, &c.restrict.config.dns.expansion_filter));
-    match name {
-        "rbl_code" => own(code),
-        "rbl_domain" => filtered(&listed.list.domain),
-        "rbl_reason" | "rbl_txt" => filtered(reason),
-        "rbl_what" => filtered(&listed.what),
-        "rbl_class" => filtered(listed.class),
-        "client" => filtered(&format!("{}[{}]", f.client.name, f.client.addr)),
-        "client_address" => own(&f.client.addr),
-        "client_name" => filtered(&f.client.name),
-        "client_port" => Some(f.client_port.to_string()),
-        "reverse_client_name" => filtered(&f.client.reverse_name),
-        "server_address" => Some(f.client.server_ip.map_or(String::new(), |ip| ip.to_string())),
-        "server_port" => Some(f.server_port.to_string()),
-        "helo_name" => filtered(f.helo.unwrap_or_default()),
-        "sender" => filtered(shown(f.sender)),
-        "sender_name" => filtered(shown(f.sender.map(|s| split_domain(s).0))),
-        "sender_domain" => filtered(f.sender.and_then(|s| split_domain(s).1).unwrap_or_default()),
-        "recipient" => filtered(f.recipient.unwrap_or_default()),
-        "recipient_name" => filtered(f.recipient.map_or("", |r| split_domain(r).0)),
-        "recipient_domain" => filtered(f.recipient.and_then(|r| split_domain(r).1).unwrap_or_default()),
-        "mail_name" | "myhostname" => None,
-        _ => more(f, name).map(|text| filter(&text, &c.restrict.config.dns.expansion_filter)),
-    }
-}
-
-/// Names that exist only in some sessions.
-fn more(f: &crate::Facts<'_>, name: &str) -> Option<String> {
-    match name {
-        "sasl_method" => f.login.map(|l| l.method.clone()),
-        "sasl_username" => f.login.map(|l| l.username.clone()),
-        "sasl_sender" => f.sasl_sender.map(str::to_owned),
-        "ccert_subject" => f.client_cert().map(|t| t.subject.clone()),
-        "ccert_issuer" => f.client_cert().map(|t| t.issuer.clone()),
-        "encryption_protocol" => f.tls.map(|t| t.protocol.clone()),
-        "encryption_cipher" => f.tls.map(|t| t.cipher.clone()),
-        _ => None,
-    }
-}
-
-/// The null sender is `<>`.
-fn shown(sender: Option<&str>) -> &str {
-    match sender {
-        Some("") => "<>",
-        Some(s) => s,
-        None => "",
-    }
-}
-
-/// Characters outside the filter become `_`.
-fn filter(text: &str, allowed: &str) -> String {
-    text.chars().map(|ch| if allowed.contains(ch) { ch } else { '_' }).collect()
+    let config = &c.restrict.config;
+    let text = match name {
+        "rbl_code" => return Some(code.to_owned()),
+        "rbl_domain" => listed.list.domain.clone(),
+        "rbl_reason" | "rbl_txt" => reason.to_owned(),
+        "rbl_what" => listed.what.clone(),
+        "rbl_class" => listed.class.to_owned(),
+        _ => of_session(c.facts, &config.myhostname, name)?,
+    };
+    Some(config.dns.expansion_filter.apply(&text))
 }

@@ -49,6 +49,10 @@ pub(super) async fn unknown_domain(c: &Context<'_>, address: &str, subject: &Sub
     match exists(c, &domain).await {
         Ok(true) => Verdict::Dunno,
         Ok(false) => null_mx(subject, &domain),
+        Err(e @ DnsError::Filtered) => {
+            c.warning(format!("{domain}: MX or address lookup error: {e}"));
+            Verdict::Dunno
+        }
         Err(e) if e.is_temporary() => tempfail(c, subject),
         Err(_) => not_found(c, subject),
     }

@@ -73,7 +73,8 @@ fn check(c: Context<'_>) -> Answer<'_> {
     };
     Answer::later(async move {
         for key in order.keys(cert) {
-            match c.lookup(Subject::new(key, Kind::Certificate), |l| l.exactly(key)).await {
+            let subject = Subject::new(&cert.subject, Kind::Certificate);
+            match c.lookup(subject, |l| l.exactly(key)).await {
                 Verdict::Dunno => {}
                 other => return other,
             }

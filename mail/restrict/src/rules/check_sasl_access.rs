@@ -9,7 +9,7 @@ use crate::{
 pub(crate) static RULE: Rule = Rule::table("check_sasl_access", check);
 
 fn check(c: Context<'_>) -> Answer<'_> {
-    if !c.has_sasl() {
+    if !c.has_sasl(&[c.rule.name]) {
         return Verdict::Dunno.into();
     }
     let Some(name) = c.facts.sasl_username() else { return Verdict::Dunno.into() };

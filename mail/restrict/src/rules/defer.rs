@@ -8,6 +8,6 @@ pub(crate) static RULE: Rule = Rule {
     ahead: Ahead::Ends,
     ..Rule::closing("defer", |c| {
         let code = c.restrict.config.codes.defer;
-        Verdict::Reject(Refusal::of(c.subject, code, Status::new(4, 7, 1), "Try again later")).into()
+        Verdict::Reject(Refusal::of(c.subject, code, Status::new(4, 3, 2), "Try again later")).into()
     })
 };

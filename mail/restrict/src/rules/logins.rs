@@ -15,8 +15,8 @@ pub(super) struct Refuses {
     pub(super) others: bool,
     /// The same for a sender that nobody owns.
     pub(super) unowned: bool,
-    /// Says so when clients cannot log in here at all.
-    pub(super) needs_sasl: bool,
+    /// Names that are told when clients cannot log in here at all: the rule's own, or those that it stands for.
+    pub(super) told: &'static [&'static str],
 }
 
 /// A restriction without argument.
@@ -25,7 +25,7 @@ pub(super) const fn record(name: &'static str, check: for<'a> fn(Context<'a>) ->
 }
 
 pub(super) fn check(c: Context<'_>, refuses: Refuses) -> Answer<'_> {
-    if refuses.needs_sasl && !c.has_sasl() || !c.facts.sasl_offered && c.facts.login.is_none() {
+    if !c.has_sasl(refuses.told) {
         return Verdict::Dunno.into();
     }
     let Some((sender, subject)) = c.sender() else { return Verdict::Dunno.into() };

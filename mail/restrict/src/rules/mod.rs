@@ -356,10 +356,10 @@ impl<'a> Context<'a> {
     }
 
     /// Whether clients can log in here; a restriction that is about logins says when they cannot.
-    fn has_sasl(&self) -> bool {
+    fn has_sasl(&self, restrictions: &[&str]) -> bool {
         let has = self.facts.sasl_offered || self.facts.login.is_some();
-        if !has {
-            self.warning(format!("restriction `{}' ignored: no SASL support", self.rule.name));
+        for name in restrictions.iter().filter(|_| !has) {
+            self.warning(format!("restriction `{name}' ignored: no SASL support"));
         }
         has
     }

@@ -9,6 +9,9 @@ pub(crate) static RULE: Rule =
     Rule { permits: Permits::Recipient, ..Rule::new("permit_auth_destination", check) };
 
 fn check(c: Context<'_>) -> Answer<'_> {
+    if c.recipient().is_none() {
+        return Verdict::Dunno.into();
+    }
     Answer::later(async move {
         match authorized(&c).await {
             Ok(true) => Verdict::Permit,

@@ -7,5 +7,13 @@ use super::{
 };
 
 pub(crate) static RULE: Rule = record("reject_authenticated_sender_login_mismatch", |c| {
-    check(c, Refuses { strangers: false, others: true, unowned: true, needs_sasl: true })
+    check(
+        c,
+        Refuses {
+            strangers: false,
+            others: true,
+            unowned: true,
+            told: &["reject_authenticated_sender_login_mismatch"],
+        },
+    )
 });

@@ -7,5 +7,13 @@ use super::{
 };
 
 pub(crate) static RULE: Rule = record("reject_known_sender_login_mismatch", |c| {
-    check(c, Refuses { strangers: true, others: true, unowned: false, needs_sasl: true })
+    check(
+        c,
+        Refuses {
+            strangers: true,
+            others: true,
+            unowned: false,
+            told: &["reject_known_sender_login_mismatch"],
+        },
+    )
 });

@@ -6,6 +6,10 @@ use super::{
     logins::{Refuses, check, record},
 };
 
+/// What it stands for.
+const TOLD: &[&str] =
+    &["reject_authenticated_sender_login_mismatch", "reject_unauthenticated_sender_login_mismatch"];
+
 pub(crate) static RULE: Rule = record("reject_sender_login_mismatch", |c| {
-    check(c, Refuses { strangers: true, others: true, unowned: true, needs_sasl: false })
+    check(c, Refuses { strangers: true, others: true, unowned: true, told: TOLD })
 });

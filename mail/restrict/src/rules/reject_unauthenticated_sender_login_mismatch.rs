@@ -7,5 +7,13 @@ use super::{
 };
 
 pub(crate) static RULE: Rule = record("reject_unauthenticated_sender_login_mismatch", |c| {
-    check(c, Refuses { strangers: true, others: false, unowned: false, needs_sasl: true })
+    check(
+        c,
+        Refuses {
+            strangers: true,
+            others: false,
+            unowned: false,
+            told: &["reject_unauthenticated_sender_login_mismatch"],
+        },
+    )
 });

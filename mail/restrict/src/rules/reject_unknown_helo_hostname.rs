@@ -18,6 +18,10 @@ fn check(c: Context<'_>) -> Answer<'_> {
         let refusal = |code| Refusal::of(&subject, code, Status::new(4, 7, 1), "Host not found");
         match exists(&c, helo).await {
             Ok(()) => Verdict::Dunno,
+            Err(e @ DnsError::Filtered) => {
+                c.warning(format!("{helo}: address or MX lookup error: {e}"));
+                Verdict::Dunno
+            }
             Err(e) if !e.is_temporary() => Verdict::Reject(refusal(c.restrict.config.codes.unknown_hostname)),
             Err(_) if c.restrict.config.unknown_helo_tempfail == TempfailAction::Defer => {
                 Verdict::Reject(refusal(450))

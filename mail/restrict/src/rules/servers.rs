@@ -152,7 +152,11 @@ async fn hosts(c: &Context<'_>, of: Of, t: &Target) -> Result<Vec<String>, Strin
 }
 
 fn unable(of: Of, name: &str, e: &DnsError) -> String {
-    format!("Unable to look up {} host for {name}: {e}", of.word())
+    let why = match e {
+        DnsError::Filtered => "DNS reply filter policy".to_owned(),
+        other => other.to_string(),
+    };
+    format!("Unable to look up {} host for {name}: {why}", of.word())
 }
 
 async fn one_host(c: &Context<'_>, of: Of, t: &Target, host: &str) -> Verdict {
