@@ -36,6 +36,7 @@ const FOLDERS: &[(&str, Owner, Group, u32)] = &[
     ("private", Owner::Mail, Group::Root, 0o700),
     ("public", Owner::Mail, Group::Setgid, 0o2710),
     ("maildrop", Owner::Mail, Group::Setgid, 0o1730),
+    ("corrupt", Owner::Mail, Group::Root, 0o700),
     ("spool", Owner::Mail, Group::Mail, 0o700),
 ];
 

@@ -4,6 +4,7 @@
 //! newaliases, `postqueue -f` and so on. Every error ends with EX_TEMPFAIL, as Postfix's does. Works while the server is
 //! down.
 
+mod header;
 mod input;
 mod options;
 mod smtp;
@@ -18,7 +19,7 @@ use base_tables::{MatchKind, MatchList, Options as TableOptions, Tables, block_o
 use options::{Mode, Options};
 use proto_address::external;
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -84,7 +85,10 @@ fn serve(args: &[OsString], config: &Config, dir: &Path, say: &Say) -> Result<Ex
         Mode::Flush => exec("postqueue", dir, &["-f"]),
         Mode::FlushSite(ref site) => exec("postqueue", dir, &["-s", site]),
         Mode::FlushId(ref id) => exec("postqueue", dir, &["-i", id]),
-        Mode::NewAliases => Ok(tool("newaliases", dir)),
+        Mode::NewAliases => Ok(match &options.aliases {
+            Some(file) => tool("postalias", &["-c".as_ref(), dir.as_os_str(), file.as_ref()]),
+            None => tool("newaliases", &["-C".as_ref(), dir.as_os_str()]),
+        }),
         Mode::Daemon => Ok(daemon(dir)),
         Mode::Nothing => Ok(ExitCode::SUCCESS),
     }
@@ -97,30 +101,59 @@ fn deliver(
     caller: &Caller,
     say: &Say,
 ) -> Result<ExitCode, Fatal> {
-    let envelope = submit::envelope(&options, caller)?;
+    let envelope = Maildrop { verp: submit::verp(&options, config)?, ..submit::envelope(&options, caller)? };
+    if let Some(sender) = options.sender.as_deref().filter(|s| submit::is_malformed(s)) {
+        say.warning(&format!("-f option specified malformed sender: {sender}"));
+    }
+    let who = format!("{}({})", envelope.sender, caller.uid);
     if envelope.recipients.is_empty() && !envelope.recipients_from_header {
-        let (name, uid) = (&caller.name, caller.uid);
         return Err(format!(
-            "{name}({uid}): Recipient addresses must be specified on the command line or via the -t option"
+            "{who}: Recipient addresses must be specified on the command line or via the -t option"
         ));
     }
     let wants_report = envelope.report_delivery || envelope.verify_only;
     let sender = envelope.sender.clone();
     allowed(config, caller)?;
-    let mut drop = submit::Drop::start(config, dir, caller, &envelope)?;
-    if options.verify {
+    let start = || submit::Drop::start(config, dir, caller, &envelope);
+    let drop = if options.verify {
+        let mut drop = start()?;
         drop.content(probe(&envelope).as_bytes())?;
+        drop
     } else {
-        let mut reader = input::Input::new(std::io::stdin().lock(), options.dot_ends);
-        reader
-            .copy(|bytes| drop.content(bytes))
-            .map_err(|e| format!("{}({}): {e}", caller.name, caller.uid))?;
-    }
+        let reader = input::Input::new(std::io::stdin().lock(), options.dot_ends);
+        // Who is named on the command line need not be named in the header.
+        let asks = envelope.recipients.is_empty();
+        hand_over(reader, asks, start).map_err(|e| format!("{who}: {e}"))?
+    };
     drop.finish(say)?;
     if wants_report {
         println!("Mail Delivery Status Report will be mailed to <{sender}>.");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Copies the message. With `asks` nothing is handed over before the header has named somebody.
+fn hand_over<R: std::io::BufRead>(
+    mut from: input::Input<R>,
+    asks: bool,
+    start: impl Fn() -> Result<submit::Drop, Fatal>,
+) -> Result<submit::Drop, Fatal> {
+    let begin = |header: &header::Header| {
+        let bytes = header.with_recipients().ok_or("No recipient addresses found in message header")?;
+        let mut drop = start()?;
+        drop.content(bytes).map(|()| drop)
+    };
+    let mut header = header::Header::default();
+    let mut drop = if asks { None } else { Some(start()?) };
+    from.copy(|piece| match &mut drop {
+        Some(drop) => drop.content(piece),
+        None if header.add(piece) => {
+            drop = Some(begin(&header)?);
+            Ok(())
+        }
+        None => Ok(()),
+    })?;
+    drop.map_or_else(|| begin(&header), Ok)
 }
 
 /// `authorized_submit_users`. postdrop, which has the last word, asks again.
@@ -156,8 +189,8 @@ fn exec(name: &str, dir: &Path, args: &[&str]) -> Result<ExitCode, Fatal> {
 }
 
 /// Another tool of this executable.
-fn tool(name: &str, dir: &Path) -> ExitCode {
-    let args = [OsString::from("-C"), dir.as_os_str().to_owned()];
+fn tool(name: &str, args: &[&OsStr]) -> ExitCode {
+    let args: Vec<OsString> = args.iter().map(|arg| (*arg).to_owned()).collect();
     tools::find(name).map_or(ExitCode::FAILURE, |t| (t.run)(&args))
 }
 

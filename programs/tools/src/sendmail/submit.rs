@@ -42,10 +42,30 @@ pub fn envelope(o: &Options, caller: &Caller) -> Result<Maildrop, Fatal> {
         body: o.body,
         smtputf8,
         recipients_from_header: o.from_header,
-        verp: o.verp.clone(),
+        verp: String::new(),
         report_delivery: o.report,
         verify_only: o.verify,
     })
+}
+
+/// `-XV`: the delimiters, which must be such that are allowed (postconf(5) `verp_delimiter_filter`).
+pub fn verp(o: &Options, config: &Config) -> Result<String, Fatal> {
+    let setting = |name: &str| config.str(name).map_err(|e| e.to_string());
+    let delimiters = match &o.verp {
+        None => return Ok(String::new()),
+        Some(given) if given.is_empty() => setting("default_verp_delimiters")?,
+        Some(given) => given.clone(),
+    };
+    let allowed = setting("verp_delimiter_filter")?;
+    if delimiters.chars().count() != 2 || !delimiters.chars().all(|c| allowed.contains(c)) {
+        return Err(format!("-V requires two characters from {allowed}"));
+    }
+    Ok(delimiters)
+}
+
+/// Whether `-f` has more than one address.
+pub fn is_malformed(sender: &str) -> bool {
+    Tree::parse(sender, MAX_TOKENS).addresses().filter(|a| !a.is_empty()).count() > 1
 }
 
 /// `-f`: an address, with or without angle brackets; empty for the null sender.
@@ -111,7 +131,7 @@ impl Drop {
             command.spawn().map_err(|e| format!("execute {}: {}", path.display(), system_text(&e)))?;
         let stdin = child.stdin.take().ok_or("no pipe to postdrop")?;
         let limit = config.int("message_size_limit").ok().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        let who = format!("{}({})", caller.name, caller.uid);
+        let who = format!("{}({})", envelope.sender, caller.uid);
         let mut drop = Self { child, writer: None, broken: false, len: 0, limit, who };
         match MaildropWriter::new(BufWriter::new(stdin), envelope) {
             Ok(writer) => drop.writer = Some(writer),
@@ -186,6 +206,22 @@ mod tests {
         assert_eq!(shown(&o), " [] a ; b@c ; d@e");
         let o = Options { sender: Some("<\"a b\"@c>".into()), recipients: to(&[""]), ..base };
         assert_eq!(shown(&o), "a b@c [N] ");
+    }
+
+    #[test]
+    fn verp_delimiters() {
+        let check = |given: Option<&str>, want: Result<&str, &str>| {
+            let o = Options { verp: given.map(str::to_owned), ..Options::default() };
+            let config = Config::from_text("default_verp_delimiters = -=\n");
+            assert_eq!(verp(&o, &config).as_deref().map_err(String::as_str), want);
+        };
+        check(None, Ok(""));
+        check(Some(""), Ok("-="));
+        check(Some("++"), Ok("++"));
+        for bad in ["+", "xy", "+=-"] {
+            check(Some(bad), Err("-V requires two characters from -=+"));
+        }
+        assert!(is_malformed("a@b, c@d") && !is_malformed("a@b (c)") && !is_malformed(""));
     }
 
     #[test]
