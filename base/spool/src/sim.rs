@@ -103,6 +103,12 @@ impl SimDisk {
         self.state().syncs
     }
 
+    /// Does this while the disk stands still: whoever needs it waits.
+    pub(crate) fn while_still<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _still = self.state();
+        work()
+    }
+
     /// Writes so far.
     pub(crate) fn writes(&self) -> u64 {
         self.state().writes
