@@ -36,6 +36,8 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"(server|client)-signature \S+(?: \([^)]*\))?", "$1-signature <S>"),
         (r"(server|client)-digest \S+", "$1-digest <D>"),
         (r"(TLS library problem: )error:[0-9A-F]{8}:", "${1}error:<E>:"),
+        // Lines of OpenSSL's source move with its updates.
+        (r"(:\.\./ssl/[\w/]+\.c):\d+:", "$1:<LINE>:"),
         (r"after \d+ seconds? of", "after <N> seconds of"),
         (r"after \d+(?:\.\d+)? from \[", "after <N> from ["),
         (r"(from=<(?:double-bounce@[^>]*)?>, size=)\d+", "${1}<N>"),

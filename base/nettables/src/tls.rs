@@ -32,6 +32,7 @@ pub fn config(files: &Files, check: Check, opener: &Arc<dyn Opener>) -> Result<A
         system: file.is_none() && folder.is_none(),
         path: folder.filter(|_| file.is_none()),
         file,
+        depth: None,
     };
     let own = path(&files.cert).map(|cert| {
         let key = path(&files.key).unwrap_or_else(|| cert.clone());

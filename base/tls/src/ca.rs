@@ -22,6 +22,9 @@ pub struct Authorities {
     pub path: Option<PathBuf>,
     /// The system's, too.
     pub system: bool,
+    /// `*_verifydepth`: one less than the most certificates between a peer's own and the authority's, as Postfix counts; `None`: any
+    /// number.
+    pub depth: Option<u32>,
 }
 
 /// The certificates, read.
@@ -29,6 +32,7 @@ pub struct Authorities {
 pub(crate) struct Anchors {
     pub(crate) ders: Vec<CertificateDer<'static>>,
     pub(crate) anchors: Vec<TrustAnchor<'static>>,
+    pub(crate) depth: Option<u32>,
 }
 
 impl Authorities {
@@ -42,7 +46,7 @@ impl Authorities {
 
     /// Nobody is trusted.
     pub fn is_nobody(&self) -> bool {
-        *self == Self::default()
+        self.file.is_none() && self.path.is_none() && !self.system
     }
 
     /// Files whose change matters.
@@ -52,7 +56,7 @@ impl Authorities {
 
     /// Reads all. A file that cannot be read is a problem; single certificates that make no sense are left out.
     pub(crate) fn read(&self, files: &Files) -> Result<Anchors, Problem> {
-        let mut all = Anchors::default();
+        let mut all = Anchors { depth: self.depth, ..Anchors::default() };
         if let Some(file) = &self.file {
             let pem = keys::read(files, file).map_err(|e| self.unreadable(&e))?;
             if all.add_pem(&pem) == 0 {
@@ -98,7 +102,7 @@ impl Anchors {
     pub(crate) fn of(der: &[u8]) -> Self {
         let der = CertificateDer::from(der.to_vec());
         let anchor = webpki::anchor_from_trusted_cert(&der).map(|a| a.to_owned()).ok();
-        Self { anchors: anchor.into_iter().collect(), ders: vec![der] }
+        Self { anchors: anchor.into_iter().collect(), ders: vec![der], depth: None }
     }
 
     /// With others.

@@ -110,7 +110,8 @@ impl ResolvesServerCert for Choice {
         let rank = |k: &&Arc<CertifiedKey>| u8::from(k.key.algorithm() == SignatureAlgorithm::RSA);
         let mut able: Vec<_> = self.keys.iter().filter(|k| k.key.choose_scheme(schemes).is_some()).collect();
         able.sort_by_key(rank);
-        let key = *able.first()?;
+        // With none it comes to nothing, but for the right reason: rustls finds no cipher or signature in common.
+        let key = able.first().copied().or_else(|| self.keys.first())?;
         *self.chosen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(key));
         Some(noting(key, &self.signed))
     }

@@ -163,6 +163,37 @@ async fn both_sides_show_certificates() {
     assert!(server.summary().ends_with(" client-signature ECDSA (P-256) client-digest SHA256"));
 }
 
+/// Two authorities below the one in `ca.crt`: two certificates between the peer's own and that.
+#[tokio::test]
+async fn chains_that_are_too_long() {
+    let f = Files::new();
+    let authority = |name: &str| {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        (params, KeyPair::generate().expect("key"))
+    };
+    let [(root, root_key), (below, below_key), (lowest, lowest_key)] =
+        ["Root", "Below", "Lowest"].map(authority);
+    f.put("ca.crt", &root.self_signed(&root_key).expect("authority").pem());
+    let below_cert = below.signed_by(&below_key, &Issuer::new(root, root_key)).expect("authority").pem();
+    let lowest_cert = lowest.signed_by(&lowest_key, &Issuer::new(below, below_key)).expect("authority").pem();
+    let key = KeyPair::generate().expect("key");
+    let own = CertificateParams::new(["a.example".to_owned()]).expect("parameters");
+    let own = own.signed_by(&key, &Issuer::new(lowest, lowest_key)).expect("certificate").pem();
+    let chain = f.put("chain.pem", &format!("{}{own}{lowest_cert}{below_cert}", key.serialize_pem()));
+    let s = server(ServerOptions { keys: vec![KeyFiles::Chain(chain)], ..ServerOptions::default() });
+    let too_long = Trust::Untrusted("certificate chain longer than limit(1)".to_owned());
+    for (depth, want) in [(None, &Trust::Trusted), (Some(1), &Trust::Trusted), (Some(0), &too_long)] {
+        let options = ConnectorOptions {
+            authorities: Authorities { depth, ..f.authorities() },
+            ..ConnectorOptions::default()
+        };
+        let client = shake(&s, &connector(options), None).await.1.expect("client");
+        assert_eq!(&client.peer.expect("certificate").trust, want, "{depth:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_listed_certificate_is_trusted() {
     let f = Files::new();
@@ -189,6 +220,24 @@ async fn protocols_that_do_not_meet() {
         text.starts_with("TLS library problem: error:0A000102:SSL routines::unsupported protocol:"),
         "{text}"
     );
+}
+
+/// Ciphers that need another kind of key than the server has.
+#[tokio::test]
+async fn ciphers_that_do_not_meet() {
+    let f = Files::new();
+    let s = server(ServerOptions { keys: vec![f.own("a.example")], ..ServerOptions::default() });
+    let handshakes =
+        Handshakes { protocols: "<=TLSv1.2".into(), exclude: "ECDSA".into(), ..Handshakes::default() };
+    let c = connector(ConnectorOptions { handshakes, ..ConnectorOptions::default() });
+    let (served, connected) = shake(&s, &c, None).await;
+    let text = |end: Result<Session, Failure>| match end {
+        Err(Failure::Library(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    let (served, connected) = (text(served), text(connected));
+    assert!(served.contains("no shared cipher"), "{served}");
+    assert!(connected.contains("sslv3 alert handshake failure"), "{connected}");
 }
 
 #[tokio::test]
@@ -345,7 +394,7 @@ async fn what_libraries_demand() {
     let keys = vec![f.signed("mail.example.com")];
     let server = server(ServerOptions { keys: keys.clone(), ..ServerOptions::default() });
     let (ca, nobody) =
-        (f.authorities(), Authorities { file: None, path: Some(f.path("none")), system: false });
+        (f.authorities(), Authorities { path: Some(f.path("none")), ..Authorities::default() });
     for (authorities, check, name, works) in [
         (&nobody, Check::Nothing, "other.example.com", true),
         (&ca, Check::Authority, "other.example.com", true),

@@ -7,8 +7,8 @@ use rustls::{
     crypto::WebPkiSupportedAlgorithms,
     pki_types::{CertificateDer, UnixTime},
 };
-use std::time::SystemTime;
-use webpki::{EndEntityCert, KeyUsage};
+use std::{cell::Cell, time::SystemTime};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 /// The judgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,9 +67,21 @@ pub(crate) fn judge(
         Usage::Client => KeyUsage::client_auth(),
     };
     let now = UnixTime::now();
-    match cert.verify_for_usage(algorithms.all, &anchors.anchors, rest, now, usage, None, None) {
-        Ok(_) => Trust::Trusted,
-        Err(e) => Trust::Untrusted(words(&e, &own, rest)),
+    let too_long = Cell::new(None);
+    let limit = |path: &VerifiedPath<'_>| match anchors.depth.map(|d| d.saturating_add(1)) {
+        Some(most) if u32::try_from(path.intermediate_certificates().count()).is_ok_and(|n| n > most) => {
+            too_long.set(Some(most));
+            Err(webpki::Error::MaximumPathDepthExceeded)
+        }
+        _ => Ok(()),
+    };
+    let judged = cert
+        .verify_for_usage(algorithms.all, &anchors.anchors, rest, now, usage, None, Some(&limit))
+        .map(drop);
+    match (judged, too_long.get()) {
+        (Ok(_), _) => Trust::Trusted,
+        (Err(_), Some(most)) => Trust::Untrusted(format!("certificate chain longer than limit({most})")),
+        (Err(e), None) => Trust::Untrusted(words(&e, &own, rest)),
     }
 }
 

@@ -149,6 +149,7 @@ fn options(cfg: &Config, level: Level, require: bool) -> Result<ServerOptions, E
             file: path("smtpd_tls_CAfile")?,
             path: path("smtpd_tls_CApath")?,
             system: cfg.bool("tls_append_default_CA")?,
+            depth: u32::try_from(cfg.int("smtpd_tls_ccert_verifydepth")?).ok(),
         },
         ask: require || cfg.bool("smtpd_tls_ask_ccert")?,
         handshakes: Handshakes { protocols, exclude, curves },

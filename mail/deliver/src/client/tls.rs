@@ -205,6 +205,7 @@ impl Tls {
                 file: path("tls_CAfile")?,
                 path: path("tls_CApath")?,
                 system: cfg.bool("tls_append_default_CA")?,
+                depth: u32::try_from(cfg.int(&name("tls_scert_verifydepth"))?).ok(),
             },
             curves: if cfg.is_set(curves) { cfg.str(curves)? } else { String::new() },
             files: Arc::clone(&deps.opener),

@@ -22,6 +22,7 @@ const TLSPROXY: &[&str] = &[
     "tlsproxy_tls_CAfile",
     "tlsproxy_tls_CApath",
     "tlsproxy_tls_ask_ccert",
+    "tlsproxy_tls_ccert_verifydepth",
     "tlsproxy_tls_cert_file",
     "tlsproxy_tls_chain_files",
     "tlsproxy_tls_eccert_file",
