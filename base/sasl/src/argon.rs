@@ -74,7 +74,7 @@ impl Argon {
     }
 
     /// Whether this is the password.
-    pub async fn is_of(self, password: &str) -> bool {
+    pub async fn matches(self, password: &str) -> bool {
         let Ok(_turn) = CHECKS.acquire().await else { return false };
         let password = password.to_owned();
         let check = move || {
@@ -120,8 +120,8 @@ mod tests {
     async fn hashes_of_others() {
         for text in KNOWN {
             let kept = Argon::parse(text).expect(text);
-            assert!(kept.clone().is_of("password").await, "{text}");
-            assert!(!kept.is_of("Password").await, "{text}");
+            assert!(kept.clone().matches("password").await, "{text}");
+            assert!(!kept.matches("Password").await, "{text}");
         }
     }
 
@@ -130,7 +130,7 @@ mod tests {
         let kept = Argon::of("secret").expect("a hash");
         assert_eq!(Argon::parse(&kept.text()).as_ref(), Some(&kept));
         assert!(kept.text().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", kept.text());
-        assert!(kept.is_of("secret").await);
+        assert!(kept.matches("secret").await);
     }
 
     #[test]

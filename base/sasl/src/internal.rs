@@ -115,7 +115,7 @@ impl Source for Users {
         Box::pin(async move {
             Ok(match self.find(user)? {
                 Some(Kept::Scram(kept)) => kept.is_of(password),
-                Some(Kept::Argon2(kept)) => kept.is_of(password).await,
+                Some(Kept::Argon2(kept)) => kept.matches(password).await,
                 None => false,
             })
         })
