@@ -47,6 +47,24 @@ fn mta_sts() {
     let lines = common::lines(&outcome, "log");
     let testing = "MTA-STS testing: certificate verification failed for chained";
     assert!(!lines.iter().any(|l| l.contains(testing)), "{lines:#?}");
+    check(
+        &outcome,
+        "cmd",
+        &[
+            "posted good.example sts success 2",
+            "posted unnamed.example sts validation-failure mx.unnamed.example 198.51.100.43 1",
+            "posted bad.example sts certificate-expired expired.dane.example 198.51.100.42 1",
+            "posted testing.example sts certificate-expired expired.dane.example 198.51.100.42 1",
+            "posted moved.example sts sts-policy-fetch-error expired.dane.example 198.51.100.42 1",
+            "posted moved.example no-policy-found success 1",
+            "posted stranger.example sts sts-webpki-invalid expired.dane.example 198.51.100.42 1",
+            "posted stranger.example no-policy-found success 1",
+            "mailed bad.example no multipart/report tlsrpt application/tlsrpt+gzip",
+            "mailed reports@example.com {'mx-host': ['*.dane.example'], 'policy-domain': 'bad.example', \
+             'policy-string': ['version: STSv1', 'mode: enforce', 'mx: *.dane.example', 'max_age: 86400'], \
+             'policy-type': 'sts'} {'bad.example sts certificate-expired expired.dane.example 198.51.100.42': 1}",
+        ],
+    );
     let asked = common::lines(&outcome, "cmd");
     let of = |domain: &str| asked.iter().filter(|l| l.contains(domain)).count();
     assert_eq!((of("good /.well-known/mta-sts.txt"), of("overruled")), (1, 0), "{asked:#?}");

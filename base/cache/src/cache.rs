@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 
 /// The most entries; some of the others go when one more comes.
 const MAX_ENTRIES: usize = if cfg!(test) { 1000 } else { 1_000_000 };
+/// The most entries while a counter may come to them.
+const MAX_COUNTERS: usize = if cfg!(test) { 100 } else { 100_000 };
 /// The longest key and value.
 const MAX_TEXT: usize = 8 * 1024;
 /// The shortest time between two writes.
@@ -91,6 +93,18 @@ impl Cache {
             }
         }
         state.entries.insert(key.to_owned(), value.to_owned());
+        self.touch(state, key);
+    }
+
+    /// Counts: adds to the number of a key. Of more than a hundred thousand keys the new ones are not counted.
+    pub fn add(&self, key: &str, more: u64) {
+        let mut state = self.state();
+        let before = state.entries.get(key);
+        if key.len() > MAX_TEXT || before.is_none() && state.entries.len() >= MAX_COUNTERS {
+            return;
+        }
+        let before = before.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        state.entries.insert(key.to_owned(), before.saturating_add(more).to_string());
         self.touch(state, key);
     }
 
@@ -260,6 +274,22 @@ mod tests {
             assert!(state.unwritten.len() <= most, "{} of {most}", state.unwritten.len());
         }
     }
+
+    #[test]
+    fn counters() {
+        let cache = Cache::volatile();
+        for (more, want) in [(1, "1"), (2, "3"), (u64::MAX, "18446744073709551615")] {
+            cache.add("a", more);
+            assert_eq!(cache.get("a").as_deref(), Some(want));
+        }
+        for i in 0..2 * MAX_COUNTERS {
+            cache.add(&i.to_string(), 1);
+        }
+        assert_eq!(cache.state().entries.len(), MAX_COUNTERS);
+        cache.add("0", 1);
+        assert_eq!(cache.get("0").as_deref(), Some("2"));
+    }
+
     /// The end of a process must not overtake a write that the cache's task has begun.
     #[test]
     fn a_flush_waits_for_a_write_under_way() {

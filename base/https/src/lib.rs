@@ -24,12 +24,20 @@ pub enum HttpsError {
     /// Not `https://host[:port][/path]`.
     #[error("bad address: {0}")]
     BadUrl(String),
-    /// The host is not known, not there, or not who it should be.
+    /// The host is not known, not there, or does not talk to us.
     #[error("{host}: {why}")]
     Connect {
         /// The host.
         host: String,
         /// What the system or TLS said.
+        why: String,
+    },
+    /// The host is not who it should be.
+    #[error("{host}: {why}")]
+    Untrusted {
+        /// The host.
+        host: String,
+        /// What is wrong with its certificate.
         why: String,
     },
     /// What came is no response, or longer than allowed.
@@ -113,7 +121,7 @@ impl Https {
         let socket = found.ok_or_else(|| failed(last))?;
         let name = ServerName::try_from(url.host.clone()).map_err(|e| failed(io::Error::other(e)))?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        let mut stream = connector.connect(name, socket.boxed()).await.map_err(failed)?;
+        let mut stream = connector.connect(name, socket.boxed()).await.map_err(|e| untrusted(url, e))?;
         stream.write_all(&request.bytes(url)).await.map_err(failed)?;
         stream.flush().await.map_err(failed)?;
         let mut bytes = Vec::new();
@@ -129,6 +137,17 @@ impl Https {
             return Err(malformed());
         }
         Response::parse(&bytes, request.method == "HEAD", whole).ok_or_else(malformed)
+    }
+}
+
+/// Why a handshake failed.
+fn untrusted(url: &Url, error: io::Error) -> HttpsError {
+    let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            HttpsError::Untrusted { host: url.host.clone(), why: os_text(&error) }
+        }
+        _ => refused(url, &error),
     }
 }
 

@@ -15,6 +15,7 @@ mod report;
 mod status_filter;
 #[cfg(test)]
 mod testing;
+pub mod tls_report;
 mod transports;
 
 pub use client::{FingerRequest, finger};

@@ -76,7 +76,7 @@ impl Prepared {
         let lent = fixed.open(process, heritage).await?;
         fixed.start(&stages.load_full(), &lent)?;
         tokio::spawn(scan_maildrop(Arc::clone(&stages)));
-        let reports = tokio::spawn(crate::dmarc_reports::run(Arc::clone(&stages)));
+        let reports = tokio::spawn(crate::reports::run(Arc::clone(&stages)));
         fixed.watch_clients(&Config::load(&process.config_dir)?)?;
         Ok(Running { fixed, stages, reports })
     }

@@ -8,7 +8,6 @@
 mod acme;
 mod agents;
 mod control;
-mod dmarc_reports;
 mod elder;
 mod fixed;
 mod lifecycle;
@@ -16,6 +15,7 @@ mod listeners;
 mod lookups;
 mod observe;
 mod opener;
+mod reports;
 mod shed;
 mod showq;
 mod stages;

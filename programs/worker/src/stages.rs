@@ -1,6 +1,12 @@
 //! The stages of one configuration, wired together.
 
-use crate::{Process, agents::AgentMap, dmarc_reports::Reports, fixed::Fixed, tables::TableSets};
+use crate::{
+    Process,
+    agents::AgentMap,
+    fixed::Fixed,
+    reports::{self, Reports},
+    tables::TableSets,
+};
 use anyhow::{Context, Result};
 use base_calls::{Arrivals, Notifier, Route, Submit, Verify};
 use base_conf::{Config, MasterCf, Service};
@@ -34,8 +40,8 @@ pub struct Stages {
     servers: Servers,
     /// Takes in what `sendmail` left in the maildrop.
     pub pickup: Arc<Pickup>,
-    /// Sends DMARC reports, if anybody does.
-    pub dmarc_reports: Option<Reports>,
+    /// The reports to other domains that are sent, one for each kind.
+    pub reports: Vec<Arc<Reports>>,
     limits: HashMap<String, Limit>,
     /// What the scheduler needs of it.
     pub parts: Parts,
@@ -134,10 +140,16 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn dmarc_reports(&self) -> Result<Option<Reports>> {
+    fn reports(&self) -> Result<Vec<Arc<Reports>>> {
         let (cfg, fixed) = (self.cfg.process("cleanup"), self.fixed);
-        let submit = self.cleanup(&cfg)?;
-        Ok(Reports::from_config(&cfg, &fixed.caches, &fixed.resolver, submit, &fixed.log)?)
+        let around = reports::Around {
+            caches: &fixed.caches,
+            resolver: &fixed.resolver,
+            submit: self.cleanup(&cfg)?,
+            opener: self.tables.opener(),
+            log: &fixed.log,
+        };
+        Ok(reports::from_config(&cfg, &around)?)
     }
 
     /// Gives a cleanup service what it needs to judge and sign mail.
@@ -184,7 +196,7 @@ impl Builder<'_> {
             notifier,
         };
         let (servers, limits) = self.servers(&(verify as Arc<dyn Verify>))?;
-        Ok(Stages { servers, pickup: self.pickup()?, dmarc_reports: self.dmarc_reports()?, limits, parts })
+        Ok(Stages { servers, pickup: self.pickup()?, reports: self.reports()?, limits, parts })
     }
 
     fn agents(&self) -> Result<Arc<dyn Agents>> {

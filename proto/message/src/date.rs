@@ -1,4 +1,4 @@
-//! Dates as RFC 5322 3.3 wants them, with Postfix's comment: `Sat, 21 Nov 2026 22:57:18 +0000 (UTC)`.
+//! Dates as RFC 5322 3.3 wants them, with Postfix's comment: `Sat, 21 Nov 2026 22:57:18 +0000 (UTC)`; and those of RFC 3339.
 
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] =
@@ -26,6 +26,14 @@ pub fn format_date(secs: i64, offset: i32, zone: &str) -> String {
     out
 }
 
+/// RFC 3339 5.6, in UTC: `2026-11-21T22:57:18Z`.
+pub fn format_rfc3339(secs: i64) -> String {
+    let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", month + 1)
+}
+
 /// Year, month (0 to 11) and day of the month of a day number since 1970-01-01.
 fn civil(days: i64) -> (i64, u32, u32) {
     let z = days.saturating_add(719_468);
@@ -42,7 +50,7 @@ fn civil(days: i64) -> (i64, u32, u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::format_date;
+    use super::{format_date, format_rfc3339};
 
     #[test]
     fn dates() {
@@ -56,5 +64,7 @@ mod tests {
         for (secs, offset, zone, want) in table {
             assert_eq!(format_date(secs, offset, zone), want);
         }
+        assert_eq!(format_rfc3339(1_795_301_838), "2026-11-21T22:57:18Z");
+        assert_eq!(format_rfc3339(951_782_400), "2000-02-29T00:00:00Z");
     }
 }

@@ -16,7 +16,7 @@ pub mod mime;
 mod stream;
 
 pub use address_header::{AddressHeader, fold_items};
-pub use date::format_date;
+pub use date::{format_date, format_rfc3339};
 pub use first_line::FirstLine;
 pub use header::{Header, truncated};
 pub use known::{Id, KNOWN, Known, known};

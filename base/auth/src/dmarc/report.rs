@@ -1,11 +1,10 @@
 //! Aggregate reports: what was seen of mail in a domain's name, counted by client and result, for the domain (RFC 7489 7.2, appendix C).
 //!
-//! A [`Row`] is what equal messages have in common; its text form is the key of a counter in a cache. [`xml`] makes the report,
-//! [`message`] the mail that carries it, compressed.
+//! A [`Row`] is what equal messages have in common; its text form is the key of a counter in a cache. [`xml`] makes the report.
 
 use super::{Dmarc, Policy, Record};
-use crate::{Findings, MethodResult, tags};
-use std::{fmt::Write, io::Write as _, net::IpAddr};
+use crate::{Findings, MethodResult};
+use std::{fmt::Write, net::IpAddr};
 
 /// What equal messages have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +79,7 @@ pub struct Report<'a> {
 }
 
 /// The report as XML (RFC 7489, appendix C).
-fn xml(r: &Report<'_>) -> String {
+pub fn xml(r: &Report<'_>) -> String {
     let mut out =
         String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<feedback>\n <version>1.0</version>\n");
     let mode = |strict: bool| if strict { "s" } else { "r" };
@@ -153,56 +152,12 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// A report as it is attached: XML after gzip.
-pub fn compressed(r: &Report<'_>) -> std::io::Result<Vec<u8>> {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    gzip.write_all(xml(r).as_bytes())?;
-    gzip.finish()
-}
-
-/// The mail that carries a report (RFC 7489 7.2.1.1): header and body in wire form. `compressed` is what is attached, `date` the
-/// value of Date:.
-pub fn message(r: &Report<'_>, to: &str, date: &str, compressed: &[u8]) -> Vec<u8> {
-    let name = format!("{}!{}!{}!{}.xml.gz", r.organization, r.domain, r.span.0, r.span.1);
-    let boundary = format!("=_{}", r.id);
-    let mut out = format!(
-        "From: <{from}>\r\nTo: <{to}>\r\nDate: {date}\r\nMessage-ID: <{id}@{organization}>\r\n\
-         Subject: Report Domain: {domain}\r\n\tSubmitter: {organization}\r\n\tReport-ID: <{id}@{organization}>\r\n\
-         MIME-Version: 1.0\r\nAuto-Submitted: auto-generated\r\nContent-Type: multipart/mixed;\r\n\tboundary=\"{boundary}\"\r\n\r\n\
-         --{boundary}\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n\
-         This is an aggregate report about mail in the name of {domain}.\r\n\r\n\
-         --{boundary}\r\nContent-Type: application/gzip; name=\"{name}\"\r\nContent-Transfer-Encoding: base64\r\n\
-         Content-Disposition: attachment;\r\n\tfilename=\"{name}\"\r\n\r\n",
-        from = r.address,
-        organization = r.organization,
-        domain = r.domain,
-        id = r.id,
-    );
-    let text = tags::base64(compressed);
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, more) = rest.split_at(rest.len().min(76));
-        out.push_str(line);
-        out.push_str("\r\n");
-        rest = more;
-    }
-    let _ = write!(out, "\r\n--{boundary}--\r\n");
-    out.into_bytes()
-}
-
 /// Who is to be asked whether reports about `domain` may go to `address` (RFC 7489 7.1): a TXT record `v=DMARC1` there says yes. `None`:
 /// nobody, the address is the domain's own.
 pub fn consent(domain: &str, address: &str) -> Option<String> {
     let host = address.rsplit_once('@').map_or("", |(_, h)| h).to_ascii_lowercase();
     let same = |a: &str, b: &str| a == b || a.ends_with(&format!(".{b}"));
     (!same(&host, domain) && !same(domain, &host)).then(|| format!("{domain}._report._dmarc.{host}"))
-}
-
-/// Counts a message; `get` and `put` are those of the cache.
-pub fn count(row: &Row, get: impl Fn(&str) -> Option<String>, put: impl Fn(&str, &str)) {
-    let key = row.key();
-    let before = get(&key).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-    put(&key, &before.saturating_add(1).to_string());
 }
 
 /// Whether a judgement counts as one that DMARC itself could make.
@@ -278,8 +233,6 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        let mail = message(&report, "r@b.test", "now", &[0; 100]);
-        assert!(String::from_utf8_lossy(&mail).contains("filename=\"mx.here!b.test!10!20.xml.gz\""));
     }
 
     #[test]

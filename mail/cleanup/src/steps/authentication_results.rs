@@ -102,7 +102,7 @@ fn act(m: &mut Message, authentication: &Authentication, found: &Findings, ip: I
     };
     let Some(cache) = authentication.reports.as_ref().filter(|_| report::counts(dmarc)) else { return };
     if let Some(row) = report::Row::of(found, ip, done) {
-        report::count(&row, |key| cache.get(key), |key, value| cache.put(key, value));
+        cache.add(&row.key(), 1);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     checks::Checks, generic::Generic, pix::Pix, requiretls::RequireTls, sasl::Sasl, srv, sts::Sts, tls::Tls,
+    tls_reports::TlsReports,
 };
 use crate::Deps;
 use base_conf::{Config, Error, Service, computed};
@@ -136,6 +137,8 @@ pub(crate) struct ClientConfig {
     pub requiretls: RequireTls,
     /// `smtp_mta_sts`.
     pub sts: Option<Sts>,
+    /// `smtp_tls_report_sender`: sessions are counted for the domains.
+    pub reports: Option<TlsReports>,
     /// `smtp_log_tls_feature_status`.
     pub log_features: bool,
     pub sasl: Option<Sasl>,
@@ -250,6 +253,7 @@ impl ClientConfig {
             tls_required: cfg.bool("tls_required_enable")?,
             requiretls: RequireTls::open(dialect, cfg, deps)?,
             sts: if lmtp { None } else { Sts::open(cfg, deps)? },
+            reports: TlsReports::open(dialect, cfg, deps)?,
             log_features: r.bool("log_tls_feature_status")?,
             sasl: Sasl::open(dialect, cfg, deps)?,
             min_backoff: cfg.time("minimal_backoff_time")?,

@@ -11,7 +11,7 @@ use super::{
     session::Peer,
     tls::{InsecureMx, Level},
 };
-use crate::report::Reporter;
+use crate::{report::Reporter, tls_report::Fault};
 use base_calls::Diagnosis;
 use base_dns::{DnsError, Resolver, Tlsa};
 use base_net::split_host_port;
@@ -25,24 +25,25 @@ pub(crate) enum Found {
     Records(Vec<Tlsa>, String),
 }
 
-/// Asks DNS what a host must prove. An error is why no mail may go there.
+/// Asks DNS what a host must prove. An error is why no mail may go there, and whether that is to be reported as the domain's fault.
 pub(crate) async fn ask(
     demands: &mut Demands,
     cfg: &ClientConfig,
     resolver: &Resolver,
     (peer, port): (&Peer, Option<u16>),
     log: &Reporter<'_>,
-) -> Result<(), Diagnosis> {
+) -> Result<(), (Diagnosis, Option<Fault>)> {
     let Some(port) = port else { return Ok(()) };
     let only = demands.policy.level == Level::DaneOnly;
-    let refuse = |text: &str| {
-        log.warning(&format!("TLS policy lookup for {}/{}: {text}", demands.hop, peer.name));
-        Diagnosis::new(Status::new(4, 7, 5), text)
+    let hop = demands.hop.clone();
+    let refuse = |text: &str, fault: Option<Fault>| {
+        log.warning(&format!("TLS policy lookup for {hop}/{}: {text}", peer.name));
+        (Diagnosis::new(Status::new(4, 7, 5), text), fault)
     };
     if !cfg.dnssec {
         let text = "dane configured with dnssec lookups disabled";
         if only {
-            return Err(refuse(text));
+            return Err(refuse(text, None));
         }
         log.warning(&format!("{}: {text}", demands.hop));
         demands.policy = cfg.tls.at(Level::May);
@@ -51,15 +52,15 @@ pub(crate) async fn ask(
     let dnssec = resolver.dnssec();
     let no_answer = |problem: String| {
         log.warning(&format!("DANE TLSA lookup problem: {problem}"));
-        refuse(&format!("TLSA lookup error for {}:{port}", peer.name))
+        refuse(&format!("TLSA lookup error for {}:{port}", peer.name), Some(Fault::DnssecInvalid))
     };
     let vouched = exchangers_are_vouched_for(&demands.hop, &dnssec).await.map_err(no_answer)?;
     if !vouched && only {
-        return Err(refuse("non DNSSEC destination"));
+        return Err(refuse("non DNSSEC destination", Some(Fault::DaneRequired)));
     }
     let found = of_host(cfg, &dnssec, &peer.name, port).await.map_err(no_answer)?;
     let (records, base) = match found {
-        Found::Nothing(why) if only => return Err(refuse(why)),
+        Found::Nothing(why) if only => return Err(refuse(why, Some(Fault::DaneRequired))),
         Found::Nothing(_) => return Ok(()),
         Found::Records(records, base) => (records, base),
     };
@@ -81,7 +82,7 @@ pub(crate) async fn ask(
     demands.base = base;
     if demands.tlsa.is_empty() {
         if only {
-            return Err(refuse("all TLSA records unusable"));
+            return Err(refuse("all TLSA records unusable", Some(Fault::TlsaInvalid)));
         }
         // RFC 7672 2.2: they demand encryption all the same.
         demands.policy.level = Level::Encrypt;

@@ -77,7 +77,7 @@ pub async fn finger(
     for candidate in &list {
         let peer = Peer::new(&client, candidate);
         let stream = match dial_plainly(&client, &peer).await {
-            Ok(stream) => stream,
+            Ok(socket) => LineStream::of_socket(socket, client.limits.hello),
             Err(e) => {
                 say(&format!("connect to {}: {}", peer.namaddrport(), os_text(&e)));
                 continue;

@@ -14,8 +14,8 @@ mod finger;
 mod generic;
 mod hosts;
 mod nexthop;
-mod pix;
 mod oauth;
+mod pix;
 mod pool;
 mod proof;
 mod requiretls;
@@ -27,6 +27,7 @@ mod srv;
 mod sts;
 mod texts;
 mod tls;
+mod tls_reports;
 mod transfer;
 mod xforward;
 

@@ -11,8 +11,9 @@ use super::{
     session::{Peer, Session},
     sts, texts,
     tls::{Level, Policy},
+    tls_reports::{Trouble, trouble},
 };
-use crate::report::Reporter;
+use crate::{report::Reporter, tls_report::Fault};
 use base_calls::Diagnosis;
 use base_dns::{Resolver, Tlsa};
 use base_net::{LineStream, split_host_port};
@@ -39,8 +40,12 @@ pub(crate) struct Demands {
     pub unusable: Vec<String>,
     /// The host's own name may be forged: a certificate that is as DNS says proves less.
     pub forgeable: bool,
-    /// What an MTA-STS policy in testing would demand: it is only told.
+    /// The domain's MTA-STS policy.
+    pub published: Option<sts::Policy>,
+    /// What it would demand, when it is in testing: that is only told.
     pub trial: Option<Box<Policy>>,
+    /// Something is not as the domain says, and mail goes out all the same.
+    pub flaw: Option<Trouble>,
 }
 
 /// What tells sessions with one address apart that may not be used for each other's mail.
@@ -92,8 +97,13 @@ impl Demands {
         let wanted = policy.level;
         let mut demands = Self { policy, wanted, hop: hop.to_owned(), ..Self::default() };
         demands.heed(cfg, log).await?;
-        if matches!(demands.policy.level, Level::Dane | Level::DaneOnly) {
-            dane::ask(&mut demands, cfg, resolver, (peer, port), log).await?;
+        if matches!(demands.policy.level, Level::Dane | Level::DaneOnly)
+            && let Err((why, fault)) = dane::ask(&mut demands, cfg, resolver, (peer, port), log).await
+        {
+            if let Some(fault) = fault {
+                demands.count(cfg, (peer, None), Some((fault, why.reason.clone())), log);
+            }
+            return Err(why);
         }
         demands.ask_policy(cfg, resolver, peer, log).await?;
         if demands.requiretls == Some(requiretls::Level::Enforce) && !demands.is_proving() {
@@ -137,21 +147,35 @@ impl Demands {
             return if hosts.names(&peer.name) { Ok(()) } else { Err(self.not_named(peer)) };
         }
         let weak = self.policy.level != Level::None && !self.is_proving();
-        let by_name =
-            !self.hop.starts_with('[') && split_host_port(&self.hop).is_some_and(|(_, port)| port.is_none());
         let waived = cfg.tls_required && log.delivery.message.envelope.tls_is_optional();
-        let wanted = weak && by_name && !self.policy.explicit && !waived;
+        let wanted = weak && self.is_by_name() && !self.policy.explicit && !waived;
         let Some(sts) = cfg.sts.as_ref().filter(|_| wanted) else { return Ok(()) };
         let (policy, trouble) = sts.policy(resolver, self.domain()).await;
-        trouble.iter().for_each(|text| log.warning(text));
+        if let Some(trouble) = trouble {
+            log.warning(&trouble.1);
+            self.count(cfg, (peer, None), Some(trouble), log);
+        }
         let Some(policy) = policy else { return Ok(()) };
         let named = policy.names(&peer.name);
-        let published = cfg.tls.published(&sts.authorities);
-        match policy.mode {
-            sts::Mode::Enforce if !named => return Err(self.not_named(peer)),
-            sts::Mode::Enforce => self.policy = published,
-            _ if !named => log.note(&format!("MTA-STS testing: {}", self.not_named(peer).reason)),
-            _ => self.tried(published),
+        let (demanded, mode) = (cfg.tls.published(&sts.authorities), policy.mode);
+        self.published = Some(policy);
+        let stranger = || {
+            let why = self.not_named(peer);
+            ((Fault::ValidationFailure, why.reason.clone()), why)
+        };
+        match mode {
+            sts::Mode::Enforce if !named => {
+                let (flaw, why) = stranger();
+                self.count(cfg, (peer, None), Some(flaw), log);
+                return Err(why);
+            }
+            sts::Mode::Enforce => self.policy = demanded,
+            _ if !named => {
+                let (flaw, why) = stranger();
+                log.note(&format!("MTA-STS testing: {}", why.reason));
+                self.flaw = Some(flaw);
+            }
+            _ => self.tried(demanded),
         }
         self.wanted = self.policy.level;
         Ok(())
@@ -170,6 +194,11 @@ impl Demands {
         later(5, format!("host {} is not named by the MTA-STS policy of {}", peer.namaddr(), self.domain()))
     }
 
+    /// The next hop is a domain whose mail exchangers are asked for.
+    pub fn is_by_name(&self) -> bool {
+        !self.hop.starts_with('[') && split_host_port(&self.hop).is_some_and(|(_, port)| port.is_none())
+    }
+
     /// The next hop without brackets and port.
     pub fn domain(&self) -> &str {
         domain_of(&self.hop)
@@ -184,7 +213,7 @@ impl Demands {
     }
 
     /// There are records, and all are of no use.
-    fn falls_back(&self) -> bool {
+    pub fn falls_back(&self) -> bool {
         self.tlsa.is_empty() && !self.unusable.is_empty()
     }
 
@@ -238,6 +267,7 @@ impl Session {
         }
         let host = self.peer.namaddr();
         if !offered {
+            self.count(cfg, demands, Some((Fault::StarttlsNotSupported, "not offered".to_owned())), log);
             return match demands.is_mandatory() {
                 true => Err(NoTls::failed(
                     later(4, format!("TLS is required, but was not offered by host {host}")),
@@ -253,6 +283,7 @@ impl Session {
             .await
             .map_err(|how| NoTls::failed(texts::broken(&self.peer, Stage::Ehlo, how), false))?;
         if reply.class() != 2 {
+            self.count(cfg, demands, Some((Fault::StarttlsNotSupported, reply.text.clone())), log);
             return match demands.is_mandatory() {
                 true => Err(NoTls::failed(refused(&self.peer, &reply), true)),
                 false => Ok(false),
@@ -305,6 +336,7 @@ impl Session {
                 if let base_tls::Failure::Library(text) = &failure {
                     log.warning(text);
                 }
+                self.count(cfg, demands, Some((Fault::ValidationFailure, failure.words().to_string())), log);
                 let end = plain();
                 if matches!(end, NoTls::Plain) {
                     log.info("Cannot start TLS: handshake failure");
@@ -384,15 +416,27 @@ impl Session {
             let anchors = anchors_of(policy);
             proof::judge(policy, tls.peer.as_ref(), &Identity { anchors: anchors.as_deref(), ..id })
         });
-        if let Some(Proof::Failed(_, why)) = trial {
+        if let Some(Proof::Failed(_, why)) = &trial {
             log.note(&format!("MTA-STS testing: certificate verification failed for {server}: {why}"));
         }
+        let useless = || {
+            let text = || "all TLSA records unusable".to_owned();
+            demands.falls_back().then(|| (Fault::TlsaInvalid, text()))
+        };
+        let trouble = trouble(&proof).or_else(|| trial.as_ref().and_then(trouble)).or_else(useless);
+        self.count(cfg, demands, trouble.or_else(|| demands.flaw.clone()), log);
         self.verified = proof == Proof::Verified && !demands.forgeable;
         self.tls = Some(Box::new(tls));
         match proof {
             Proof::Failed(..) => Err(NoTls::failed(later(5, "Server certificate not verified".into()), true)),
             Proof::Unasked | Proof::Verified => Ok(()),
         }
+    }
+}
+
+impl Session {
+    fn count(&self, cfg: &ClientConfig, demands: &Demands, trouble: Option<Trouble>, log: &Reporter<'_>) {
+        demands.count(cfg, (&self.peer, self.own), trouble, log);
     }
 }
 

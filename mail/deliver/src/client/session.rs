@@ -11,7 +11,9 @@ use super::{
 };
 use crate::report::Reporter;
 use base_calls::{Diagnosis, Timestamp};
-use base_net::{BoxIo, ConnectOptions, Excess, LineStream, NetError, Socket, connect, connect_unix, os_text};
+use base_net::{
+    BoxIo, ConnectOptions, Excess, LineStream, NetError, PeerAddr, Socket, connect, connect_unix, os_text,
+};
 use base_tables::Maps;
 use proto_smtp::{
     Features, Keyword,
@@ -155,6 +157,8 @@ pub(crate) struct Variant {
 /// A session after its handshake.
 pub(crate) struct Session {
     pub peer: Peer,
+    /// Our address, where it is to be reported.
+    pub own: Option<IpAddr>,
     pub features: Features,
     pub stream: LineStream<BoxIo>,
     pub(super) reader: ReplyReader,
@@ -189,7 +193,7 @@ impl Session {
         purpose: &Purpose<'_>,
         log: &Reporter<'_>,
     ) -> Result<Self, NoSession> {
-        let stream = match dial(cfg, &peer, log).await {
+        let socket = match dial(cfg, &peer, log).await {
             Ok(s) => s,
             Err(e) => {
                 let d = texts::unreachable(&peer, &os_text(&e));
@@ -199,9 +203,15 @@ impl Session {
                 return Err(NoSession::Unreachable(d));
             }
         };
+        let own = match cfg.reports.as_ref().and_then(|_| socket.local().ok()) {
+            Some(PeerAddr::Inet(own)) => Some(own.ip()),
+            _ => None,
+        };
+        let stream = LineStream::of_socket(socket, cfg.limits.hello);
         let variant = purpose.variant(&peer.name);
         let mut session = Self {
             peer,
+            own,
             features: Features::default(),
             stream,
             reader: ReplyReader::default(),
@@ -438,23 +448,21 @@ fn warn_odd(peer: &Peer, text: &str, log: &Reporter<'_>) {
 }
 
 /// A connection to a server, from the configured source address.
-pub(crate) async fn dial_plainly(cfg: &ClientConfig, peer: &Peer) -> std::io::Result<LineStream<BoxIo>> {
-    let socket = match &peer.key {
+pub(crate) async fn dial_plainly(cfg: &ClientConfig, peer: &Peer) -> std::io::Result<Socket> {
+    match &peer.key {
         PeerKey::Inet(to) => {
             let options =
                 ConnectOptions { bind4: cfg.bind4, bind6: cfg.bind6, time_limit: cfg.limits.connect };
-            connect(*to, &options).await?
+            connect(*to, &options).await
         }
-        PeerKey::Unix(path) => connect_unix(path, cfg.limits.connect).await?,
-    };
-    Ok(LineStream::of_socket(socket, cfg.limits.hello))
+        PeerKey::Unix(path) => connect_unix(path, cfg.limits.connect).await,
+    }
 }
 
-async fn dial(cfg: &ClientConfig, peer: &Peer, log: &Reporter<'_>) -> std::io::Result<LineStream<BoxIo>> {
+async fn dial(cfg: &ClientConfig, peer: &Peer, log: &Reporter<'_>) -> std::io::Result<Socket> {
     match (dial_plainly(cfg, peer).await, &peer.key) {
         (Err(e), PeerKey::Inet(to)) if e.kind() == ErrorKind::AddrNotAvailable && !cfg.bind_enforce => {
-            let socket = from_anywhere(cfg, *to, log, &e).await?;
-            Ok(LineStream::of_socket(socket, cfg.limits.hello))
+            from_anywhere(cfg, *to, log, &e).await
         }
         (done, _) => done,
     }

@@ -9,12 +9,13 @@ mod policy;
 
 pub(crate) use policy::{Mode, Policy};
 
-use crate::Deps;
+use super::tls_reports::Trouble;
+use crate::{Deps, tls_report::Fault};
 use base_cache::Cache;
 use base_calls::Timestamp;
 use base_conf::{Config, Error};
 use base_dns::{DnsError, Resolver};
-use base_https::{Https, Request};
+use base_https::{Https, HttpsError, Request};
 use base_tls::{Authorities, Files};
 use std::{
     collections::HashMap,
@@ -93,14 +94,14 @@ impl Sts {
         }))
     }
 
-    /// The policy of a domain. The text is for the log: a new policy cannot be had.
-    pub async fn policy(&self, resolver: &Resolver, domain: &str) -> (Option<Policy>, Option<String>) {
+    /// The policy of a domain. The trouble is for the log: a new policy cannot be had.
+    pub async fn policy(&self, resolver: &Resolver, domain: &str) -> (Option<Policy>, Option<Trouble>) {
         let Some(domain) = proto_address::to_ascii(domain) else { return (None, None) };
         let kept = self.kept(&domain);
         let id = match resolver.txt(&format!("_mta-sts.{domain}")).await {
             Ok(found) => policy::record_id(&found.records),
             Err(DnsError::NotFound | DnsError::NoData) => None,
-            Err(e) => return (kept, Some(format!("MTA-STS record of {domain}: {e}"))),
+            Err(e) => return (kept, Some(no_fetch(format!("MTA-STS record of {domain}: {e}")))),
         };
         let Some(id) = id else { return (kept, None) };
         if self.is_known(&domain, &id) || self.failed_lately(&domain) {
@@ -122,7 +123,7 @@ impl Sts {
         };
         drop(held);
         self.fetching.lock().unwrap_or_else(PoisonError::into_inner).remove(&domain);
-        (self.kept(&domain), error.map(|e| format!("MTA-STS policy of {domain}: {e}")))
+        (self.kept(&domain), error.map(|(fault, e)| (fault, format!("MTA-STS policy of {domain}: {e}"))))
     }
 
     fn entry(&self, domain: &str) -> Option<Kept> {
@@ -149,10 +150,10 @@ impl Sts {
         Arc::clone(all.entry(domain.to_owned()).or_default())
     }
 
-    async fn renew(&self, resolver: &Resolver, domain: &str, id: String) -> Result<(), String> {
+    async fn renew(&self, resolver: &Resolver, domain: &str, id: String) -> Result<(), Trouble> {
         let now = Timestamp::now().secs();
         let fetched = tokio::time::timeout(self.time_limit, self.fetch(resolver, domain)).await;
-        match fetched.unwrap_or_else(|_| Err("timed out".to_owned())) {
+        match fetched.unwrap_or_else(|_| Err(no_fetch("timed out".to_owned()))) {
             Ok(policy) => {
                 let until = now.saturating_add(policy.max_age.as_secs());
                 self.cache.put(domain, &Kept { id, until, policy }.text());
@@ -166,25 +167,35 @@ impl Sts {
         }
     }
 
-    async fn fetch(&self, resolver: &Resolver, domain: &str) -> Result<Policy, String> {
+    async fn fetch(&self, resolver: &Resolver, domain: &str) -> Result<Policy, Trouble> {
         let host = format!("mta-sts.{domain}");
-        let found = resolver.addresses(&host, true, true).await.map_err(|e| e.text(&host, "A"))?;
+        let found = resolver.addresses(&host, true, true).await;
+        let found = found.map_err(|e| no_fetch(e.text(&host, "A")))?;
         let addresses: Vec<_> = found.records.into_iter().map(|ip| SocketAddr::new(ip, PORT)).collect();
         let url = format!("https://{host}/.well-known/mta-sts.txt");
         let files = Arc::clone(&self.files);
         // Made anew for each fetch, which is rare: authorities that have changed count.
-        let https = Https::new(&self.authorities, &files, self.time_limit, MAX_ANSWER)?;
+        let https = Https::new(&self.authorities, &files, self.time_limit, MAX_ANSWER).map_err(no_fetch)?;
         let request = Request { method: "GET", fields: &[], body: &[] };
-        let answer = https.send_to(&url, &addresses, request).await.map_err(|e| e.to_string())?;
+        let answer = https.send_to(&url, &addresses, request).await.map_err(|e| match e {
+            HttpsError::Untrusted { .. } => (Fault::StsWebpkiInvalid, e.to_string()),
+            e => no_fetch(e.to_string()),
+        })?;
         if answer.status != 200 {
-            return Err(format!("HTTP status {}", answer.status));
+            return Err(no_fetch(format!("HTTP status {}", answer.status)));
         }
+        let odd = |text: &str| (Fault::StsPolicyInvalid, text.to_owned());
         if answer.media_type() != "text/plain" {
-            return Err(format!("content of type \"{}\"", answer.media_type()));
+            return Err(odd(&format!("content of type \"{}\"", answer.media_type())));
         }
-        let text = String::from_utf8(answer.body).map_err(|_| "not UTF-8")?;
-        policy::parse(&text).map_err(str::to_owned)
+        let text = String::from_utf8(answer.body).map_err(|_| odd("not UTF-8"))?;
+        policy::parse(&text).map_err(odd)
     }
+}
+
+/// The policy cannot be had.
+fn no_fetch(text: String) -> Trouble {
+    (Fault::StsPolicyFetchError, text)
 }
 
 #[cfg(test)]

@@ -98,6 +98,14 @@ impl Policy {
         Self { mode: Mode::Enforce, hosts, max_age: Duration::ZERO }
     }
 
+    /// As its server writes it.
+    pub fn lines(&self) -> Vec<String> {
+        let (mode, age) =
+            (format!("mode: {}", self.mode.word()), format!("max_age: {}", self.max_age.as_secs()));
+        let hosts = self.hosts.iter().map(|host| format!("mx: {host}"));
+        ["version: STSv1".to_owned(), mode].into_iter().chain(hosts).chain([age]).collect()
+    }
+
     /// Whether a mail exchanger is one of the policy's (RFC 8461 4.1).
     pub fn names(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
@@ -136,6 +144,7 @@ mod tests {
         let text = "version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.example.net\r\nmx: b@d\r\nmax_age: 604800\r\nother: x\r\n";
         let p = parse(text).expect("a policy");
         assert_eq!((p.mode, p.max_age.as_secs()), (Mode::Enforce, 604_800));
+        assert_eq!(parse(&p.lines().join("\n")).as_ref(), Ok(&p));
         for (host, want) in [
             ("mail.example.com", true),
             ("MAIL.example.com.", true),
