@@ -82,11 +82,10 @@ impl BounceConfig {
         expand::expand_once(&names, &template.text).unwrap_or_else(|_| template.text.clone())
     }
 
-    /// Whether a time in a template is shown as zero though it is not.
-    pub(crate) fn shows_zero(&self, name: &str) -> Option<proto_dsn::Unit> {
+    /// What is wrong with a time in a template, for the log.
+    pub(crate) fn complaint(&self, source: &str, kind: &str, name: &str) -> Option<[String; 3]> {
         let (parameter, unit) = proto_dsn::Unit::split(name)?;
-        let secs = self.cfg.time(parameter).ok()?.as_secs();
-        (secs > 0 && secs < unit.seconds()).then_some(unit)
+        unit.complaint(self.cfg.time(parameter).ok()?.as_secs(), source, kind, name)
     }
 }
 

@@ -96,7 +96,7 @@ fn template<'a>(config: &'a BounceConfig, letter: &Letter) -> &'a Template {
     }
 }
 
-/// Warnings about times that a template shows as zero (bounce(5)).
+/// Warnings about names that a template does not know, and times that it shows as zero or in too small a unit (bounce(5)).
 pub(crate) fn template_warnings(config: &BounceConfig, letter: &Letter) -> Vec<String> {
     if letter.postmaster {
         return Vec::new();
@@ -119,10 +119,11 @@ pub(crate) fn template_warnings(config: &BounceConfig, letter: &Letter) -> Vec<S
         out.push(reason);
         out.push(format!("{source}: bad $name syntax in {kind} template"));
     }
-    for (name, unit) in seen.take().iter().filter_map(|n| Some((n, config.shows_zero(n)?.name()))) {
-        out.push(format!("{source}: zero result in {kind} template conversion of parameter \"{name}\""));
-        out.push(format!("please reduce time unit \"{unit}\" of \"{name}\" in {kind} template"));
-        out.push("for instructions see the bounce(5) manual".to_owned());
+    for name in seen.take() {
+        if config.template_value(&name).is_none() {
+            out.push(format!("{source}: undefined $name in {kind} template: ${name}"));
+        }
+        out.extend(config.complaint(source, kind, &name).into_iter().flatten());
     }
     out
 }

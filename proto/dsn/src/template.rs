@@ -32,6 +32,9 @@ pub enum Unit {
     Weeks,
 }
 
+/// A time is not meant to be shown as so many units.
+const EXCESSIVE: u64 = 1000;
+
 impl Unit {
     const ALL: [(Self, &str, u64); 5] = [
         (Self::Seconds, "_seconds", 1),
@@ -54,6 +57,22 @@ impl Unit {
     /// `hours` and so on, for warnings.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|u| u.0 == self).map_or("", |u| u.1.trim_start_matches('_'))
+    }
+
+    /// What is wrong with a time of so many seconds shown in this unit: it is zero, or a number of four digits. Lines for the
+    /// log, after `warning: `; `name` as it stands in the template of this `kind` that comes from `source`.
+    pub fn complaint(self, secs: u64, source: &str, kind: &str, name: &str) -> Option<[String; 3]> {
+        let (unit, shown) = (self.name(), secs / self.seconds());
+        let (result, advice) = match shown {
+            0 if secs > 0 => ("zero result".to_owned(), "reduce"),
+            EXCESSIVE.. => (format!("excessive result \"{shown}\""), "increase"),
+            _ => return None,
+        };
+        Some([
+            format!("{source}: {result} in {kind} template conversion of parameter \"{name}\""),
+            format!("please {advice} time unit \"{unit}\" of \"{name}\" in {kind} template"),
+            "for instructions see the bounce(5) manual".to_owned(),
+        ])
     }
 }
 
@@ -119,5 +138,12 @@ mod tests {
         assert_eq!(Unit::split("delay_warning_time_hours"), Some(("delay_warning_time", Unit::Hours)));
         assert_eq!(Unit::split("myhostname"), None);
         assert_eq!(Unit::Weeks.seconds(), 7 * Unit::Days.seconds());
+        let complaint = |unit: Unit, secs| unit.complaint(secs, "f", "delay", "n").map(|c| c[0].clone());
+        assert_eq!(complaint(Unit::Seconds, 999), None);
+        assert_eq!(complaint(Unit::Hours, 0), None);
+        let want = "f: excessive result \"1000\" in delay template conversion of parameter \"n\"";
+        assert_eq!(complaint(Unit::Seconds, 1000).as_deref(), Some(want));
+        let want = "f: zero result in delay template conversion of parameter \"n\"";
+        assert_eq!(complaint(Unit::Hours, 3599).as_deref(), Some(want));
     }
 }

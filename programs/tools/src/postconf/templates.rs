@@ -95,11 +95,8 @@ fn value(cfg: &Config, say: &Say, kind: &str, source: &str, name: &str) -> Optio
         return cfg.str(name).ok();
     };
     let shown = time.as_secs() / unit.seconds();
-    if shown == 0 && !time.is_zero() {
-        let unit = unit.name();
-        say.warning(&format!("{source}: zero result in {kind} template conversion of parameter \"{name}\""));
-        say.warning(&format!("please reduce time unit \"{unit}\" of \"{name}\" in {kind} template"));
-        say.warning("for instructions see the bounce(5) manual");
+    for line in unit.complaint(time.as_secs(), source, kind, name).into_iter().flatten() {
+        say.warning(&line);
     }
     Some(shown.to_string())
 }
