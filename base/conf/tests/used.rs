@@ -20,9 +20,12 @@ const COMPOSED: &[(&str, &str)] = &[
     ("address_verify_", "_transport"),
     ("address_verify_", "relayhost"),
     ("command_time_limit", ""),
+    ("", "_delivery_status_filter"),
     ("lmtp_discard_lhlo_keywords", ""),
+    ("lmtp_pix_workaround", ""),
     ("lmtp_requiretls_policy", ""),
     ("smtp_discard_ehlo_keywords", ""),
+    ("smtp_pix_workaround", ""),
     ("smtp_requiretls_policy", ""),
     ("unverified_", ""),
 ];

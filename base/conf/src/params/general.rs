@@ -16,7 +16,7 @@ pub(super) const PARAMS: &[Param] = &[
     int("debug_peer_level", "2").min(1),
     text("debug_peer_list", ""),
     text("debugger_command", ""),
-    text("default_delivery_status_filter", ""),
+    text("default_delivery_status_filter", "").used(),
     text("default_verp_delimiters", "+=").used(),
     int("deliver_lock_attempts", "20").min(1).used(),
     time("deliver_lock_delay", "1s").min(1).used(),

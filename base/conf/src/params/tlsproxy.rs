@@ -31,7 +31,7 @@ pub(super) const PARAMS: &[Param] = &[
     text("tlsproxy_tls_CApath", "$smtpd_tls_CApath").used(),
     yesno("tlsproxy_tls_always_issue_session_ids", "$smtpd_tls_always_issue_session_ids"),
     yesno("tlsproxy_tls_ask_ccert", "$smtpd_tls_ask_ccert").used(),
-    int("tlsproxy_tls_ccert_verifydepth", "$smtpd_tls_ccert_verifydepth"),
+    int("tlsproxy_tls_ccert_verifydepth", "$smtpd_tls_ccert_verifydepth").used(),
     text("tlsproxy_tls_cert_file", "$smtpd_tls_cert_file").used(),
     text("tlsproxy_tls_chain_files", "$smtpd_tls_chain_files").used(),
     text("tlsproxy_tls_ciphers", "$smtpd_tls_ciphers"),

@@ -10,7 +10,7 @@ pub(super) const PARAMS: &[Param] = &[
     int("virtual_alias_expansion_limit", "1000").used(),
     text("virtual_alias_maps", "$virtual_maps").used(),
     int("virtual_alias_recursion_limit", "1000").used(),
-    text("virtual_delivery_status_filter", "$default_delivery_status_filter"),
+    text("virtual_delivery_status_filter", "$default_delivery_status_filter").used(),
     int("virtual_destination_concurrency_limit", "$default_destination_concurrency_limit").used(),
     int("virtual_destination_recipient_limit", "$default_destination_recipient_limit").used(),
     text("virtual_gid_maps", "").used(),
