@@ -246,9 +246,10 @@ impl<'a> Reporter<'a> {
         self.identity.log.info(&self.source, format_args!("{}: {text}", self.delivery.message.id));
     }
 
-    /// How long the message has been here when this delivery began.
+    /// How long the message has been here when this delivery began, in the whole seconds that the times of attempts are kept in.
     pub fn waited(&self) -> std::time::Duration {
-        self.started.since(self.delivery.message.envelope.arrival)
+        let arrival = self.delivery.message.envelope.arrival;
+        std::time::Duration::from_secs(self.started.secs().saturating_sub(arrival.secs()))
     }
 
     /// A line without queue id.
