@@ -38,6 +38,8 @@ pub(crate) struct Ahead {
     boot: u128,
     /// The lower 16 bits are what records have; the upper make it different from those of earlier starts.
     turn: u64,
+    /// The turn of what the writer took last.
+    taken: u64,
     second: bool,
     at: usize,
     /// No more is noted in this turn.
@@ -58,7 +60,8 @@ impl Ahead {
     /// Where the file cannot be made, a kill may take what is not written.
     pub(crate) fn open(disk: &dyn Disk, last: u16, behind: bool) -> Self {
         let secs = std::time::UNIX_EPOCH.elapsed().map_or(0, |d| d.as_secs());
-        let mut ahead = Self { turn: (secs << 16 | u64::from(last)) + 1, quiet: behind, ..Self::default() };
+        let taken = secs << 16 | u64::from(last);
+        let mut ahead = Self { turn: taken + 1, taken, quiet: behind, ..Self::default() };
         if let Some(boot) = disk.boot() {
             ahead.boot = boot;
             ahead.map = disk.map(FILE, 2 * HALF).ok();
@@ -71,8 +74,9 @@ impl Ahead {
 
     /// Nothing that is noted counts any more.
     fn forget(&mut self) {
-        for base in [0, HALF] {
-            self.map.as_mut().map(|map| map.write(base, &[0; HEADER]));
+        // All of it: a start in the same second may have the same turns.
+        if let Some(map) = &mut self.map {
+            map.write(0, &[0; 2 * HALF]);
         }
     }
 
@@ -110,10 +114,17 @@ impl Ahead {
             // Both halves stay as they are until it writes again, and are void then.
             self.quiet = true;
             self.turn += JUMP;
+            self.taken = self.turn;
+            return self.turn as u16;
+        }
+        if self.at == 0 && !self.quiet {
+            // Nothing was noted, and all that was is written: the numbers go on from there, however often the writer looks.
+            self.turn = self.taken + 1;
             return self.turn as u16;
         }
         let jump = if self.quiet { JUMP } else { 0 };
         let turn = self.turn + jump;
+        self.taken = turn;
         self.turn = turn + jump.max(1);
         self.second = !self.second;
         (self.at, self.quiet) = (0, false);
@@ -172,4 +183,60 @@ fn noted(bytes: &[u8], turn: u64) -> Vec<Noted> {
         at += record.size() as usize;
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{Faults, SimDisk};
+    use base_calls::{QueueId, Timestamp};
+
+    fn removal(slot: u32) -> Op {
+        Op::Remove { id: QueueId { time: Timestamp(1), slot, long: true } }
+    }
+
+    fn slots(disk: &SimDisk, last: u16) -> Vec<u32> {
+        left(disk, last).iter().map(|noted| noted.record.slot).collect()
+    }
+
+    #[test]
+    fn what_counts_after_a_kill() {
+        let disk = SimDisk::new(Faults::default());
+        let mut ahead = Ahead::open(&disk, 65_533, false);
+        let mut last = 65_533;
+        for n in 0..20 {
+            ahead.note(&removal(3 * n));
+            assert_eq!(slots(&disk, last).last(), Some(&(3 * n)));
+            let turn = ahead.take(false);
+            ahead.note(&removal(3 * n + 1));
+            // The writer has taken the first and is about to write it.
+            assert_eq!(slots(&disk, last).iter().rev().take(2).collect::<Vec<_>>(), [&(3 * n + 1), &(3 * n)]);
+            last = turn;
+            assert_eq!(slots(&disk, last), [3 * n, 3 * n + 1]);
+            last = ahead.take(false);
+            // It looks again and again, and nothing is there.
+            for _ in 0..n {
+                ahead.take(false);
+            }
+            ahead.note(&removal(3 * n + 2));
+            assert_eq!(slots(&disk, last), [3 * n + 1, 3 * n + 2]);
+            last = ahead.take(false);
+        }
+        // It cannot write: the halves count until something newer is in a segment.
+        ahead.note(&removal(100));
+        let jumped = ahead.take(true);
+        ahead.note(&removal(101));
+        assert_eq!(slots(&disk, last).last(), Some(&100));
+        assert_eq!(slots(&disk, jumped), [0; 0]);
+        let last = ahead.take(false);
+        ahead.note(&removal(102));
+        assert_eq!(slots(&disk, last), [0; 0]);
+        let last = ahead.take(false);
+        ahead.note(&removal(103));
+        assert_eq!(slots(&disk, last), [102, 103]);
+        // Another start begins with nothing, however soon.
+        drop(Ahead::open(&disk, last, false));
+        assert_eq!(slots(&disk, last), [0; 0]);
+        ahead.clear();
+    }
 }

@@ -215,7 +215,7 @@ impl Writer {
                 if !std::mem::take(&mut state.segments.check) {
                     return;
                 }
-                state.segments.dead_one()
+                state.segments.dead_one(self.current.is_none())
             };
             let Some(number) = dead else { return };
             self.free(number);

@@ -120,9 +120,12 @@ impl Segments {
         Some(segment)
     }
 
-    /// The oldest closed segment in which nothing is alive or needed.
-    pub(crate) fn dead_one(&self) -> Option<u32> {
-        let dead = |s: &&Segment| s.closed && s.live == 0 && s.needs.is_empty();
+    /// The oldest closed segment in which nothing is alive or needed. Before anything is written (`unwritten`) the newest one stays while
+    /// there is another to be used: it has the last record (`ahead`).
+    pub(crate) fn dead_one(&self, unwritten: bool) -> Option<u32> {
+        let kept =
+            if unwritten && !self.spare.is_empty() { self.by_generation.values().next_back() } else { None };
+        let dead = |s: &&Segment| s.closed && s.live == 0 && s.needs.is_empty() && Some(&s.number) != kept;
         self.by_generation.values().filter_map(|n| self.used.get(n)).find(dead).map(|s| s.number)
     }
 

@@ -2,7 +2,11 @@
 //! instant. It is on disk only when the kernel gets to it.
 
 use crate::explain;
+use nix::sys::statfs::{EXT4_SUPER_MAGIC, FsType, TMPFS_MAGIC, XFS_SUPER_MAGIC};
 use std::{fs::File, io, os::fd::AsRawFd, ptr::NonNull};
+
+/// File systems that change blocks where they are.
+const IN_PLACE: [FsType; 3] = [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, TMPFS_MAGIC];
 
 /// The first bytes of a file, shared with it.
 pub struct Mapping {
@@ -15,11 +19,15 @@ unsafe impl Send for Mapping {}
 
 impl Mapping {
     /// Maps the first `len` bytes of a file that is open for reading and writing. The file must be that long, have its room
-    /// on the disk (no holes), and never become shorter: whoever touches memory without a file behind it gets a signal.
+    /// on the disk (no holes), and never become shorter: whoever touches memory without a file behind it gets a signal. For the same reason
+    /// only file systems are taken that write changes where the data is (ext2 to 4, xfs, tmpfs): elsewhere a full disk would be one.
     pub fn of(file: &File, len: usize) -> io::Result<Self> {
         let size = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
         if len == 0 || size < len {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if !IN_PLACE.contains(&nix::sys::statfs::fstatfs(file)?.filesystem_type()) {
+            return Err(io::ErrorKind::Unsupported.into());
         }
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
