@@ -110,10 +110,15 @@ impl Cache {
 
     /// Removes a key.
     pub fn remove(&self, key: &str) {
+        self.take(key);
+    }
+
+    /// Removes a key; the value that it had.
+    pub fn take(&self, key: &str) -> Option<String> {
         let mut state = self.state();
-        if state.entries.remove(key).is_some() {
-            self.touch(state, key);
-        }
+        let value = state.entries.remove(key)?;
+        self.touch(state, key);
+        Some(value)
     }
 
     /// Removes all entries that are not worth keeping; how many stay and how many went.
@@ -287,7 +292,8 @@ mod tests {
         }
         assert_eq!(cache.state().entries.len(), MAX_COUNTERS);
         cache.add("0", 1);
-        assert_eq!(cache.get("0").as_deref(), Some("2"));
+        assert_eq!(cache.take("0").as_deref(), Some("2"));
+        assert_eq!(cache.take("0"), None);
     }
 
     /// The end of a process must not overtake a write that the cache's task has begun.

@@ -101,7 +101,7 @@ impl Demands {
             && let Err((why, fault)) = dane::ask(&mut demands, cfg, resolver, (peer, port), log).await
         {
             if let Some(fault) = fault {
-                demands.count(cfg, (peer, None), Some((fault, why.reason.clone())), log);
+                demands.count(cfg, (peer, None), || Some((fault, why.reason.clone())), log);
             }
             return Err(why);
         }
@@ -153,7 +153,7 @@ impl Demands {
         let (policy, trouble) = sts.policy(resolver, self.domain()).await;
         if let Some(trouble) = trouble {
             log.warning(&trouble.1);
-            self.count(cfg, (peer, None), Some(trouble), log);
+            self.count(cfg, (peer, None), || Some(trouble), log);
         }
         let Some(policy) = policy else { return Ok(()) };
         let named = policy.names(&peer.name);
@@ -166,7 +166,7 @@ impl Demands {
         match mode {
             sts::Mode::Enforce if !named => {
                 let (flaw, why) = stranger();
-                self.count(cfg, (peer, None), Some(flaw), log);
+                self.count(cfg, (peer, None), || Some(flaw), log);
                 return Err(why);
             }
             sts::Mode::Enforce => self.policy = demanded,
@@ -267,7 +267,8 @@ impl Session {
         }
         let host = self.peer.namaddr();
         if !offered {
-            self.count(cfg, demands, Some((Fault::StarttlsNotSupported, "not offered".to_owned())), log);
+            let trouble = || Some((Fault::StarttlsNotSupported, "not offered".to_owned()));
+            self.count(cfg, demands, trouble, log);
             return match demands.is_mandatory() {
                 true => Err(NoTls::failed(
                     later(4, format!("TLS is required, but was not offered by host {host}")),
@@ -283,7 +284,8 @@ impl Session {
             .await
             .map_err(|how| NoTls::failed(texts::broken(&self.peer, Stage::Ehlo, how), false))?;
         if reply.class() != 2 {
-            self.count(cfg, demands, Some((Fault::StarttlsNotSupported, reply.text.clone())), log);
+            let trouble = || Some((Fault::StarttlsNotSupported, reply.text.clone()));
+            self.count(cfg, demands, trouble, log);
             return match demands.is_mandatory() {
                 true => Err(NoTls::failed(refused(&self.peer, &reply), true)),
                 false => Ok(false),
@@ -336,7 +338,8 @@ impl Session {
                 if let base_tls::Failure::Library(text) = &failure {
                     log.warning(text);
                 }
-                self.count(cfg, demands, Some((Fault::ValidationFailure, failure.words().to_string())), log);
+                let trouble = || Some((Fault::ValidationFailure, failure.words().to_owned()));
+                self.count(cfg, demands, trouble, log);
                 let end = plain();
                 if matches!(end, NoTls::Plain) {
                     log.info("Cannot start TLS: handshake failure");
@@ -423,8 +426,9 @@ impl Session {
             let text = || "all TLSA records unusable".to_owned();
             demands.falls_back().then(|| (Fault::TlsaInvalid, text()))
         };
-        let trouble = trouble(&proof).or_else(|| trial.as_ref().and_then(trouble)).or_else(useless);
-        self.count(cfg, demands, trouble.or_else(|| demands.flaw.clone()), log);
+        let of_trial = || trial.as_ref().and_then(trouble);
+        let trouble = || trouble(&proof).or_else(of_trial).or_else(useless).or_else(|| demands.flaw.clone());
+        self.count(cfg, demands, trouble, log);
         self.verified = proof == Proof::Verified && !demands.forgeable;
         self.tls = Some(Box::new(tls));
         match proof {
@@ -435,7 +439,13 @@ impl Session {
 }
 
 impl Session {
-    fn count(&self, cfg: &ClientConfig, demands: &Demands, trouble: Option<Trouble>, log: &Reporter<'_>) {
+    fn count(
+        &self,
+        cfg: &ClientConfig,
+        demands: &Demands,
+        trouble: impl FnOnce() -> Option<Trouble>,
+        log: &Reporter<'_>,
+    ) {
         demands.count(cfg, (&self.peer, self.own), trouble, log);
     }
 }

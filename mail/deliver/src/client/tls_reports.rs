@@ -53,18 +53,18 @@ impl TlsReports {
 }
 
 impl Demands {
-    /// Counts a session, or that there is none.
+    /// Counts a session, or that there is none. What was wrong with it is asked only when somebody counts.
     pub fn count(
         &self,
         cfg: &ClientConfig,
         (peer, own): (&Peer, Option<IpAddr>),
-        trouble: Option<Trouble>,
+        trouble: impl FnOnce() -> Option<Trouble>,
         log: &Reporter<'_>,
     ) {
         let Some(reports) = cfg.reports.as_ref().filter(|r| r.sender != log.delivery.sender()) else {
             return;
         };
-        if let Some(row) = self.row(peer, own, trouble) {
+        if let Some(row) = self.row(peer, own, trouble()) {
             reports.count(row);
         }
     }

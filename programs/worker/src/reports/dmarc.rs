@@ -1,5 +1,5 @@
 //! DMARC aggregate reports (`dmarc_report_sender`): what cleanup has counted in `dmarc_report_map`, to those whom the domains' records
-//! name and who agree (RFC 7489 7.1, 7.2).
+//! name and who agree (RFC 7489 7.1, 7.2). One of them is enough; a failure of the others is told.
 
 use super::{
     Batch, Kind, Reports,
@@ -9,6 +9,7 @@ use base_auth::dmarc::{
     Record,
     report::{self, Report, Row},
 };
+use base_calls::Fut;
 
 pub const KIND: Kind = Kind {
     name: "dmarc",
@@ -41,12 +42,17 @@ async fn send(reports: &Reports, batch: &Batch) -> Result<(), String> {
         media_type: "application/gzip",
         suffix: ".xml.gz",
     };
-    for address in &record.reports_to {
-        if wants(reports, domain, address).await? {
-            reports.mail(batch, address, &form, &attached).await?;
-        }
-    }
-    Ok(())
+    let (form, attached) = (&form, &attached[..]);
+    let sends = record.reports_to.iter().map(|address| -> Fut<'_, _> {
+        Box::pin(async move {
+            let wanted = wants(reports, domain, address).await?;
+            if wanted {
+                reports.mail(batch, address, form, attached).await?;
+            }
+            Ok(wanted)
+        })
+    });
+    reports.each(batch, sends.collect()).await
 }
 
 /// Whether an address of another domain has agreed to get reports about this one.

@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn the_form() {
         let head = Head { from: "r@here", to: "r@a.test", date: "now", organization: "mx.here" };
-        let batch = Batch { domain: "a.test".into(), rows: Vec::new(), span: (10, 20) };
+        let batch = Batch { kind: "tlsrpt", domain: "a.test".into(), rows: Vec::new(), span: (10, 20) };
         let form = Form {
             fields: "TLS-Report-Domain: a.test\r\n",
             container: "multipart/report; report-type=\"tlsrpt\"",
@@ -93,8 +93,8 @@ mod tests {
             media_type: "application/tlsrpt+gzip",
             suffix: ".json.gz",
         };
-        let want = "From: <r@here>\nTo: <r@a.test>\nDate: now\nMessage-ID: <10.20.a.test@mx.here>\n\
-             Subject: Report Domain: a.test\n\tSubmitter: mx.here\n\tReport-ID: <10.20.a.test@mx.here>\n\
+        let want = "From: <r@here>\nTo: <r@a.test>\nDate: now\nMessage-ID: <tlsrpt.10.20.a.test@mx.here>\n\
+             Subject: Report Domain: a.test\n\tSubmitter: mx.here\n\tReport-ID: <tlsrpt.10.20.a.test@mx.here>\n\
              TLS-Report-Domain: a.test\nMIME-Version: 1.0\nAuto-Submitted: auto-generated\n\
              Content-Type: multipart/report; report-type=\"tlsrpt\";\n\tboundary=\"=_10.20\"\n\n\
              --=_10.20\nContent-Type: text/plain; charset=us-ascii\n\nRead.\n\n\

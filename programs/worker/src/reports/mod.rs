@@ -1,12 +1,14 @@
 //! Aggregate reports to other domains about mail in their name or mail to them (extensions): one file per kind.
 //!
 //! Stages count in a cache, whose keys are rows of text, the domain first ([`Cache::add`]). [`run`] has one task per kind, which lives
-//! as long as it and reads the settings that hold now: when the interval is over, it takes all counts out of the cache and hands
-//! those of each domain to the kind's `send`. Counts of a report that cannot be sent are put back. Without a sender nothing
-//! is counted, asked or sent.
+//! as long as it and reads the settings that hold now: when the interval is over, it takes the counts of one domain after the
+//! other out of the cache and hands them to the kind's `send`. Counts of a report that cannot be sent are put back once, and
+//! dropped when the next one cannot be sent either. Without a sender nothing is counted, asked or sent.
 
+mod counted;
 mod dmarc;
 mod mail;
+mod public;
 mod tls;
 
 use crate::stages::Stages;
@@ -18,17 +20,16 @@ use base_dns::{DnsError, Resolver};
 use base_log::{Log, Source};
 use base_sys::opener::Opener;
 use base_tls::Authorities;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use counted::Counted;
+use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 /// How often it is looked whether reports are due.
 const LOOK: Duration = Duration::from_secs(60);
+/// For all receivers of a report together.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The entry that tells since when it is counted.
 const SINCE: &str = "since";
-/// The most rows of a report.
-const MAX_ROWS: usize = 5_000;
-/// Between the fields of a row.
-const SEPARATOR: char = '\t';
 
 /// A kind of report.
 pub struct Kind {
@@ -50,6 +51,8 @@ const KINDS: &[Kind] = &[dmarc::KIND, tls::KIND];
 
 /// What was counted for a domain.
 pub struct Batch {
+    /// The name of its [`Kind`].
+    kind: &'static str,
     domain: String,
     rows: Vec<(String, u64)>,
     /// Seconds since 1970: from, to.
@@ -57,9 +60,9 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Unique among our reports of a kind.
+    /// Unique among our reports.
     fn id(&self) -> String {
-        format!("{}.{}.{}", self.span.0, self.span.1, self.domain)
+        format!("{}.{}.{}.{}", self.kind, self.span.0, self.span.1, self.domain)
     }
 }
 
@@ -155,11 +158,54 @@ impl Reports {
             self.cache.put(SINCE, &now.to_string());
         }
         let Some(since) = due else { return };
-        for (domain, rows) in take(&self.cache) {
-            let batch = Batch { domain, rows, span: (since, now) };
+        for (domain, counted) in counted::collect(&self.cache) {
+            if counted.surplus > 0 {
+                self.warn(&domain, &format!("{} rows too many are left out", counted.surplus));
+            }
+            // Only now: whatever ends this process in the meantime, the counts of the others are in the cache.
+            let rows = counted.take(&self.cache);
+            let batch = Batch { kind: self.kind.name, domain, rows, span: (since, now) };
             if let Err(e) = (self.kind.send)(self, &batch).await {
-                self.log.warning(&self.source, format!("report for {}: {e}", batch.domain));
-                batch.rows.iter().for_each(|(row, count)| self.cache.add(row, *count));
+                self.not_sent(&batch, &counted, &e);
+            }
+        }
+    }
+
+    fn not_sent(&self, batch: &Batch, counted: &Counted, why: &str) {
+        if counted.failed {
+            return self
+                .warn(&batch.domain, &format!("{why}; given up, as the last one could not be sent either"));
+        }
+        self.warn(&batch.domain, why);
+        counted::put_back(&self.cache, batch);
+    }
+
+    fn warn(&self, domain: &str, text: &str) {
+        self.log.warning(&self.source, format!("report for {domain}: {text}"));
+    }
+
+    /// Waits for what hands a batch to its receivers, one after the other; each says whether its receiver wants it. An error
+    /// when it reached nobody and somebody would have wanted it; else failures are told.
+    async fn each(&self, batch: &Batch, sends: Vec<Fut<'_, Result<bool, String>>>) -> Result<(), String> {
+        let (mut reached, mut failures) = (false, Vec::new());
+        let work = async {
+            for send in sends {
+                match send.await {
+                    Ok(wanted) => reached |= wanted,
+                    Err(e) => failures.push(e),
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, work).await.is_err() {
+            failures.push("timed out".to_owned());
+        }
+        let text = failures.join("; ");
+        match (failures.is_empty(), reached) {
+            (true, _) => Ok(()),
+            (false, false) => Err(text),
+            (false, true) => {
+                self.warn(&batch.domain, &text);
+                Ok(())
             }
         }
     }
@@ -189,41 +235,5 @@ impl Reports {
     }
 }
 
-/// All that was counted, by domain. What is too much for one report stays for the next.
-fn take(cache: &Cache) -> BTreeMap<String, Vec<(String, u64)>> {
-    let mut out: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
-    cache.retain(|key, count| {
-        let Some((domain, _)) = key.split_once(SEPARATOR) else { return key == SINCE };
-        let Ok(count) = count.parse() else { return false };
-        let rows = out.entry(domain.to_owned()).or_default();
-        let room = rows.len() < MAX_ROWS;
-        if room {
-            rows.push((key.to_owned(), count));
-        }
-        !room
-    });
-    out
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_counted() {
-        let caches = Caches::new(Arc::new(|_| ()));
-        let cache = caches.open("");
-        for (key, count) in [("a.test\tx", 1), ("b.test\tx", 2), ("a.test\ty", 3), ("since", 4), ("odd", 5)] {
-            cache.add(key, count);
-        }
-        (0..MAX_ROWS + 2).for_each(|i| cache.add(&format!("c.test\t{i}"), 1));
-        let taken = take(&cache);
-        let mut rows = taken["a.test"].clone();
-        rows.sort();
-        assert_eq!(rows, [("a.test\tx".to_owned(), 1), ("a.test\ty".to_owned(), 3)]);
-        assert_eq!((taken.len(), taken["c.test"].len()), (3, MAX_ROWS));
-        // Since when it is counted stays, and what was too much.
-        assert_eq!((cache.get(SINCE).as_deref(), cache.get("odd")), (Some("4"), None));
-        assert_eq!(take(&cache)["c.test"].len(), 2);
-    }
-}
+mod tests;

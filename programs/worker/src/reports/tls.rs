@@ -4,10 +4,12 @@
 use super::{
     Batch, Kind, Reports,
     mail::{Form, gzip},
+    public::is_public,
 };
-use base_https::{Https, Request};
+use base_calls::Fut;
+use base_https::{Https, Request, Url};
 use mail_deliver::tls_report::{Receiver, Report, Row, receivers};
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 pub const KIND: Kind = Kind {
     name: "tlsrpt",
@@ -39,22 +41,17 @@ async fn send(reports: &Reports, batch: &Batch) -> Result<(), String> {
     }
     .json();
     let attached = gzip(&json).map_err(|e| e.to_string())?;
-    let mut failures = Vec::new();
-    for receiver in &receivers {
-        let done = match receiver {
-            Receiver::Mail(address) => mail(reports, batch, address, &attached).await,
-            Receiver::Https(url) => post(reports, url, &attached).await,
-        };
-        failures.extend(done.err());
-    }
-    let failures_text = failures.join("; ");
-    if failures.len() == receivers.len() {
-        return Err(failures_text);
-    }
-    if !failures.is_empty() {
-        reports.log.warning(&reports.source, format!("report for {}: {failures_text}", batch.domain));
-    }
-    Ok(())
+    let attached = &attached[..];
+    let sends = receivers.iter().map(|receiver| -> Fut<'_, _> {
+        Box::pin(async move {
+            match receiver {
+                Receiver::Mail(address) => mail(reports, batch, address, attached).await?,
+                Receiver::Https(url) => post(reports, url, attached).await?,
+            }
+            Ok(true)
+        })
+    });
+    reports.each(batch, sends.collect()).await
 }
 
 async fn mail(reports: &Reports, batch: &Batch, to: &str, attached: &[u8]) -> Result<(), String> {
@@ -72,15 +69,27 @@ async fn mail(reports: &Reports, batch: &Batch, to: &str, attached: &[u8]) -> Re
     reports.mail(batch, to, &form, attached).await
 }
 
-async fn post(reports: &Reports, url: &str, body: &[u8]) -> Result<(), String> {
+/// Sends a report to a server that a stranger has named.
+pub async fn post(reports: &Reports, url: &str, body: &[u8]) -> Result<(), String> {
+    let addresses = addresses(reports, url).await?;
     // Made anew for each report: authorities that have changed count.
     let https = Https::new(&reports.authorities, &reports.opener, PATIENCE, MAX_ANSWER)?;
     let fields = [("Content-Type", MEDIA_TYPE)];
-    let answer = https.send(url, Request { method: "POST", fields: &fields, body }).await;
+    let answer = https.send_to(url, &addresses, Request { method: "POST", fields: &fields, body }).await;
     let status = answer.map_err(|e| e.to_string())?.status;
     if !(200..300).contains(&status) {
         return Err(format!("{url}: HTTP status {status}"));
     }
     reports.log.info(&reports.source, format!("report to {url}"));
     Ok(())
+}
+
+/// Where the server is: at an address that anybody can reach, unless the administrator has said whom to trust.
+async fn addresses(reports: &Reports, url: &str) -> Result<Vec<SocketAddr>, String> {
+    let Url { host, port, .. } = Url::parse(url).ok_or_else(|| format!("bad address: {url}"))?;
+    let found = reports.resolver.addresses(&host, true, true).await.map_err(|e| e.text(&host, "A"))?;
+    let anywhere = reports.authorities.file.is_some();
+    let fit = found.records.into_iter().filter(|ip| anywhere || is_public(*ip));
+    let addresses: Vec<_> = fit.map(|ip| SocketAddr::new(ip, port)).collect();
+    if addresses.is_empty() { Err(format!("{host}: no public address")) } else { Ok(addresses) }
 }
