@@ -17,7 +17,7 @@ pub fn of_submit_error(e: &SubmitError) -> Reply {
 }
 
 /// Appends the footer to a 4xx or 5xx reply. `\c` at its start continues the last line; line breaks (real ones, and
-/// `\n` as written in main.cf) make more lines. `fill` puts values in the places of names; `None`: no footer.
+/// `\n` as written in main.cf) make more lines, those in values do not. `fill` puts values in the places of names; `None`: no footer.
 pub fn with_footer(reply: &mut Reply, footer: &str, fill: impl FnOnce(&str) -> Option<String>) {
     if footer.is_empty() || reply.is_ok() {
         return;
@@ -26,8 +26,8 @@ pub fn with_footer(reply: &mut Reply, footer: &str, fill: impl FnOnce(&str) -> O
         Some(rest) => (rest, true),
         None => (footer, false),
     };
-    let Some(text) = fill(footer) else { return };
-    let mut lines = text.split("\\n").flat_map(|l| l.split('\n')).map(|l| l.trim_end_matches('\r'));
+    let Some(text) = fill(&footer.replace("\\n", "\n")) else { return };
+    let mut lines = text.split('\n').map(|l| l.trim_end_matches('\r'));
     if same_line
         && let Some(last) = reply.lines.last_mut()
         && let Some(first) = lines.next()
@@ -53,6 +53,9 @@ mod tests {
         assert_eq!(lines("\\c. Call h"), ["no. Call c"]);
         assert_eq!(lines("help.\\nClient h!"), ["no", "celp.", "Client c!"]);
         assert_eq!(lines("no template $"), ["no"]);
+        let mut r = Reply::plain(554, "no");
+        with_footer(&mut r, "for X\\nbye", |text| Some(text.replace('X', "a\\nb")));
+        assert_eq!(r.lines, ["no", "for a\\nb", "bye"]);
         let mut ok = Reply::plain(250, "yes");
         with_footer(&mut ok, "x", |_| None);
         assert_eq!(ok.lines, ["yes"]);

@@ -115,7 +115,8 @@ impl<'a> Eval<'a> {
         match element {
             Element::WarnIfReject => {
                 self.facts.tell(|t| t.asked("warn_if_reject", &Arg::None));
-                self.warn = Some(depth);
+                // The one around a class covers all of it.
+                self.warn.get_or_insert(depth);
                 return End::Nothing;
             }
             Element::Rule(rule, arg) => return self.rule(rule, arg, name, subject, depth).await,

@@ -42,13 +42,15 @@ impl Forwarder {
             submission.recipient(member(address, alias, owned));
         }
         let id = submission.queue_id();
-        let head = format!(
-            "Received: by {} ({})\r\n\tid {id}; {}\r\nDelivered-To: {}\r\n",
+        let mut head = format!(
+            "Received: by {} ({})\r\n\tid {id}; {}\r\n",
             self.myhostname,
             self.mail_name,
-            now.mail_date(),
-            clean(&forward.delivered_to)
+            now.mail_date()
         );
+        if !forward.delivered_to.is_empty() {
+            head.push_str(&format!("Delivered-To: {}\r\n", clean(&forward.delivered_to)));
+        }
         submission.content(head.as_bytes()).await?;
         let mut at = 0;
         while let Some(chunk) = next_chunk(&message.content, at)? {

@@ -239,7 +239,7 @@ impl Local {
 
     fn user(&self, item: &Item<'_>) -> Result<Step, String> {
         let (address, sender) = (item.address, item.sender);
-        let Some(user) = self.find_user(address)? else { return self.nobody(address, sender) };
+        let Some(user) = self.find_user(address)? else { return self.nobody(item) };
         let transport = pick(&self.mailbox_transport_maps, &user.name, &self.mailbox_transport)?;
         if let Some(transport) = transport {
             return Ok(Step::Say { address: address.to_owned(), verdict: Verdict::HandOver(transport) });
@@ -260,11 +260,14 @@ impl Local {
     /// `require_home_directory`: why a user's mail must wait.
     fn homeless(&self, user: &User) -> Option<String> {
         let error = if self.require_home { std::fs::metadata(&user.home).err() } else { None };
+        // A server of files may let the user in and not us.
+        let error = error.filter(|e| e.kind() != std::io::ErrorKind::PermissionDenied);
         error.map(|e| with_reason(&format!("cannot access home directory {}", user.home.display()), &e))
     }
 
     /// No such user.
-    fn nobody(&self, address: &str, sender: &str) -> Result<Step, String> {
+    fn nobody(&self, item: &Item<'_>) -> Result<Step, String> {
+        let address = item.address;
         let say = |verdict| Ok(Step::Say { address: address.to_owned(), verdict });
         let (local, _) = split_domain(address);
         if let Some(transport) =
@@ -277,8 +280,11 @@ impl Local {
             let relay = names.expand(&self.luser_relay, &|_, value| value)?;
             return Ok(Step::Forward(Forward {
                 address: address.to_owned(),
-                sender: sender.to_owned(),
-                delivered_to: address.to_owned(),
+                sender: item.sender.to_owned(),
+                delivered_to: match self.prepend.delivered_to_forward {
+                    true => item.delivered_to.to_owned(),
+                    false => String::new(),
+                },
                 recipients: vec![self.complete(&relay)],
             }));
         }

@@ -401,6 +401,11 @@ impl<'a> Expansion<'a> {
         }
         let item = self.item(address, list);
         match self.local.user(&item) {
+            // luser_relay, for the recipient whose expansion this is.
+            Ok(Step::Forward(forward)) => {
+                let address = self.target.address.clone();
+                self.steps.push(Step::Forward(Forward { address, ..forward }));
+            }
             Ok(step) => self.steps.push(step),
             Err(text) => {
                 self.warnings.push(text);
