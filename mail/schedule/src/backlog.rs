@@ -141,6 +141,15 @@ impl Backlog {
         self.deferred.pop().map(|r| r.0)
     }
 
+    /// One that was taken and cannot be loaded yet; before those that wait like it.
+    pub fn put_back(&mut self, entry: Entry) {
+        if entry.due == FRESH {
+            return self.incoming.push_front(entry);
+        }
+        self.forced += usize::from(entry.due == FLUSH);
+        self.deferred.push(Reverse(entry));
+    }
+
     /// Whether new messages wait.
     pub fn has_incoming(&self) -> bool {
         !self.incoming.is_empty()

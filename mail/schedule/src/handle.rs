@@ -64,7 +64,7 @@ fn take_up(state: &mut State, spool: &dyn Spool, longest: Duration) {
         from = page.last().and_then(|s| s.id.slot.checked_add(1));
         for s in page.iter().filter(|s| is_deliverable(s)) {
             match s.retry_at == Timestamp::default() {
-                _ if state.is_active(s.id.slot) => {}
+                _ if state.is_active(s.id) => {}
                 true => incoming.push(s.id),
                 false => state.backlog.push_deferred(s.id, s.retry_at.min(latest)),
             }
@@ -186,7 +186,7 @@ impl Handle {
         changes.push(Change::RetryAt(now));
         self.inner.spool.change(id, changes, true).await?;
         let mut state = self.inner.state();
-        match state.fate(id.slot) {
+        match state.fate(id) {
             // Its attempt goes on to its end as if nothing had been.
             Some(cell) => cell.set(Fate::Deliver),
             None => state.backlog.push_deferred(id, now),
@@ -217,7 +217,7 @@ impl Handle {
 
     /// Tells an attempt under way.
     fn decide(&self, id: QueueId, fate: Fate) -> bool {
-        self.inner.state().fate(id.slot).is_some_and(|cell| {
+        self.inner.state().fate(id).is_some_and(|cell| {
             cell.set(fate);
             true
         })
@@ -227,7 +227,7 @@ impl Handle {
     fn take_up(&self, id: QueueId) {
         {
             let mut state = self.inner.state();
-            match state.fate(id.slot) {
+            match state.fate(id) {
                 Some(cell) => cell.set(Fate::Requeue),
                 None => state.backlog.push_incoming(id),
             }
@@ -239,7 +239,7 @@ impl Handle {
     pub fn queue_name(&self, s: &Summary) -> QueueName {
         match () {
             () if s.held => QueueName::Hold,
-            () if self.inner.state().is_active(s.id.slot) => QueueName::Active,
+            () if self.inner.state().is_active(s.id) => QueueName::Active,
             () if s.retry_at == Timestamp::default() => QueueName::Incoming,
             () => QueueName::Deferred,
         }
@@ -289,18 +289,43 @@ impl Handle {
     pub fn returned(&self, id: QueueId) {
         {
             let mut state = self.inner.state();
-            let summary = || self.inner.spool.list(id.slot, 1).into_iter().find(|s| s.id == id);
             match state.returned(id) {
                 None | Some(Fate::Hold | Fate::Delete) => {}
                 Some(Fate::Requeue) => state.backlog.push_incoming(id),
-                Some(Fate::Deliver) => match summary().filter(is_deliverable) {
-                    None => {}
-                    Some(s) if s.retry_at == Timestamp::default() => state.backlog.push_incoming(id),
-                    Some(s) => state.backlog.push_deferred(id, s.retry_at),
+                Some(Fate::Deliver) => self.wait_in_line(&mut state, id),
+            }
+        }
+        self.inner.pump();
+    }
+
+    /// Another process recorded in the spool what the administrator decided about this message.
+    pub fn changed(&self, id: QueueId) {
+        {
+            let mut state = self.inner.state();
+            match state.fate(id) {
+                None => self.wait_in_line(&mut state, id),
+                Some(cell) => match (cell.get(), self.deliverable(id).is_some()) {
+                    (Fate::Deliver, false) => cell.set(Fate::Hold),
+                    (Fate::Hold, true) => cell.set(Fate::Deliver),
+                    _ => {}
                 },
             }
         }
         self.inner.pump();
+    }
+
+    /// The message, unless it is on hold or gone.
+    fn deliverable(&self, id: QueueId) -> Option<Summary> {
+        self.inner.spool.list(id.slot, 1).into_iter().find(|s| s.id == id).filter(is_deliverable)
+    }
+
+    /// Where the spool says that it belongs.
+    fn wait_in_line(&self, state: &mut State, id: QueueId) {
+        match self.deliverable(id) {
+            None => {}
+            Some(s) if s.retry_at == Timestamp::default() => state.backlog.push_incoming(id),
+            Some(s) => state.backlog.push_deferred(id, s.retry_at),
+        }
     }
 
     /// Starts nothing more and waits for deliveries under way, at most for `patience`. What is not finished stays in

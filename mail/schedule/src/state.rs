@@ -177,20 +177,26 @@ impl State {
         large.or_else(|| self.backlog.pop())
     }
 
-    /// The messages to load now.
+    /// The messages to load now. One whose slot another message had, which was deleted while it is delivered, waits until that
+    /// is over.
     pub(crate) fn take_loads(&mut self, config: &ScheduleConfig) -> Vec<Entry> {
-        let mut loads = Vec::new();
+        let (mut loads, mut later) = (Vec::new(), Vec::new());
         while !self.retired
             && self.loading < MAX_LOADING
             && self.has_room(config)
             && let Some(entry) = self.next_entry(config)
         {
-            if let HashEntry::Vacant(place) = self.busy.entry(entry.id().slot) {
-                place.insert(Arc::new(FateCell::new(entry.id())));
-                self.loading += 1;
-                loads.push(entry);
+            match self.busy.entry(entry.id().slot) {
+                HashEntry::Vacant(place) => {
+                    place.insert(Arc::new(FateCell::new(entry.id())));
+                    self.loading += 1;
+                    loads.push(entry);
+                }
+                HashEntry::Occupied(other) if other.get().id != entry.id() => later.push(entry),
+                HashEntry::Occupied(_) => {}
             }
         }
+        later.into_iter().rev().for_each(|entry| self.backlog.put_back(entry));
         loads
     }
 
@@ -239,13 +245,13 @@ impl State {
     }
 
     /// Tells an attempt under way what was decided; `None` when there is none.
-    pub(crate) fn fate(&self, slot: u32) -> Option<&FateCell> {
-        self.busy.get(&slot).map(Arc::as_ref)
+    pub(crate) fn fate(&self, id: QueueId) -> Option<&FateCell> {
+        self.busy.get(&id.slot).map(Arc::as_ref).filter(|fate| fate.id == id)
     }
 
     /// Whether the message is in the active set.
-    pub(crate) fn is_active(&self, slot: u32) -> bool {
-        self.busy.contains_key(&slot)
+    pub(crate) fn is_active(&self, id: QueueId) -> bool {
+        self.fate(id).is_some()
     }
 
     /// Messages in the active set.
@@ -282,7 +288,7 @@ impl State {
 
     /// It is not any more. What was decided meanwhile; `None` when it was not known.
     pub(crate) fn returned(&mut self, id: QueueId) -> Option<Fate> {
-        let fate = self.busy.get(&id.slot).filter(|fate| fate.id == id)?.get();
+        let fate = self.fate(id)?.get();
         self.busy.remove(&id.slot);
         Some(fate)
     }

@@ -603,3 +603,71 @@ async fn what_is_lent_obeys_the_administrator() {
     assert_eq!(got, ["smtp:a ok1@a ", "smtp:a ok3@a "].map(str::trim_end));
     assert_eq!(next.state(ids[0]).await, "pending");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_in_the_slot_of_one_that_is_still_delivered_waits_for_its_end() {
+    let w = World::new("");
+    let gone = w.store("s@x", "slow@a", 0, false).await;
+    let next = w.succeed(&[gone]);
+    next.handle.delete(gone).await.unwrap();
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let id = next.store("s@x", &format!("ok{n}@b"), 0, false).await;
+        let (message, _) = next.spool.load(id).await.unwrap();
+        next.handle.arrived(message, false);
+        ids.push(id);
+    }
+    assert_eq!(ids[0].slot, gone.slot);
+    // Not for the message that is gone.
+    next.handle.requeue(ids[0]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let mut got = next.deliveries();
+    got.sort();
+    assert_eq!(got, ["smtp:b ok1@b", "smtp:b ok2@b"]);
+    next.handle.flush();
+    next.handle.returned(gone);
+    next.settle().await;
+    assert_eq!(next.deliveries(), ["smtp:b ok0@b"]);
+    assert_eq!(next.state(ids[0]).await, "gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_only_in_the_slot_of_one_that_is_lent_is_taken_up() {
+    let w = World::new("");
+    let gone = w.store("s@x", "slow@a", 0, false).await;
+    w.spool.remove(gone).await.unwrap();
+    let id = w.store("s@x", "ok@b", 0, false).await;
+    assert_eq!(id.slot, gone.slot);
+    let next = w.succeed(&[gone]);
+    next.handle.returned(gone);
+    next.settle().await;
+    assert_eq!(next.deliveries(), ["smtp:b ok@b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_recorded_for_the_administrator() {
+    let w = World::new("");
+    let held = w.store("s@x", "ok@a", 0, true).await;
+    let slow = w.store("s@x", "slow@b ok@b", 0, false).await;
+    let lent = w.store("s@x", "ok@c", 0, false).await;
+    let next = w.succeed(&[slow, lent]);
+    let record = |id, change| next.spool.change(id, vec![change], true);
+    next.handle.changed(held);
+    assert_eq!(next.handle.active(), 2, "still on hold");
+    record(held, Change::Held(false)).await.unwrap();
+    next.handle.changed(held);
+    for hold in [true, false, true] {
+        record(slow, Change::Held(hold)).await.unwrap();
+        next.handle.changed(slow);
+        record(lent, Change::Held(!hold)).await.unwrap();
+        next.handle.changed(lent);
+    }
+    [slow, lent].into_iter().for_each(|id| next.handle.returned(id));
+    next.settle().await;
+    let mut got = next.deliveries();
+    got.sort();
+    assert_eq!(got, ["smtp:a ok@a", "smtp:c ok@c"]);
+    next.handle.changed(held);
+    next.settle().await;
+    assert!(next.deliveries().is_empty());
+}

@@ -22,6 +22,9 @@ use std::{
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
+/// How long the disk may take to write all that it is asked to before the spool is handed over.
+const WRITTEN: Duration = Duration::from_secs(3);
+
 /// How long a file of the maildrop that is being taken in may hold up a successor.
 const PICKUP: Duration = Duration::from_secs(3);
 
@@ -71,6 +74,12 @@ impl LateArrivals {
 impl Successor for LateArrivals {
     fn arrived(&self, message: Arc<Queued>, held: bool) {
         Arrivals::arrived(self, message, held);
+    }
+
+    fn changed(&self, id: QueueId) {
+        if let Some(handle) = self.get() {
+            handle.changed(id);
+        }
     }
 
     fn ended(&self, id: QueueId) {
@@ -151,9 +160,10 @@ impl Fixed {
         Ok(())
     }
 
-    /// Whether the spool can be handed over now: nobody takes mail from the maildrop any more, and the files of caches are left
-    /// alone. Nothing has changed when it cannot.
+    /// Whether the spool can be handed over now: the disk takes its writes, nobody takes mail from the maildrop any more, and the
+    /// files of caches are left alone. Nothing has changed when it cannot.
     pub async fn prepare_to_hand_over(&self) -> Result<()> {
+        ensure!(self.relay.is_written(WRITTEN).await, "the disk of the queue takes no writes");
         ensure!(self.scans.pause(PICKUP).await, "mail from the maildrop is still being taken in");
         self.acme.stop();
         tokio::task::block_in_place(|| self.caches.retire());

@@ -141,8 +141,9 @@ impl Link {
                 (Some(reference), content)
             }
         };
+        let file = wire::body(&body).inspect_err(|_| self.slots.discard(id))?;
         let number = |number| Request::Commit { number, id, held, large };
-        self.ask(number, Some(body)).await?;
+        self.ask(number, file).await?;
         Ok(Arc::new(Queued { id, envelope, content, accepted }))
     }
 
@@ -159,10 +160,10 @@ impl Link {
     }
 
     pub(super) async fn change(&self, id: QueueId, changes: &[Change], sync: bool) -> Result<(), SpoolError> {
-        let body = Some(encode_changes(changes));
+        let file = wire::body(&encode_changes(changes))?;
         match sync {
-            true => self.ask(|number| Request::Change { number, id }, body).await,
-            false => self.send(Request::Change { number: 0, id }, body).await,
+            true => self.ask(|number| Request::Change { number, id }, file).await,
+            false => self.send(Request::Change { number: 0, id }, Some(file)).await,
         }
     }
 
@@ -174,11 +175,7 @@ impl Link {
         self.send(Request::Ended { id }, None).await
     }
 
-    async fn ask(
-        &self,
-        request: impl FnOnce(u64) -> Request,
-        body: Option<Vec<u8>>,
-    ) -> Result<(), SpoolError> {
+    async fn ask(&self, request: impl FnOnce(u64) -> Request, file: OwnedFd) -> Result<(), SpoolError> {
         let (done, answer) = oneshot::channel();
         let number = {
             let mut open = lock(&self.open);
@@ -187,18 +184,17 @@ impl Link {
             open.waiting.as_mut().ok_or(SpoolError::Closed)?.insert(number, done);
             number
         };
-        if let Err(e) = self.send(request(number), body).await {
+        if let Err(e) = self.send(request(number), Some(file)).await {
             lock(&self.open).waiting.iter_mut().for_each(|w| drop(w.remove(&number)));
             return Err(e);
         }
         answer.await.unwrap_or(Err(SpoolError::Closed))
     }
 
-    async fn send(&self, request: Request, body: Option<Vec<u8>>) -> Result<(), SpoolError> {
+    async fn send(&self, request: Request, file: Option<OwnedFd>) -> Result<(), SpoolError> {
         if lock(&self.open).waiting.is_none() {
             return Err(SpoolError::Closed);
         }
-        let file = body.map(|bytes| wire::body(&bytes)).transpose()?;
         let packet = request.encode();
         let _turn = self.turn.lock().await;
         wire::send(&self.socket, &packet, file.as_ref()).await.map_err(|_| SpoolError::Closed)

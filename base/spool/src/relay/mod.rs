@@ -21,7 +21,7 @@ mod wire;
 
 pub use owner::Heritage;
 
-use crate::{Draft, FileSpool, Options, Recovery, Spool, SpoolError, Stats, Summary};
+use crate::{Draft, FileSpool, Options, Recovery, Spool, SpoolError, Stats, Summary, shared::Op};
 use base_calls::{Change, Envelope, Fut, Progress, QueueId, Queued, Timestamp};
 use link::{Link, Slots};
 use owner::Elder;
@@ -30,17 +30,23 @@ use std::{
     os::fd::OwnedFd,
     path::Path,
     sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
 };
 use tokio::{
-    sync::{RwLock as Turns, watch},
+    sync::{RwLock as Turns, oneshot, watch},
     task::JoinHandle,
 };
 use wire::Holding;
+
+/// How long a disk that has refused a write is left alone.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Who hears of what former owners do.
 pub trait Successor: Send + Sync {
     /// A message of theirs is durable.
     fn arrived(&self, message: Arc<Queued>, held: bool);
+    /// Something was recorded about a message at the administrator's request, which they had taken.
+    fn changed(&self, id: QueueId);
     /// The delivery of a message that they had is over, one way or another.
     fn ended(&self, id: QueueId);
 }
@@ -96,15 +102,18 @@ impl Relay {
         heritage: Heritage,
     ) -> Result<(Recovery, Vec<QueueId>), SpoolError> {
         let spool = FileSpool::open_keeping(dir, options, &heritage.slots())?;
-        let leases = heritage.leases();
-        let mut elders = heritage.elders;
+        let mut heritage = heritage;
         {
-            // Drafts that were committed meanwhile have none.
+            // Drafts that were committed meanwhile have none; messages that were deleted are delivered in vain.
             let state = spool.shared.state();
             let reserved: HashSet<u32> = state.slab.reserved().collect();
-            elders.iter_mut().for_each(|e| e.holding.slots.retain(|slot| reserved.contains(slot)));
+            for Holding { slots, leases } in heritage.elders.iter_mut().map(|e| &mut e.holding) {
+                slots.retain(|slot| reserved.contains(slot));
+                leases.retain(|id| state.slab.get(*id).is_some());
+            }
         }
-        self.elders().waiting = elders;
+        let leases = heritage.leases();
+        self.elders().waiting = heritage.elders;
         Ok((self.own(spool).await?, leases))
     }
 
@@ -126,6 +135,26 @@ impl Relay {
             |e| tokio::spawn(owner::serve(e, Arc::clone(&spool), Arc::clone(successor), stopped.clone()));
         elders.served = waiting.map(serve).collect();
         elders.stop = Some(stop);
+    }
+
+    /// Whether the disk takes what was asked for so far, within `patience`. To be asked before [`Relay::hand_over`], which would
+    /// lose what waits for a disk that takes nothing: the successor would deliver it again.
+    pub async fn is_written(&self, patience: Duration) -> bool {
+        let Some(spool) = self.spool() else { return false };
+        let written = async {
+            loop {
+                let (done, answer) = oneshot::channel();
+                if spool.shared.push(Op::Barrier(done)).is_err() {
+                    return false;
+                }
+                if matches!(answer.await, Ok(Ok(()))) {
+                    return true;
+                }
+                // What it was written with has failed and is written again.
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        tokio::time::timeout(patience, written).await.unwrap_or(false)
     }
 
     /// Gives the spool to the process at the other end of `link`: closes it, and goes on as a client of that process.

@@ -1,7 +1,9 @@
 //! The present owner's side: what it takes over, and serving processes that had the spool before.
 //!
 //! Requests are taken in the order in which they come; commits of one process are made durable together with all others. When such a
-//! process ends, its slots are free again and what it was delivering is taken up here.
+//! process ends, its slots are free again and what it was delivering is taken up here. One that breaks the rules, or does not
+//! read its answers, is told that its connection is over and gets a moment to end: two that deliver the same are worse than a
+//! short delay.
 
 use super::{
     Successor,
@@ -19,10 +21,20 @@ use std::{
     collections::HashSet,
     io,
     os::fd::{AsFd, OwnedFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
-use tokio::{net::UnixStream, sync::watch, task::JoinSet};
+use tokio::{io::AsyncWriteExt, net::UnixStream, sync::watch, task::JoinSet, time::timeout};
+
+/// How long what a process has asked for may take when it is not served any more, before answers that it does not read are cut.
+const ANSWERED: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 9_000 });
+/// How long an answer may take from then on.
+const STALLED: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 1_000 });
+/// How long a process may take to end after the end of its connection.
+const PARTING: Duration = Duration::from_millis(if cfg!(test) { 1_000 } else { 10_000 });
 
 /// A process that had the spool and still has something to do.
 pub(super) struct Elder {
@@ -98,9 +110,14 @@ struct Service {
     held: Mutex<Held>,
     successor: Arc<dyn Successor>,
     turn: tokio::sync::Mutex<()>,
+    /// True: answers that cannot be sent in [`STALLED`] are not sent.
+    deaf: watch::Sender<bool>,
+    /// There was one.
+    cut: AtomicBool,
 }
 
 /// Serves one until it ends (`None`), or `stop` becomes true: then what it has is given back, all requests taken so far answered.
+/// One that does not take its answers has come to its end.
 pub(super) async fn serve(
     elder: Elder,
     spool: Arc<FileSpool>,
@@ -108,9 +125,14 @@ pub(super) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) -> Option<Elder> {
     let Holding { slots, leases } = elder.holding;
-    let held = Mutex::new(Held { slots: slots.into_iter().collect(), leases: leases.into_iter().collect() });
-    let socket = wire::stream(elder.socket).ok()?;
-    let service = Arc::new(Service { socket, spool, held, successor, turn: tokio::sync::Mutex::default() });
+    let held = Held { slots: slots.into_iter().collect(), leases: leases.into_iter().collect() };
+    let Ok(socket) = wire::stream(elder.socket) else {
+        held.release(&spool, &*successor);
+        return None;
+    };
+    let (held, turn) = (Mutex::new(held), tokio::sync::Mutex::default());
+    let (deaf, cut) = (watch::Sender::new(false), AtomicBool::new(false));
+    let service = Arc::new(Service { socket, spool, held, successor, turn, deaf, cut });
     let mut running = JoinSet::new();
     let stopped = loop {
         tokio::select! {
@@ -126,21 +148,54 @@ pub(super) async fn serve(
             }
         }
     };
-    while running.join_next().await.is_some() {}
-    if !stopped {
-        service.release();
-        return None;
+    if timeout(ANSWERED, all(&mut running)).await.is_err() {
+        service.deaf.send_replace(true);
+        all(&mut running).await;
     }
-    let service = Arc::into_inner(service)?;
-    let held = service.held.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let holding =
-        Holding { slots: held.slots.into_iter().collect(), leases: held.leases.into_iter().collect() };
-    Some(Elder { socket: service.socket.into_std().ok()?.into(), holding })
+    let mut service = Arc::into_inner(service)?;
+    if stopped && !*service.cut.get_mut() {
+        return service.into_elder();
+    }
+    service.part().await;
+    service.release();
+    None
+}
+
+async fn all(running: &mut JoinSet<()>) {
+    while running.join_next().await.is_some() {}
+}
+
+impl Held {
+    /// Nobody has it any more.
+    fn release(self, spool: &FileSpool, successor: &dyn Successor) {
+        let mut state = spool.shared.state();
+        self.slots.into_iter().for_each(|slot| state.slab.give_back(slot));
+        drop(state);
+        self.leases.into_iter().for_each(|id| successor.ended(id));
+    }
 }
 
 impl Service {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn into_elder(self) -> Option<Elder> {
+        let held = self.held.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (slots, leases) = (held.slots.into_iter().collect(), held.leases.into_iter().collect());
+        Some(Elder { socket: self.socket.into_std().ok()?.into(), holding: Holding { slots, leases } })
+    }
+
+    /// Tells the process that the connection is over, and waits until it is gone. What it has done is noted meanwhile, so that
+    /// it is not done again.
+    async fn part(&mut self) {
+        let _ = self.socket.shutdown().await;
+        let end = async {
+            while let Ok(Some((packet, body))) = wire::next(&self.socket).await {
+                let _ = Request::decode(&packet).map(|request| self.note(request, body));
+            }
+        };
+        let _ = timeout(PARTING, end).await;
     }
 
     /// Carries out a request, or starts to. An error ends the connection.
@@ -150,19 +205,44 @@ impl Service {
         body: Option<OwnedFd>,
         running: &mut JoinSet<()>,
     ) -> io::Result<()> {
+        let this = Arc::clone(self);
         match request {
             Request::Commit { number, id, held, large } => {
-                let body = wire::read_body(body)?;
-                if !self.held().slots.remove(&id.slot) || !self.spool.shared.state().slab.claim(id) {
+                if !self.held().slots.contains(&id.slot) {
                     return Err(io::ErrorKind::InvalidData.into());
                 }
-                let this = Arc::clone(self);
+                let body = match wire::read_body(body) {
+                    Ok(body) => body,
+                    Err(e) => {
+                        running.spawn(async move { this.refuse(number, id, e).await });
+                        return Ok(());
+                    }
+                };
+                self.held().slots.remove(&id.slot);
+                if !self.spool.shared.state().slab.claim(id) {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
                 running.spawn(async move { this.commit(number, id, held, large, body).await });
             }
-            Request::Change { number, id } => {
-                let changes = codec::decode_changes(&wire::read_body(body)?);
-                let changes = changes.map_err(|_| io::ErrorKind::InvalidData)?;
-                self.change(number, id, changes, running);
+            Request::Change { number, id } if number != 0 => {
+                let changes = wire::read_body(body).map(|bytes| codec::decode_changes(&bytes));
+                let changes = changes.map(|c| c.map_err(|_| io::ErrorKind::InvalidData));
+                let changes = changes.and_then(|c| Ok(c?)).map_err(SpoolError::Io);
+                running.spawn(async move { this.change(number, id, changes).await });
+            }
+            other => self.note(other, body)?,
+        }
+        Ok(())
+    }
+
+    /// Carries out what has no answer.
+    fn note(&self, request: Request, body: Option<OwnedFd>) -> io::Result<()> {
+        match request {
+            Request::Change { number: 0, id } => {
+                // Without it a recipient may get the message twice; the end of the connection would do so for many.
+                let Ok(bytes) = wire::read_body(body) else { return Ok(()) };
+                let changes = codec::decode_changes(&bytes).map_err(|_| io::ErrorKind::InvalidData)?;
+                Self::now(self.spool.change(id, changes, false));
             }
             Request::Remove { id } => Self::now(self.spool.remove(id)),
             Request::Ended { id } => {
@@ -170,19 +250,26 @@ impl Service {
                     self.successor.ended(id);
                 }
             }
+            Request::Commit { .. } | Request::Change { .. } => {}
         }
         Ok(())
     }
 
-    fn change(self: &Arc<Self>, number: u64, id: QueueId, changes: Vec<Change>, running: &mut JoinSet<()>) {
-        if number == 0 {
-            return Self::now(self.spool.change(id, changes, false));
+    async fn change(&self, number: u64, id: QueueId, changes: Result<Vec<Change>, SpoolError>) {
+        let result = match changes {
+            Ok(changes) => self.spool.change(id, changes, true).await,
+            Err(e) => Err(e),
+        };
+        if result.is_ok() {
+            self.successor.changed(id);
         }
-        let this = Arc::clone(self);
-        running.spawn(async move {
-            let result = this.spool.change(id, changes, true).await;
-            this.answer(Answer { number, result, slot: None }).await;
-        });
+        self.answer(Answer { number, result, slot: None }).await;
+    }
+
+    /// A commit whose content did not arrive: its slot is free for another.
+    async fn refuse(&self, number: u64, id: QueueId, why: io::Error) {
+        self.spool.shared.delete_large(id);
+        self.answer(Answer { number, result: Err(SpoolError::Io(why)), slot: Some(id.slot) }).await;
     }
 
     /// For what resolves at once.
@@ -195,14 +282,8 @@ impl Service {
         let result = self.store(id, held, large, body).await;
         let slot = self.spool.shared.state().slab.reserve(false, Timestamp::now()).map(|id| id.slot);
         self.held().slots.extend(slot);
-        let (queued, result) = match result {
-            Ok(queued) => (Some(queued), Ok(())),
-            Err(e) => (None, Err(e)),
-        };
+        let result = result.map(|queued| self.successor.arrived(queued, held));
         self.answer(Answer { number, result, slot }).await;
-        if let Some(queued) = queued {
-            self.successor.arrived(queued, held);
-        }
     }
 
     async fn store(
@@ -229,20 +310,26 @@ impl Service {
 
     async fn answer(&self, answer: Answer) {
         let packet = answer.encode();
-        let _turn = self.turn.lock().await;
-        // Nobody is there to hear it when this fails.
-        let _ = wire::send(&self.socket, &packet, None).await;
+        let send = async {
+            let _turn = self.turn.lock().await;
+            // Nobody is there to hear it when this fails.
+            let _ = wire::send(&self.socket, &packet, None).await;
+        };
+        let mut deaf = self.deaf.subscribe();
+        let stalled = async {
+            let _ = deaf.wait_for(|deaf| *deaf).await;
+            tokio::time::sleep(STALLED).await;
+        };
+        tokio::select! {
+            () = send => {}
+            () = stalled => self.cut.store(true, Relaxed),
+        }
     }
 
-    /// The process has ended.
-    fn release(&self) {
-        let (slots, leases) = {
-            let mut held = self.held();
-            (std::mem::take(&mut held.slots), std::mem::take(&mut held.leases))
-        };
-        let mut state = self.spool.shared.state();
-        slots.into_iter().for_each(|slot| state.slab.give_back(slot));
-        drop(state);
-        leases.into_iter().for_each(|id| self.successor.ended(id));
+    /// The process has ended, or must.
+    fn release(self) {
+        drop(self.socket);
+        let held = self.held.into_inner().unwrap_or_else(PoisonError::into_inner);
+        held.release(&self.spool, &*self.successor);
     }
 }

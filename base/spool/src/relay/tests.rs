@@ -1,9 +1,15 @@
 //! A spool goes from one owner to the next and on, in one process, with drafts, commits and deliveries on their way.
 
 use super::*;
-use crate::tests::{bytes, envelope};
-use base_sys::handoff::Channel;
-use std::time::Duration;
+use crate::{
+    sim::{Faults, SimDisk},
+    tests::{bytes, envelope},
+};
+use base_sys::{fds, handoff::Channel};
+use std::{
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -15,6 +21,7 @@ fn options() -> Options {
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
     Arrived(QueueId, usize),
+    Changed(QueueId),
     Ended(QueueId),
 }
 
@@ -23,6 +30,10 @@ struct Heard(UnboundedSender<Event>);
 impl Successor for Heard {
     fn arrived(&self, message: Arc<Queued>, _: bool) {
         let _ = self.0.send(Event::Arrived(message.id, bytes(&message.content).len()));
+    }
+
+    fn changed(&self, id: QueueId) {
+        let _ = self.0.send(Event::Changed(id));
     }
 
     fn ended(&self, id: QueueId) {
@@ -127,7 +138,8 @@ async fn deliveries_end_where_they_began() {
     let at = Timestamp::from_secs(2_000_000_000);
     a.relay.change(later, vec![Change::RetryAt(at)], true).await.unwrap();
     a.relay.ended(later).await;
-    assert_eq!((b.hears().await, b.hears().await), (Event::Ended(done), Event::Ended(later)));
+    let heard = [b.hears().await, b.hears().await, b.hears().await];
+    assert_eq!(heard, [Event::Ended(done), Event::Changed(later), Event::Ended(later)]);
     assert_eq!(b.messages(), 1);
     assert_eq!(b.relay.load(later).await.unwrap().1.retry_at, at);
     assert!(matches!(a.relay.change(done, vec![Change::RetryAt(at)], true).await, Err(SpoolError::NotFound)));
@@ -217,4 +229,116 @@ async fn one_that_never_had_it_has_nothing() {
     let (ours, theirs) = Channel::pair().unwrap();
     assert!(relay.hand_over(ours.into_fd(), Vec::new(), 1).await.is_err());
     assert!(Heritage::receive(theirs.into_fd(), PATIENCE).is_err());
+}
+
+/// A former owner by hand: it says what it likes.
+struct Byhand {
+    socket: OwnedFd,
+    slot: u32,
+    lease: QueueId,
+    gone: QueueId,
+}
+
+impl Byhand {
+    /// It was the owner; so is the other one now.
+    async fn before(dir: &Path) -> (Self, Owner) {
+        let a = first(dir).await;
+        let (lease, gone) = (a.put(b"lease").await, a.put(b"gone").await);
+        a.relay.remove(gone).await.unwrap();
+        assert!(a.relay.is_written(PATIENCE).await);
+        a.relay.close();
+        let (ours, theirs) = Channel::pair().unwrap();
+        let slot = 100;
+        let holding = Holding { slots: vec![slot], leases: vec![lease, gone] };
+        let heritage = Heritage { elders: vec![Elder { socket: theirs.into_fd(), holding }] };
+        let b = Arc::new(Relay::default());
+        let (_, leases) = b.take_over(dir, options(), heritage).await.unwrap();
+        assert_eq!(leases, [lease], "what was deleted is nobody's");
+        let (tell, heard) = unbounded_channel();
+        let successor: Arc<dyn Successor> = Arc::new(Heard(tell));
+        b.serve(&successor);
+        (Self { socket: ours.into_fd(), slot, lease, gone }, Owner { relay: b, heard })
+    }
+
+    fn say(&self, packet: &[u8]) {
+        fds::send_with_fd(self.socket.as_fd(), packet, None).unwrap();
+    }
+
+    /// Without its content: the owner had no descriptor left for it.
+    fn commit(&self, number: u64) -> Vec<u8> {
+        let id = QueueId { time: Timestamp::now(), slot: self.slot, long: false };
+        wire::Request::Commit { number, id, held: false, large: None }.encode()
+    }
+
+    async fn hear(&self) -> Option<Vec<u8>> {
+        let socket = self.socket.try_clone().unwrap();
+        let hear = move || wire::receive(socket).unwrap().map(|(packet, _)| packet);
+        tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(hear)).await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_commit_without_its_content_is_refused_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, mut b) = Byhand::before(dir.path()).await;
+    for number in 1..4 {
+        a.say(&a.commit(number));
+        let answer = wire::Answer::decode(&a.hear().await.unwrap()).unwrap();
+        assert_eq!((answer.number, answer.slot), (number, Some(a.slot)));
+        assert!(matches!(answer.result, Err(SpoolError::Io(e)) if e.raw_os_error() == Some(24)));
+    }
+    a.say(&wire::Request::Change { number: 9, id: a.lease }.encode());
+    assert!(wire::Answer::decode(&a.hear().await.unwrap()).unwrap().result.is_err());
+    a.say(&wire::Request::Change { number: 0, id: a.lease }.encode());
+    a.say(&wire::Request::Ended { id: a.gone }.encode());
+    a.say(&wire::Request::Ended { id: a.lease }.encode());
+    assert_eq!(b.hears().await, Event::Ended(a.lease));
+}
+
+#[tokio::test]
+async fn what_it_delivers_is_taken_up_when_it_is_gone_and_not_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, mut b) = Byhand::before(dir.path()).await;
+    a.say(b"nonsense");
+    assert_eq!(a.hear().await, None, "the end of the connection");
+    assert!(b.heard.try_recv().is_err());
+    // It has delivered the message, and says so before it ends.
+    a.say(&wire::Request::Remove { id: a.lease }.encode());
+    let lease = a.lease;
+    drop(a);
+    assert_eq!(b.hears().await, Event::Ended(lease));
+    assert_eq!(b.messages(), 0);
+}
+
+#[tokio::test]
+async fn one_that_does_not_read_its_answers_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, mut b) = Byhand::before(dir.path()).await;
+    let (socket, packet) = (a.socket.try_clone().unwrap(), a.commit(1));
+    // More than the socket has room for on the way back.
+    let flood = tokio::task::spawn_blocking(move || {
+        (0..2_000).for_each(|_| fds::send_with_fd(socket.as_fd(), &packet, None).map(drop).unwrap());
+    });
+    flood.await.unwrap();
+    let begun = Instant::now();
+    assert!(b.relay.stop_serving().await.is_empty());
+    assert!(begun.elapsed() < PATIENCE);
+    assert_eq!(b.hears().await, Event::Ended(a.lease));
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_nothing_is_known_before() {
+    let disk = SimDisk::new(Faults::default());
+    let relay = Relay::default();
+    assert!(!relay.is_written(PATIENCE).await, "there is none");
+    let spool = FileSpool::open_on(Arc::new(disk.clone()), options(), &HashSet::new()).unwrap();
+    relay.own(spool).await.unwrap();
+    let a = Owner { relay: Arc::new(relay), heard: unbounded_channel().1 };
+    let id = a.put(b"done").await;
+    assert!(a.relay.is_written(PATIENCE).await);
+    disk.set_faults(Faults { stop_at: Some(0), ..Faults::default() });
+    a.relay.remove(id).await.unwrap();
+    assert!(!a.relay.is_written(Duration::from_millis(300)).await);
+    disk.set_faults(Faults::default());
+    assert!(a.relay.is_written(PATIENCE).await);
 }

@@ -24,6 +24,10 @@ use tokio::{io::Interest, net::UnixStream};
 pub(super) const PACKET: usize = 256;
 /// Longest file that goes with one: an envelope with all the recipients that a message may have, and small content.
 const BODY: u64 = 256 << 20;
+/// Too many open files (errno(3)).
+const EMFILE: i32 = 24;
+/// What `recv_with_fd` says of a packet that lost its file.
+const ENOBUFS: i32 = 105;
 
 /// Of the former owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +107,8 @@ impl Request {
             b'E' => Self::Ended { id: take_id(from)? },
             _ => return Err(Malformed),
         };
-        rest.is_empty().then_some(request).ok_or(Malformed)
+        // After a packet whose length is not known (`receive`) there are zeros.
+        rest.iter().all(|b| *b == 0).then_some(request).ok_or(Malformed)
     }
 }
 
@@ -182,9 +187,9 @@ pub(super) fn body(bytes: &[u8]) -> io::Result<OwnedFd> {
     fds::memory_file(bytes).map(Into::into)
 }
 
-/// The bytes that came with a packet.
+/// The bytes that came with a packet. There are none when this process had too many files open to get them.
 pub(super) fn read_body(fd: Option<OwnedFd>) -> io::Result<Vec<u8>> {
-    let file = File::from(fd.ok_or(io::ErrorKind::InvalidData)?);
+    let file = File::from(fd.ok_or_else(|| io::Error::from_raw_os_error(EMFILE))?);
     let len = file.metadata()?.len();
     let len = usize::try_from(len).ok().filter(|_| len <= BODY).ok_or(io::ErrorKind::InvalidData)?;
     let mut bytes = vec![0; len];
@@ -213,13 +218,17 @@ pub(super) async fn next(socket: &UnixStream) -> io::Result<Option<Packet>> {
 /// Its bytes, and what came with them.
 pub(super) type Packet = (Vec<u8>, Option<OwnedFd>);
 
-/// One packet; `None` at the end.
+/// One packet; `None` at the end. When this process has too many files open for what came with it, it is without that, and
+/// zeros follow.
 pub(super) fn receive(socket: impl AsFd) -> io::Result<Option<Packet>> {
     let mut packet = vec![0; PACKET];
     let (len, fd) = loop {
         match fds::recv_with_fd(socket.as_fd(), &mut packet) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            Err(e) if e.raw_os_error() == Some(ENOBUFS) && packet.first() != Some(&0) => {
+                break (PACKET, None);
+            }
             other => break other?,
         }
     };
@@ -250,6 +259,10 @@ mod tests {
             assert!(bytes.len() < PACKET);
             assert_eq!(Request::decode(&bytes).unwrap(), request);
             assert!((0..bytes.len()).all(|n| Request::decode(&bytes[..n]).is_err()), "{request:?}");
+            let mut padded = bytes.clone();
+            padded.resize(PACKET, 0);
+            assert_eq!(Request::decode(&padded).unwrap(), request);
+            assert!(Request::decode(&[&bytes[..], &[1]].concat()).is_err());
         }
     }
 
