@@ -4,6 +4,7 @@
 //! Pure but for looking up names that an administrator wrote (host names, /etc/services). A name that cannot be looked
 //! up is an error with the file and line of its service.
 
+use crate::disabled::Disabled;
 use anyhow::{Context, Result, anyhow, bail};
 use base_conf::{Config, MasterCf, Service, ServiceKind};
 use base_sys::handoff::ListenerKey;
@@ -66,7 +67,9 @@ const LOCAL: &[(&str, &str, Server, bool)] = &[
 /// Everything that is to be bound.
 pub fn all(config: &Config, master: &MasterCf) -> Result<Vec<Endpoint>> {
     let mut out = Vec::new();
-    for service in &master.services {
+    let disabled = Disabled::from_config(config)?;
+    let open = || master.services.iter().filter(|s| !disabled.has(s));
+    for service in open() {
         let view = config.service(&service.name, &service.overrides);
         let found = match service.kind {
             ServiceKind::Inet => inet(&view, service),
@@ -75,8 +78,7 @@ pub fn all(config: &Config, master: &MasterCf) -> Result<Vec<Endpoint>> {
         };
         out.extend(found.with_context(|| format!("{}, line {}", master.file.display(), service.line))?);
     }
-    let in_master =
-        |name: &str| master.services.iter().any(|s| s.name == name && s.kind != ServiceKind::Inet);
+    let in_master = |name: &str| open().any(|s| s.name == name && s.kind != ServiceKind::Inet);
     for (path, name, server, always) in LOCAL {
         if *always || in_master(name) {
             out.push(local(path, name, *server));
@@ -280,6 +282,28 @@ mod tests {
         );
         check(ALL, "25 inet n - n - - smtpd -o inet_interfaces=127.0.0.1", "25/inet=127.0.0.1:25");
         check(ALL, "lsmtp unix - - n - - smtpd", "lsmtp/unix=private/lsmtp");
+    }
+
+    #[test]
+    fn services_that_are_disabled() {
+        let services = "25 inet n - n - - smtpd\n26 inet n - n - - smtpd\nlsmtp unix - - n - - smtpd";
+        for (disabled, want) in [
+            ("", "25/inet=127.0.0.1:25 26/inet=127.0.0.1:26 lsmtp/unix=private/lsmtp"),
+            ("25/inet", "26/inet=127.0.0.1:26 lsmtp/unix=private/lsmtp"),
+            ("inet", "lsmtp/unix=private/lsmtp"),
+            ("!26/inet, INET unix", "26/inet=127.0.0.1:26"),
+            ("25, pass, lsmtp/inet", "25/inet=127.0.0.1:25 26/inet=127.0.0.1:26 lsmtp/unix=private/lsmtp"),
+        ] {
+            let main = format!(
+                "inet_protocols = ipv4\ninet_interfaces = 127.0.0.1\nmaster_service_disable = {disabled}"
+            );
+            let config = Config::from_text(&main);
+            let list = all(&config, &MasterCf::parse(services).unwrap()).unwrap();
+            let keys = list.iter().map(|e| format!("{}={}", e.key.service, e.key.address));
+            let found: Vec<_> =
+                keys.filter(|k| !k.contains("=private/c") && !k.contains("=private/m")).collect();
+            assert_eq!(found.join(" "), want, "{disabled}");
+        }
     }
 
     #[test]

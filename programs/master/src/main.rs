@@ -6,6 +6,7 @@
 
 mod activation;
 mod children;
+mod disabled;
 mod endpoints;
 mod folders;
 mod launch;

@@ -50,7 +50,7 @@ pub(super) const PARAMS: &[Param] = &[
     text("local_login_sender_maps", "static:*"),
     text("local_recipient_maps", "proxy:unix:passwd.byname $alias_maps").used(),
     text("mail_name", "Postfix").used(),
-    text("master_service_disable", ""),
+    text("master_service_disable", "").used(),
     text("message_drop_headers", "bcc, content-length, resent-bcc, return-path").used(),
     long("message_size_limit", "10240000").used(),
     computed("mydomain", "").used(),
