@@ -50,12 +50,26 @@ pub struct Shared {
     pub busy: Gate,
     /// Another courier takes new requests.
     pub retired: AtomicBool,
+    /// No request is begun any more.
+    pub closed: AtomicBool,
 }
 
 impl Shared {
     /// The configuration now.
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Waits until no request is in hand, at most `limit` (twice that, when one comes at that moment). When it returns true none
+    /// will be: the process may end. The worker hears that a request was not
+    /// begun by the end of its connection, and tries that delivery again later.
+    pub fn finish(&self, limit: Duration) -> bool {
+        if !self.busy.wait_empty(limit) {
+            return false;
+        }
+        // Whoever entered before this looks in vain for `closed` and is waited for; who enters later sees it.
+        self.closed.store(true, Ordering::SeqCst);
+        self.busy.wait_empty(limit)
     }
 }
 
@@ -65,6 +79,9 @@ pub fn serve(shared: &Shared, stream: UnixStream) -> io::Result<()> {
     let mut frames = Frames::new(stream, Some(PATIENCE));
     while let Some(len) = frames.next_len()? {
         let _pass = shared.busy.enter();
+        if shared.closed.load(Ordering::SeqCst) {
+            break;
+        }
         let request = CourierRequest::parse(&frames.bytes(len)?).map_err(|_| frame::malformed())?;
         let content = frames.content(request.content)?;
         let answer = answer(shared, &request, &content);
@@ -163,5 +180,61 @@ fn make_mailbox(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
         Ok(file) => fchown(&file, Some(uid), Some(gid)),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        thread,
+    };
+
+    fn shared() -> Shared {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("main.cf"), "myhostname = mail.example.com\n").unwrap();
+        std::fs::write(dir.path().join("master.cf"), "").unwrap();
+        let (log, _) = Log::test();
+        Shared {
+            settings: RwLock::new(Arc::new(Settings::load(dir.path(), &log).unwrap())),
+            pool: Pool::new("/bin/false".into(), 1, PATIENCE),
+            log,
+            busy: Gate::new(usize::MAX),
+            retired: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    #[test]
+    fn closed_when_nothing_is_in_hand_and_not_before() {
+        let shared = shared();
+        let pass = shared.busy.enter();
+        assert!(!shared.finish(Duration::ZERO) && !shared.closed.load(Ordering::SeqCst));
+        drop(pass);
+        assert!(shared.finish(Duration::ZERO) && shared.closed.load(Ordering::SeqCst));
+        // One that has entered between the two looks.
+        let pass = shared.busy.enter();
+        assert!(!shared.finish(Duration::ZERO));
+        drop(pass);
+        assert!(shared.finish(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_arrives_after_that_is_not_begun() {
+        let shared = shared();
+        let ask = |frame: &[u8]| {
+            let (mut worker, ours) = UnixStream::pair().unwrap();
+            worker.write_all(frame).unwrap();
+            let done = thread::scope(|s| s.spawn(|| serve(&shared, ours)).join().unwrap());
+            let mut answer = Vec::new();
+            // What it did not read resets the connection.
+            let _ = worker.read_to_end(&mut answer);
+            (done.map_err(|e| e.kind()), answer.len())
+        };
+        let nonsense = [1, 0, 0, 0, 255];
+        assert_eq!(ask(&nonsense), (Err(io::ErrorKind::InvalidData), 0));
+        assert!(shared.finish(Duration::ZERO));
+        assert_eq!(ask(&nonsense), (Ok(()), 0));
     }
 }

@@ -59,7 +59,7 @@ pub fn run(args: &[String]) -> Result<()> {
     };
     let done = server.serve();
     if let Some(shared) = &server.shared {
-        shared.busy.wait_empty(STOP_LIMIT);
+        shared.finish(STOP_LIMIT);
     }
     server.log.flush();
     done
@@ -145,7 +145,7 @@ impl Server {
         self.listeners.clear();
         let Some(shared) = &self.shared else { return Ok(()) };
         shared.retired.store(true, Ordering::SeqCst);
-        while !shared.busy.wait_empty(GLANCE) {
+        while !shared.finish(GLANCE) {
             let readable =
                 wait_readable(&[self.channel.as_fd(), self.signals.as_fd()], Some(Duration::ZERO))?;
             if readable.get(1) == Some(&true) && self.signals.next_pending()? == Some(Sig::Term) {
@@ -193,8 +193,9 @@ impl Server {
                 let pool = Pool::new(own, settings.process_limit, settings.max_idle);
                 let settings = RwLock::new(Arc::new(settings));
                 let busy = Gate::new(usize::MAX);
-                let retired = AtomicBool::new(false);
-                self.shared = Some(Arc::new(Shared { settings, pool, log: self.log.clone(), busy, retired }));
+                let (retired, closed) = (AtomicBool::new(false), AtomicBool::new(false));
+                let log = self.log.clone();
+                self.shared = Some(Arc::new(Shared { settings, pool, log, busy, retired, closed }));
             }
         }
         Ok(())

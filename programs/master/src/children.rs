@@ -193,7 +193,7 @@ impl Slot {
 
     /// After a reload: what was opened and closed, then the new generation.
     pub fn tell_change(&self, sockets: &Sockets, opened: &[Endpoint], closed: &[Endpoint], generation: u32) {
-        let next = self.next.as_ref().filter(|n| n.ordered).map(|n| &n.process);
+        let next = self.next.as_ref().filter(|n| n.is_ordered()).map(|n| &n.process);
         for process in self.running.iter().chain(next) {
             for endpoint in closed.iter().filter(|e| e.server == self.server) {
                 process.tell(|channel| channel.order(&Order::Close(endpoint.key.clone())));
@@ -239,11 +239,12 @@ impl Slot {
         self.processes().for_each(|p| p.tell(|channel| channel.order(&Order::Stop)));
     }
 
-    /// The next answer of one of them. `None` when there is none now.
+    /// The next answer of one of them. `None` when there is none now, or it was killed since.
     pub fn reply_of(&mut self, pid: u32) -> Option<Reply> {
+        let killed = self.next.as_ref().is_some_and(|n| n.process.pid == pid && n.is_killed());
         let next = self.next.as_mut().map(|n| &mut n.process);
         let mut all = self.running.iter_mut().chain(next).chain(&mut self.elders);
-        all.find(|p| p.pid == pid)?.next_reply()
+        all.find(|p| p.pid == pid)?.next_reply().filter(|_| !killed)
     }
 
     /// The process has ended. `None`: it was none of these.
@@ -260,7 +261,7 @@ impl Slot {
             return Some(Ended::Next);
         }
         let running = self.running.take_if(|r| r.pid == pid)?;
-        if self.next.is_some() {
+        if self.next.as_ref().is_some_and(|n| !n.is_killed()) {
             return Some(Ended::Replaced);
         }
         let lived = now.saturating_duration_since(running.started);
@@ -271,16 +272,11 @@ impl Slot {
 }
 
 impl Running {
-    /// All its listeners and the configuration.
-    pub(crate) fn tell_all(&self, server: Server, sockets: &Sockets, generation: u32) {
-        self.tell_listeners(server, sockets);
-        self.tell(|channel| channel.order(&Order::Configured { generation }));
-    }
-
-    pub(crate) fn tell_listeners(&self, server: Server, sockets: &Sockets) {
-        for (endpoint, fd) in sockets.iter().filter(|(e, _)| e.server == server) {
-            self.tell(|channel| channel.order_listener(&endpoint.key, fd.as_fd()));
-        }
+    /// All its listeners and the configuration. Whether it took that; it is killed otherwise.
+    pub(crate) fn tell_all(&self, server: Server, sockets: &Sockets, generation: u32) -> bool {
+        let mut own = sockets.iter().filter(|(e, _)| e.server == server);
+        own.all(|(e, fd)| self.try_tell(|channel| channel.order_listener(&e.key, fd.as_fd())))
+            && self.try_tell(|channel| channel.order(&Order::Configured { generation }))
     }
 
     /// Hands it a file that it asked for, or says why not.
@@ -291,9 +287,16 @@ impl Running {
 
     /// A child that does not take an order is of no use any more.
     pub(crate) fn tell(&self, order: impl FnOnce(&Channel) -> std::io::Result<()>) {
-        if order(&self.channel).is_err() {
+        self.try_tell(order);
+    }
+
+    /// As [`Running::tell`]. Whether it took the order.
+    pub(crate) fn try_tell(&self, order: impl FnOnce(&Channel) -> std::io::Result<()>) -> bool {
+        let taken = order(&self.channel).is_ok();
+        if !taken {
             self.kill();
         }
+        taken
     }
 
     /// Ends it.

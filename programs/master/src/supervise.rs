@@ -132,6 +132,7 @@ impl Master<'_> {
                 self.start_due(now);
                 self.announce(now);
                 self.look_after(now);
+                self.slots.iter_mut().for_each(|s| s.expire(now));
             }
             self.wait(now)?;
             while let Some(sig) = self.signals.next_pending()? {
@@ -180,7 +181,7 @@ impl Master<'_> {
         let mut fds = vec![self.signals.as_fd()];
         fds.extend(self.slots.iter().flat_map(Slot::processes).map(|r| r.channel.as_fd()));
         let due = self.slots.iter().filter_map(Slot::due);
-        let due = due.chain(self.slots.iter().filter_map(|s| s.limit(now)));
+        let due = due.chain(self.slots.iter().filter_map(Slot::until));
         let announce = (!self.announced).then(|| self.started + READY_LIMIT);
         let next = match self.stopping {
             Some(at) => Some(at),
@@ -239,7 +240,7 @@ impl Master<'_> {
         self.reloading = true;
         self.settings = settings;
         self.generation = self.generation.wrapping_add(1);
-        for slot in &self.slots {
+        for slot in &mut self.slots {
             slot.tell_change(&self.sockets, &change.opened, &change.closed, self.generation);
             slot.outdated();
         }

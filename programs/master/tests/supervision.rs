@@ -60,11 +60,20 @@ fn stand_in() {
                 let answer = match &*wrong {
                     "protocol" => Reply::Prepared { protocol: PROTOCOL + 1 },
                     "silent" => std::process::exit(3),
+                    "late" => {
+                        fs::write(dir.join("preparing"), "").unwrap();
+                        while !dir.join("go").exists() {
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
+                        Reply::Prepared { protocol: PROTOCOL }
+                    }
                     _ => Reply::Prepared { protocol: PROTOCOL },
                 };
                 channel.reply(&answer).unwrap();
+                fs::write(dir.join("prepared"), "").unwrap();
             }
             Order::HandOver(link) => {
+                fs::write(dir.join(format!("{role}.handed")), "").unwrap();
                 send_with_fd(link.as_fd(), role.as_bytes(), None).unwrap();
                 if !dir.join("linger").exists() {
                     break;
@@ -264,6 +273,37 @@ fn a_new_program_that_cannot_take_over_changes_nothing() {
     i.reload();
     i.replaced("worker", worker, 4);
     i.replaced("courier", courier, 4);
+}
+
+/// Master hears that it is prepared only after it has killed it for being outdated.
+#[test]
+fn nothing_is_given_to_a_new_program_that_was_killed() {
+    let mut i = Instance::new();
+    i.services(&format!("{} inet n - n - - smtpd\n", free_port()));
+    i.start();
+    let (master, worker) = (i.pid(), i.child("worker"));
+    fs::write(i.path("wrong"), "late").unwrap();
+    i.install("worker");
+    i.reload();
+    i.wait("the new process", || i.path("preparing").exists());
+    send_signal(master, STOP).unwrap();
+    i.wait("master to stand still", || {
+        let stat = fs::read_to_string(format!("/proc/{master}/stat")).unwrap();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    });
+    fs::write(i.path("go"), "").unwrap();
+    i.wait("it to be prepared", || i.path("prepared").exists());
+    fs::write(i.path("wrong"), "silent").unwrap();
+    i.reload();
+    send_signal(master, CONT).unwrap();
+    i.logged("exit status 3");
+    i.wait("the old one to read it", || i.text("worker.state").starts_with("3 "));
+    assert!(is_alive(worker) && !i.path("worker.handed").exists(), "{}", i.text("log"));
+    fs::remove_file(i.path("wrong")).unwrap();
+    i.reload();
+    i.replaced("worker", worker, 4);
+    i.wait("its end", || !is_alive(worker));
+    assert!(i.path("worker.handed").exists() && i.text("worker.inherited") == "worker");
 }
 
 fn reachable(port: u16) -> bool {

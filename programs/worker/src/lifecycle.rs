@@ -20,8 +20,9 @@ use tokio::{sync::mpsc, task::JoinHandle};
 /// How long open sessions may go on after a stop before they are cut.
 const STOP_GRACE: Duration = Duration::from_secs(4);
 
-/// How long the worker that is replaced may take to give up the spool: its last writes are synced in that time.
-const HAND_OVER: Duration = Duration::from_secs(60);
+/// How long the worker that is replaced may take until it has given up the spool: what it has just begun to do first, and
+/// [`elder::GIVE_UP`], after which it is gone and the spool free.
+const HAND_OVER: Duration = elder::GIVE_UP.saturating_add(Duration::from_secs(60));
 
 /// How often the maildrop is looked at without a wake-up call (pickup's usual wake-up time in master.cf).
 const MAILDROP_SCAN: Duration = Duration::from_secs(60);
@@ -133,12 +134,16 @@ async fn obey(process: &Process, channel: Arc<Channel>) -> Result<()> {
             }
             Some(Order::HandOver(link)) => {
                 let Some(r) = &running else { continue };
+                if elder::is_gone(&link) {
+                    process.log.warning(&process.source, "the new process is gone: not replaced by it");
+                    continue;
+                }
                 if let Err(e) = r.fixed.prepare_to_hand_over().await {
                     process.log.warning(&process.source, format!("{e:#}: not replaced by a new process"));
                     continue;
                 }
                 r.reports.abort();
-                let elder = elder::hand_over(&r.fixed, &mut listeners, link).await?;
+                let elder = elder::hand_over(process, &r.fixed, &mut listeners, link).await?;
                 return elder.finish(process, &r.fixed, &listeners, &mut orders, &channel, STOP_GRACE).await;
             }
             Some(Order::Opened { .. } | Order::Retire) => {}
