@@ -80,7 +80,12 @@ impl Slot {
             self.again = true;
             return Ok(false);
         }
-        let Some(running) = self.running.as_ref().filter(|r| r.ready) else { return Ok(false) };
+        let Some(running) = &self.running else { return Ok(false) };
+        if !running.ready {
+            // Looked at when it is.
+            self.again = true;
+            return Ok(false);
+        }
         let file = ProgramFile::at(&program(settings, self.server));
         if !forced && (file.is_none() || file == running.program) {
             return Ok(false);

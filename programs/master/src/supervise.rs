@@ -335,8 +335,9 @@ impl Master<'_> {
                 slot.promote(&self.sockets, self.generation);
                 self.renew_again();
             }
+            Reply::Ready { .. } => self.renew_again(),
             Reply::Renew { .. } => self.renew(n, true),
-            Reply::Failed { .. } | Reply::Ready { .. } | Reply::Prepared { .. } | Reply::Pong => {}
+            Reply::Failed { .. } | Reply::Prepared { .. } | Reply::Pong => {}
         }
         Ok(())
     }
