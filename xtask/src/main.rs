@@ -22,7 +22,7 @@ type Command = (&'static str, &'static str, fn(&[String]) -> anyhow::Result<()>)
 const COMMANDS: &[Command] = &[
     (
         "bench",
-        "relay|accept|local|idle|spool: measure Hikyaku and Debian's Postfix in the same run",
+        "relay|accept|local|queue|idle|tables: measure Hikyaku and Debian's Postfix in the same run",
         bench::run,
     ),
     (
