@@ -98,8 +98,7 @@ fn arrived(new: &Path, subject: &str) -> bool {
 
 #[test]
 fn a_first_server() {
-    let folder = tempfile::Builder::new().prefix("hikyaku-up.").tempdir_in("/var/tmp").unwrap();
-    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let folder = server::folder("hikyaku-up.");
     let (dir, port) = (folder.path().join("instance"), server::free_port());
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
     let new = dir.join("mail").join(&user).join("new");

@@ -5,13 +5,12 @@
 mod server;
 
 use nix::unistd::Pid;
-use server::{Received, Server, programs, sink};
+use server::{Received, Server, folder, programs, sink};
 use std::{
     collections::HashSet,
     env, fs,
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{
         Mutex,
@@ -81,13 +80,6 @@ impl Session {
 /// A folder of executables that can be installed anew.
 struct Libexec {
     dir: tempfile::TempDir,
-}
-
-/// That everybody may read.
-fn folder(prefix: &str) -> tempfile::TempDir {
-    let dir = tempfile::Builder::new().prefix(prefix).tempdir_in("/var/tmp").unwrap();
-    fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    dir
 }
 
 impl Libexec {
@@ -273,7 +265,7 @@ fn new_folders_need_a_new_process() {
     session.send("before");
     let main_cf: PathBuf = server.dir.path().join("etc/main.cf");
     let good = fs::read_to_string(&main_cf).unwrap();
-    let folder = folder("hikyaku-authorities.");
+    let folder = server::folder("hikyaku-authorities.");
     let more = format!("smtp_tls_CApath = {}\n", folder.path().display());
     let worker = server.process(PROGRAMS[0]);
     fs::write(&main_cf, format!("{good}{more}smtpd_timeout = 5x\n")).unwrap();

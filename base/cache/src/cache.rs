@@ -4,10 +4,7 @@ use crate::file::{CacheFile, Stamp};
 use base_tables::Warn;
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
@@ -31,10 +28,9 @@ pub struct Cache {
     file: Option<CacheFile>,
     warn: Warn,
     changed: Arc<Notify>,
-    /// Held while the file is read or written: who has to know that all is in the file waits for a write under way.
-    at_work: Mutex<()>,
-    /// The file is another process's business.
-    retired: AtomicBool,
+    /// Held while the file is read or written: who has to know that all is in the file waits for a write under way. True: the file is
+    /// another process's business.
+    retired: Mutex<bool>,
 }
 
 #[derive(Default)]
@@ -61,14 +57,12 @@ impl Cache {
     }
 
     fn over(file: Option<CacheFile>, warn: Warn) -> Self {
-        Self {
-            state: Mutex::default(),
-            file,
-            warn,
-            changed: Arc::default(),
-            at_work: Mutex::default(),
-            retired: AtomicBool::new(false),
-        }
+        Self { state: Mutex::default(), file, warn, changed: Arc::default(), retired: Mutex::default() }
+    }
+
+    /// Nobody else is at the file; whether it is none of our business any more.
+    fn alone(&self) -> MutexGuard<'_, bool> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -148,8 +142,8 @@ impl Cache {
     /// Takes in what others changed in the file, and writes what we changed. Blocks.
     pub(crate) fn synchronize(&self) {
         let Some(file) = &self.file else { return };
-        let _alone = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.retired.load(Ordering::SeqCst) {
+        let retired = self.alone();
+        if *retired {
             return;
         }
         let stamp = file.stamp();
@@ -171,8 +165,7 @@ impl Cache {
     /// Writes what we changed for the last time. Blocks.
     pub(crate) fn retire(&self) {
         self.synchronize();
-        let _alone = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
-        self.retired.store(true, Ordering::SeqCst);
+        *self.alone() = true;
     }
 
     fn write(&self, file: &CacheFile) {

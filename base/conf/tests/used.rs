@@ -14,20 +14,20 @@ use std::{
 const BY_CONF: &[&str] =
     &["compatibility_level", "config_directory", "process_id", "process_name", "service_name", "stress"];
 
-/// Names that the code puts together from parts, or that are another's default: begin and end.
-const COMPOSED: &[(&str, &str)] = &[
-    ("address_verify_", "_maps"),
-    ("address_verify_", "_transport"),
-    ("address_verify_", "relayhost"),
-    ("command_time_limit", ""),
-    ("", "_delivery_status_filter"),
-    ("lmtp_discard_lhlo_keywords", ""),
-    ("lmtp_pix_workaround", ""),
-    ("lmtp_requiretls_policy", ""),
-    ("smtp_discard_ehlo_keywords", ""),
-    ("smtp_pix_workaround", ""),
-    ("smtp_requiretls_policy", ""),
-    ("unverified_", ""),
+/// Names that the code puts together from parts, or that are another's default: begin, end, and the part that stands in the code.
+const COMPOSED: &[(&str, &str, &str)] = &[
+    ("", "_delivery_status_filter", "_delivery_status_filter"),
+    ("address_verify_", "_maps", "address_verify_"),
+    ("address_verify_", "_transport", "address_verify_"),
+    ("address_verify_", "relayhost", "address_verify_"),
+    ("command_time_limit", "", "time_limit"),
+    ("lmtp_discard_lhlo_keywords", "", "discard_"),
+    ("lmtp_pix_workaround", "", "_pix_workaround"),
+    ("lmtp_requiretls_policy", "", "_requiretls_policy"),
+    ("smtp_discard_ehlo_keywords", "", "discard_"),
+    ("smtp_pix_workaround", "", "_pix_workaround"),
+    ("smtp_requiretls_policy", "", "_requiretls_policy"),
+    ("unverified_", "", "unverified_"),
 ];
 
 fn root() -> PathBuf {
@@ -79,7 +79,9 @@ fn is_used(p: &Param, literals: &HashSet<(bool, String)>) -> bool {
         let known = ["smtp", "lmtp", "local", "virtual", "relay", "error", "transport", "default"];
         prefix.is_some_and(|x| known.contains(&x)) && says(suffix.trim_start_matches('_'))
     });
-    let composed = COMPOSED.iter().any(|(begin, end)| p.name.starts_with(begin) && p.name.ends_with(end));
+    let composed = COMPOSED
+        .iter()
+        .any(|(begin, end, code)| p.name.starts_with(begin) && p.name.ends_with(end) && says(code));
     BY_CONF.contains(&p.name)
         || composed
         || says(p.name)

@@ -200,6 +200,11 @@ pub fn unblock_signals() -> io::Result<()> {
         .map_err(|e| explain("sigprocmask", e))
 }
 
+/// Whether there is something to read now, or the end.
+pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    matches!(wait_readable(&[fd], Some(Duration::ZERO)).as_deref(), Ok([true]))
+}
+
 /// Waits until one of the descriptors is readable (or at its end), at most `limit`. The answer says which are.
 pub fn wait_readable(fds: &[BorrowedFd<'_>], limit: Option<Duration>) -> io::Result<Vec<bool>> {
     let mut list: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();

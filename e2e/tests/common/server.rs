@@ -3,17 +3,21 @@
 
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
+#[path = "machine.rs"]
+mod machine;
+
+pub use machine::programs;
+
 use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 use std::{
     collections::HashMap,
-    env, fs,
+    fs,
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::{fs::PermissionsExt, process::CommandExt},
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -115,10 +119,11 @@ pub struct Server {
     child: Option<Child>,
 }
 
-/// The folder of our programs: `HIKYAKU_PROGRAMS`, or where cargo built them.
-pub fn programs() -> PathBuf {
-    let beside = Path::new(env!("CARGO_BIN_EXE_e2e")).parent().map(PathBuf::from);
-    env::var_os("HIKYAKU_PROGRAMS").map(PathBuf::from).or(beside).expect("a folder of programs")
+/// A folder that everybody may read and that removes itself.
+pub fn folder(prefix: &str) -> tempfile::TempDir {
+    let dir = tempfile::Builder::new().prefix(prefix).tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    dir
 }
 
 /// A free port below those that connections going out get: one of those could take it, or connect to itself, while no server has it.
@@ -133,8 +138,7 @@ pub fn free_port() -> u16 {
 impl Server {
     /// Not started yet; `more` are lines of main.cf.
     pub fn configure(nexthop: SocketAddr, more: &str) -> Self {
-        let dir = tempfile::Builder::new().prefix("hikyaku-crash.").tempdir_in("/var/tmp").unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let dir = folder("hikyaku-crash.");
         let d = dir.path().display();
         let listen: SocketAddr = format!("127.0.0.1:{}", free_port()).parse().unwrap();
         let (owner, group) = match nix::unistd::geteuid().is_root() {

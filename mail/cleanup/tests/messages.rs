@@ -471,3 +471,14 @@ async fn bcc_maps() {
     let q = b.send(local("a"), &["x", "y"], "A: b\n").await.unwrap();
     assert_eq!(addresses(&q), ["x@example.com", "y@example.com", "sbcc@example.com", "rbcc@example.org"]);
 }
+
+#[tokio::test]
+async fn header_settings() {
+    let mut envelope = local("alice");
+    envelope.attributes.push(("full_name".into(), "A (x)".into()));
+    let b = bench("message_drop_headers = x-secret\nheader_from_format = obsolete\n");
+    let content = "Date: d\nMessage-Id: <m>\nX-SECRET: 1\nContent-Length: 3\n";
+    let q = b.send(envelope, &["x"], content).await.unwrap();
+    let want = "Date: d\nMessage-Id: <m>\nContent-Length: 3\nFrom: alice@example.com (A \\(x\\))\n";
+    assert_eq!(text(&q), want);
+}

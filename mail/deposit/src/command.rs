@@ -32,9 +32,11 @@ const MAX_OUTPUT: usize = 900;
 pub fn run(job: &CommandJob, how: &Copying, content: &Content) -> JobReport {
     match start(job) {
         Ok((child, output)) => JobReport::of(attend(job, how, content, child, output)),
-        Err(_) if no_entry(&job.directory).is_some() => elsewhere(job),
-        // Postfix's child prints this and ends with EX_TEMPFAIL.
         Err(e) => {
+            if let Some(why) = no_entry(&job.directory) {
+                return elsewhere(job, &why);
+            }
+            // Postfix's child prints this and ends with EX_TEMPFAIL.
             let first = job.argv.first().map(|a| a.to_string_lossy().into_owned()).unwrap_or_default();
             let said = format!("{} {first}: {}", job.complaint, system_text(&e));
             let verdict = status::exit_code(75, &format!("{said} "), &job.name);
@@ -49,8 +51,8 @@ fn no_entry(directory: &Path) -> Option<io::Error> {
 }
 
 /// Its folder cannot be entered: only the log says so.
-fn elsewhere(job: &CommandJob) -> JobReport {
-    let reason = no_entry(&job.directory).map(|e| system_text(&e)).unwrap_or_default();
+fn elsewhere(job: &CommandJob, why: &io::Error) -> JobReport {
+    let reason = system_text(why);
     let said = format!(
         ": fatal: cannot change directory to \"{}\" for uid={} gid={}: {reason}",
         job.directory.display(),

@@ -273,4 +273,12 @@ mod tests {
         }
         assert_eq!(Record::parse(&Record(3, 4).text()), Some(Record(3, 4)));
     }
+
+    #[test]
+    fn settings() {
+        let own = "greylist_text = Come back\ngreylist_delay = 1s\ngreylist_retry_window = 2s\ngreylist_max_age = 3s\ngreylist_auto_allow_clients = 4\ngreylist_ipv4_prefix_length = 16\ngreylist_ipv6_prefix_length = 48";
+        let c = GreylistConfig::from_config(&Config::from_text(own)).expect("settings");
+        assert_eq!((c.delay, c.retry_window, c.max_age, c.auto_allow), (1, 2, 3, 4));
+        assert_eq!((c.prefixes, c.text.as_str()), ((16, 48), "Come back"));
+    }
 }

@@ -177,4 +177,20 @@ mod tests {
         let e = load("smtp_destination_concurrency_negative_feedback = often").expect_err("bad");
         assert!(e.to_string().contains("smtp_destination_concurrency_negative_feedback = often"), "{e}");
     }
+
+    #[test]
+    fn every_limit_has_its_name() {
+        let c = load(
+            "slow_transport_rate_delay = 4s\nslow_destination_concurrency_failed_cohort_limit = 3\nslow_destination_concurrency_negative_feedback = 1/4\nslow_delivery_slot_cost = 6\nslow_delivery_slot_discount = 7\nslow_delivery_slot_loan = 8\nslow_minimum_delivery_slots = 9\ntransport_retry_time = 11s\nminimal_backoff_time = 12s\ndefault_transport_rate_delay = 13s",
+        )
+        .expect("config");
+        let slow = c.limits("slow");
+        assert_eq!((slow.transport_delay.as_secs(), slow.rate_delay.as_secs()), (4, 0));
+        assert!((slow.rules.failed_cohorts - 3.0).abs() < f64::EPSILON);
+        assert_eq!(slow.rules.negative, "0.25".parse().expect("number"));
+        let s = slow.slots;
+        assert_eq!((s.cost, s.discount, s.loan, s.minimum), (6, 7, 8, 9));
+        assert_eq!((slow.transport_dead_time.as_secs(), slow.dead_time.as_secs()), (11, 12));
+        assert_eq!(c.limits("smtp").transport_delay.as_secs(), 13);
+    }
 }

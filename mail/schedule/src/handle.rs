@@ -319,12 +319,13 @@ impl Handle {
         self.inner.spool.list(id.slot, 1).into_iter().find(|s| s.id == id).filter(is_deliverable)
     }
 
-    /// Where the spool says that it belongs.
+    /// Where the spool says that it belongs; no clock keeps it longer than `maximal_backoff_time`.
     fn wait_in_line(&self, state: &mut State, id: QueueId) {
+        let latest = || Timestamp::now().plus(self.inner.parts.load().config.maximal_backoff);
         match self.deliverable(id) {
             None => {}
             Some(s) if s.retry_at == Timestamp::default() => state.backlog.push_incoming(id),
-            Some(s) => state.backlog.push_deferred(id, s.retry_at),
+            Some(s) => state.backlog.push_deferred(id, s.retry_at.min(latest())),
         }
     }
 

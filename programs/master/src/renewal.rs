@@ -12,7 +12,7 @@ use crate::{
     settings::Settings,
     sockets::Sockets,
 };
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use base_sys::handoff::{Channel, Order, PROTOCOL};
 use std::time::{Duration, Instant};
 
@@ -116,8 +116,8 @@ impl Slot {
         let Some(next) = self.next.as_mut().filter(preparing) else { return Ok(()) };
         if protocol != PROTOCOL {
             next.kill();
+            bail!("it cannot replace a running process: stop and start the mail system");
         }
-        ensure!(protocol == PROTOCOL, "it cannot replace a running process: stop and start the mail system");
         let (ours, theirs) = Channel::pair().inspect_err(|_| next.kill())?;
         let link = Order::TakeOver(theirs.into_fd());
         let taken = next.process.try_tell(|channel| channel.order(&link));

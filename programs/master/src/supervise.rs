@@ -19,10 +19,10 @@ use base_log::{Log, Source};
 use base_sys::{
     handoff::Reply,
     limits,
-    process::{self, Exit, Sig, Signals, wait_readable},
+    process::{self, Exit, Sig, Signals, is_readable, wait_readable},
 };
 use std::{
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::AsFd,
     path::Path,
     time::{Duration, Instant},
 };
@@ -114,10 +114,6 @@ fn give_log_files(settings: &Settings, log: &Log, source: &Source) {
     if let Err(e) = folders::give_log_files(settings) {
         log.warning(source, format_args!("maillog_file: {}", base_sys::system_text(&e)));
     }
-}
-
-fn is_readable(fd: BorrowedFd<'_>) -> bool {
-    matches!(wait_readable(&[fd], Some(Duration::ZERO)).as_deref(), Ok([true]))
 }
 
 impl Master<'_> {

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use base_calls::QueueId;
 use base_sys::{
     handoff::{Channel, Order, Reply},
-    process::wait_readable,
+    process::is_readable,
 };
 use std::{
     future::Future,
@@ -42,7 +42,7 @@ pub struct Elder {
 
 /// Whether the process that wants the spool has died meanwhile. It says nothing before it gets the spool.
 pub fn is_gone(link: &OwnedFd) -> bool {
-    matches!(wait_readable(&[link.as_fd()], Some(Duration::ZERO)).as_deref(), Ok([true]))
+    is_readable(link.as_fd())
 }
 
 /// Gives up the spool. From here on there is no way back: after an error this worker must end. It is ended when that takes longer

@@ -44,7 +44,7 @@ pub fn run(process: &Process, channel: Arc<Channel>) -> Result<()> {
 struct Running {
     fixed: Fixed,
     stages: Arc<ArcSwap<Stages>>,
-    /// Sends DMARC reports.
+    /// Sends reports to other domains.
     reports: JoinHandle<()>,
 }
 

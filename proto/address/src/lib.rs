@@ -12,6 +12,7 @@ mod hostname;
 mod idna;
 mod mailaddr;
 mod path;
+mod percent;
 mod quote;
 mod split;
 mod token;
@@ -23,6 +24,7 @@ pub use hostname::{
 pub use idna::{to_ascii, to_unicode};
 pub use mailaddr::{BadMailbox, literal_address, valid_mailbox};
 pub use path::{BadPath, PathRules, parse_path};
+pub use percent::percent_decoded;
 pub use quote::{external, external_local, internal, is_dot_string};
 pub use split::{join, split_domain, split_extension, with_extension};
 pub use token::{AddressMut, Node, Tree};

@@ -28,7 +28,7 @@ impl Url {
         let (_, rest) = text.split_once("://")?;
         let path = rest.split_once('/').map_or("", |(_, path)| path);
         let mut parts = path.splitn(5, '?');
-        let mut next = || unescape(parts.next().unwrap_or_default());
+        let mut next = || proto_address::percent_decoded(parts.next().unwrap_or_default());
         let (base, attributes, scope, filter) = (next()?, next()?, next()?, next()?);
         let attributes = attributes.split(',').filter(|a| !a.is_empty() && *a != "*");
         Some(Url {
@@ -43,19 +43,6 @@ impl Url {
             filter: if filter.is_empty() { "(objectClass=*)".to_owned() } else { filter },
         })
     }
-}
-
-/// Percent encoding undone; `None` when it is no text.
-fn unescape(text: &str) -> Option<String> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        out.extend(before.bytes());
-        out.push(u8::from_str_radix(after.get(..2)?, 16).ok()?);
-        rest = after.get(2..)?;
-    }
-    out.extend(rest.bytes());
-    String::from_utf8(out).ok()
 }
 
 #[cfg(test)]

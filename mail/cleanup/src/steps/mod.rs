@@ -69,7 +69,7 @@ pub enum Phase {
     Complete(for<'a> fn(&'a mut Message) -> Fut<'a, ()>),
 }
 
-/// A step of judging or signing, which costs nothing where neither is configured.
+/// A step of judging or signing, which costs next to nothing where neither is configured.
 fn if_asked<'a>(m: &'a mut Message, run: fn(&'a mut Message) -> Fut<'a, ()>) -> Fut<'a, ()> {
     match m.core.authentication.get() {
         Some(Some(_)) => run(m),

@@ -33,25 +33,13 @@ fn fields_of(text: &str) -> Option<&str> {
 fn receiver(uri: &str) -> Option<Receiver> {
     let (scheme, rest) = uri.split_once(':')?;
     if scheme.eq_ignore_ascii_case("mailto") {
-        let address = decoded(rest.split('?').next()?)?;
+        let address = proto_address::percent_decoded(rest.split('?').next()?)?;
         let odd = |b: u8| !b.is_ascii_graphic() || b"<>,;:\"\\()".contains(&b);
         let (local, domain) = address.rsplit_once('@')?;
         let fits = !local.is_empty() && !domain.is_empty() && address.len() <= MAX_ADDRESS;
         return (fits && !address.bytes().any(odd)).then_some(Receiver::Mail(address));
     }
     (uri.len() <= MAX_URL && Url::parse(uri).is_some()).then(|| Receiver::Https(uri.to_owned()))
-}
-
-/// Without percent signs (RFC 3986 2.1).
-fn decoded(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut parts = text.split('%');
-    out.extend_from_slice(parts.next()?.as_bytes());
-    for part in parts {
-        out.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
-        out.extend_from_slice(part.get(2..)?.as_bytes());
-    }
-    String::from_utf8(out).ok()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::world::{World, check, check_from};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 #[tokio::test(start_paused = true)]
 async fn commands_and_statistics() {
@@ -315,4 +316,26 @@ smtpd_delay_reject = no";
     let world = World::new(main_cf);
     world.play("127.0.0.1", usual).await;
     world.under_stress().play("127.0.0.1", busy).await;
+}
+
+/// smtpd_per_request_deadline: by default only under stress.
+#[tokio::test(start_paused = true)]
+async fn a_request_has_one_time_limit_under_stress() {
+    for (stressed, more, is_over) in
+        [(false, "", false), (true, "", true), (false, "smtpd_per_request_deadline = yes", true)]
+    {
+        for begin in ["", "HELO c\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<alice@example.com>\r\nDATA\r\n"] {
+            let world = World::new(&format!("smtpd_timeout = 10s\n{more}"));
+            let world = if stressed { world.under_stress() } else { world };
+            let mut slow = world.connect("127.0.0.1");
+            let _ = slow.write_all(begin.as_bytes()).await;
+            for _ in 0..6 {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                let _ = slow.write_all(b"N").await;
+            }
+            let texts = world.logged.texts();
+            let ended = texts.iter().any(|t| t.starts_with("timeout after "));
+            assert_eq!(ended, is_over, "{stressed} {more} {begin:?}: {texts:#?}");
+        }
+    }
 }

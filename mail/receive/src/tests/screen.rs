@@ -127,3 +127,26 @@ async fn a_crowd_leaves_no_trace() {
     let mut next = w.connect("192.0.2.1");
     assert_eq!(heard(&mut next, 1).await, "220-mail.example.com ESMTP Postfix ");
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_test_has_its_time() {
+    let dir = tempfile::tempdir().expect("folder");
+    let spec = format!("hash:{}", dir.path().join("ps").display());
+    let w = world(&format!(
+        "postscreen_cache_map = {spec}\npostscreen_greet_ttl = 1000s\npostscreen_pipelining_enable = yes
+postscreen_pipelining_ttl = 2000s\npostscreen_non_smtp_command_enable = yes\npostscreen_non_smtp_command_ttl = 3000s
+postscreen_bare_newline_enable = yes\npostscreen_bare_newline_ttl = 4000s"
+    ));
+    let start = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("clock").as_secs();
+    let mut client = w.connect("192.0.2.1");
+    let _ = heard(&mut client, 7).await;
+    for line in ["EHLO c", "MAIL FROM:<a@b.example>", "RCPT TO:<alice@example.com>", "QUIT"] {
+        let _ = client.write_all(format!("{line}\r\n").as_bytes()).await;
+        let _ = heard(&mut client, 1).await;
+    }
+    let text = w.deps.caches.open(&spec).get("192.0.2.1").expect("a record");
+    let ends = text.split(';').map(|n| n.parse::<u64>().expect("seconds").saturating_sub(start));
+    for (end, want) in ends.zip([1000, 0, 2000, 3000, 4000]) {
+        assert!((want..want + 60).contains(&end), "{text} from {start}");
+    }
+}

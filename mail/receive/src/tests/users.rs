@@ -163,3 +163,20 @@ async fn decisions_are_kept() {
     );
     assert!(steps.contains(&found), "{steps:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn logins_have_so_many_recipients() {
+    let main_cf = "smtpd_sasl_login_recipient_rate_limit = 1\nsmtpd_authorized_xclient_hosts = 127.0.0.0/8";
+    let transcript = "S: 220 mail.example.com ESMTP Postfix
+        C: XCLIENT LOGIN=Eve
+        S: 220 mail.example.com ESMTP Postfix
+        C: HELO c
+        S: 250 mail.example.com
+        C: MAIL FROM:<a@example.net>
+        S: 250 2.1.0 Ok
+        C: RCPT TO:<alice@example.com>
+        S: 250 2.1.5 Ok
+        C: RCPT TO:<bob@example.com>
+        S: 450 4.7.1 Error: too many recipients from login eve";
+    World::new(main_cf).play("127.0.0.1", transcript).await;
+}

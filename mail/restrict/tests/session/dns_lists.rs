@@ -117,11 +117,11 @@ fn lists(before: &str, count: usize) -> String {
 
 #[tokio::test]
 async fn many_slow_lists_take_the_time_of_one() {
-    let w = world(100, |_| Does::Absent, &lists("reject_unauth_destination", 12)).await;
+    let w = world(500, |_| Does::Absent, &lists("reject_unauth_destination", 12)).await;
     let start = Instant::now();
     assert_eq!(w.session("192.0.2.1").rcpt().await.refusal, None);
-    // One after the other they take 1200 ms at least.
-    assert!(start.elapsed() < Duration::from_millis(1200), "{:?}", start.elapsed());
+    // One after the other they take 6 s, four at a time 1.5 s.
+    assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
     assert_eq!(w.questions().len(), 12);
     // What was asked when the client connected is not asked again.
     let session = w.session("192.0.2.2");

@@ -3,10 +3,7 @@
 use super::{Batch, Reports};
 use base_calls::Timestamp;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use std::{
-    fmt::Write,
-    io::{self, Write as _},
-};
+use std::io::{self, Write as _};
 
 /// How the report is attached.
 pub struct Form<'a> {
@@ -58,17 +55,14 @@ fn message(head: &Head<'_>, batch: &Batch, form: &Form<'_>, attached: &[u8]) -> 
          --{boundary}\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n{text}\r\n\r\n\
          --{boundary}\r\nContent-Type: {media_type};\r\n\tname=\"{name}\"\r\nContent-Transfer-Encoding: base64\r\n\
          Content-Disposition: attachment;\r\n\tfilename=\"{name}\"\r\n\r\n",
-    );
-    let text = STANDARD.encode(attached);
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, more) = rest.split_at(rest.len().min(76));
-        out.push_str(line);
-        out.push_str("\r\n");
-        rest = more;
+    )
+    .into_bytes();
+    for line in STANDARD.encode(attached).as_bytes().chunks(76) {
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\r\n");
     }
-    let _ = write!(out, "\r\n--{boundary}--\r\n");
-    out.into_bytes()
+    out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    out
 }
 
 /// As it is attached.
