@@ -133,3 +133,28 @@ fn a_first_server() {
         thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn one_sentence_for_what_is_in_the_way() {
+    let folder = server::folder("hikyaku-up.");
+    let said = |dir: &Path, port: u16| {
+        let mut c = Command::new(server::programs().join("hikyaku-tools"));
+        c.args(["up", "--port", &port.to_string(), "--dir"]).arg(dir).env_remove("CARGO");
+        let out = c.stdin(Stdio::null()).output().unwrap();
+        assert!(!out.status.success());
+        String::from_utf8(out.stderr).unwrap()
+    };
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let text = said(&folder.path().join("a"), port);
+    assert!(text.starts_with(&format!("hikyaku: 127.0.0.1:{port} is in use by another program")), "{text}");
+    fs::write(folder.path().join("file"), "").unwrap();
+    let text = said(&folder.path().join("file/b"), server::free_port());
+    assert!(text.starts_with("hikyaku: cannot make the instance folder "), "{text}");
+    let etc = folder.path().join("c/etc");
+    fs::create_dir_all(&etc).unwrap();
+    fs::write(etc.join("main.cf"), "biff = no\nnonsense\n").unwrap();
+    fs::write(etc.join("master.cf"), "127.0.0.1:2525 inet n - n - - smtpd\n").unwrap();
+    let text = said(&folder.path().join("c"), 2525);
+    assert!(text.contains("main.cf, line 2: missing '='") && text.lines().count() == 1, "{text}");
+}

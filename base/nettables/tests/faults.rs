@@ -14,10 +14,14 @@ use std::time::{Duration, Instant};
 
 /// Opens a table and keeps its warnings.
 fn open(spec: &str) -> (Arc<dyn Table>, Arc<Mutex<Vec<String>>>) {
+    open_with(spec, "")
+}
+
+fn open_with(spec: &str, main_cf: &str) -> (Arc<dyn Table>, Arc<Mutex<Vec<String>>>) {
     let said = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&said);
     let warn = Arc::new(move |text: &str| kept.lock().unwrap().push(text.to_owned()));
-    let more = NetTables::new(Config::from_text(""));
+    let more = NetTables::new(Config::from_text(main_cf));
     let tables = Tables::new(Options { warn, more: Some(more), ..Options::default() });
     (tables.try_open(spec, Usage::LOOKUP).unwrap_or_else(|e| panic!("{spec}: {e}")), said)
 }
@@ -330,4 +334,17 @@ fn redis() {
     let _again = real("redis-server", &arguments, port);
     send(port, "AUTH pw\r\nSET alias:joe back\r\n", 2);
     until(&strings, "joe", "back");
+}
+
+#[test]
+fn socketmap_sizes() {
+    let server = Server::start(anywhere(), socketmap_answer);
+    let spec = format!("socketmap:inet:{}:m", server.at);
+    let (table, said) = open_with(&spec, "socketmap_max_query_size = 6");
+    assert_eq!(ask(&table, "four"), Ok(Some("yes".into())));
+    assert!(ask(&table, "fives").is_err());
+    assert!(said.lock().unwrap()[0].ends_with("query exceeds socketmap_max_query_size"));
+    let (table, _) = open_with(&spec, "socketmap_max_reply_size = 5");
+    assert!(ask(&table, "k").is_err(), "the reply has six bytes");
+    server.stop();
 }

@@ -213,4 +213,10 @@ mod tests {
         cut.load(&path).unwrap();
         assert_eq!(ids(&cut, "192.0.2.1", 10), ["A"]);
     }
+
+    #[test]
+    fn bounds_are_read() {
+        let cfg = Config::from_text("explain_history_limit = 7\nexplain_history_size_limit = 800");
+        assert_eq!(Bounds::from_config(&cfg).unwrap(), Bounds { count: 7, bytes: 800 });
+    }
 }

@@ -59,6 +59,9 @@ mx1.test A 192.0.2.1
 mx1.test A 192.0.2.3
 mx2.test A 192.0.2.2
 aonly.test A 192.0.2.9
+both.test A 192.0.2.21
+both.test A 2001:db8::21
+both.test A 192.0.2.22
 null.test MX 0 .
 onlytxt.test TXT x
 temp.test MX !tempfail
@@ -211,4 +214,24 @@ async fn equal_preference_is_shuffled() {
         );
     }
     assert_eq!(first.len(), 2, "the addresses of mx1.test in turn, never mx2.test: {first:?}");
+}
+
+#[tokio::test]
+async fn families() {
+    let [a, six, b] = ["both.test[192.0.2.21]", "both.test[2001:db8::21]", "both.test[192.0.2.22]"];
+    for (main, want) in [
+        ("smtp_address_preference = ipv4", vec![a, b, six]),
+        ("smtp_address_preference = ipv6", vec![six, a, b]),
+        ("smtp_address_preference = ipv4\nsmtp_mx_address_limit = 2", vec![a, six]),
+        (
+            "smtp_address_preference = ipv4\nsmtp_mx_address_limit = 2\nsmtp_balance_inet_protocols = no",
+            vec![a, b],
+        ),
+    ] {
+        assert_eq!(
+            ask(&format!("inet_protocols = all\n{main}"), "both.test").await,
+            want.join(" "),
+            "{main}"
+        );
+    }
 }
