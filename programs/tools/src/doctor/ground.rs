@@ -36,7 +36,7 @@ impl Ground {
 
     /// The address, when others can see it.
     pub fn public(&self) -> Option<IpAddr> {
-        self.address.filter(|a| !is_private(*a))
+        self.address.filter(|a| base_net::is_public(*a))
     }
 }
 
@@ -45,38 +45,4 @@ fn outgoing() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::new(192, 88, 99, 1), 9)).ok()?;
     Some(socket.local_addr().ok()?.ip()).filter(|a| !a.is_unspecified())
-}
-
-/// Whether nobody outside can see it.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(a) => {
-            let [first, second, ..] = a.octets();
-            let shared = first == 100 && (64..128).contains(&second);
-            a.is_private() || a.is_loopback() || a.is_link_local() || a.is_unspecified() || shared
-        }
-        IpAddr::V6(a) => {
-            let head = a.segments()[0];
-            a.is_loopback() || a.is_unspecified() || head & 0xfe00 == 0xfc00 || head & 0xffc0 == 0xfe80
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn private_addresses() {
-        for (text, private) in [
-            ("10.1.2.3", true),
-            ("100.64.0.1", true),
-            ("192.0.2.1", false),
-            ("::1", true),
-            ("fd00::1", true),
-            ("2001:db8::1", false),
-        ] {
-            assert_eq!(is_private(text.parse().unwrap()), private, "{text}");
-        }
-    }
 }

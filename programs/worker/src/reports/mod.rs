@@ -8,7 +8,6 @@
 mod counted;
 mod dmarc;
 mod mail;
-mod public;
 mod tls;
 
 use crate::stages::Stages;

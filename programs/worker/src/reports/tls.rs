@@ -4,7 +4,6 @@
 use super::{
     Batch, Kind, Reports,
     mail::{Form, gzip},
-    public::is_public,
 };
 use base_calls::Fut;
 use base_https::{Https, Request, Url};
@@ -89,7 +88,7 @@ async fn addresses(reports: &Reports, url: &str) -> Result<Vec<SocketAddr>, Stri
     let Url { host, port, .. } = Url::parse(url).ok_or_else(|| format!("bad address: {url}"))?;
     let found = reports.resolver.addresses(&host, true, true).await.map_err(|e| e.text(&host, "A"))?;
     let anywhere = reports.authorities.file.is_some();
-    let fit = found.records.into_iter().filter(|ip| anywhere || is_public(*ip));
+    let fit = found.records.into_iter().filter(|ip| anywhere || base_net::is_public(*ip));
     let addresses: Vec<_> = fit.map(|ip| SocketAddr::new(ip, port)).collect();
     if addresses.is_empty() { Err(format!("{host}: no public address")) } else { Ok(addresses) }
 }

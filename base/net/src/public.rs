@@ -1,4 +1,4 @@
-//! Which addresses a stranger may have us connect to: those that anybody can reach (RFC 6890). Pure.
+//! Which addresses anybody can reach (RFC 6890): those that a stranger may have us connect to. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -41,6 +41,9 @@ mod tests {
     fn addresses() {
         for (address, want) in [
             ("198.41.0.4", true),
+            ("192.0.2.1", true),
+            ("2001:db8::1", true),
+            ("fd00::1", false),
             ("100.63.0.1", true),
             ("100.64.0.1", false),
             ("127.0.0.1", false),
