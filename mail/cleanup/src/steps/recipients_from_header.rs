@@ -20,7 +20,8 @@ fn collect(m: &mut Message, work: &mut HeaderWork<'_>) {
 }
 
 fn resolve(m: &mut Message) -> Fut<'_, ()> {
-    let resent = m.is_resent();
+    // A Resent-From: or Resent-Date: alone leaves the others in force.
+    let resent = proto_message::KNOWN.iter().any(|k| k.resent && k.extract && m.seen.has(k.id));
     let [plain, from_resent] = std::mem::take(&mut m.extracted);
     let found = if resent { from_resent } else { plain };
     m.pending.extend(found.into_iter().map(|address| Recipient { address, ..Recipient::default() }));

@@ -2,14 +2,12 @@
 //!
 //! The header is kept until it is complete, or larger than a header is: then pickup has to decide.
 
-use proto_address::Tree;
+use proto_message::{AddressHeader, HeaderStream, Limits, Sink};
 
 /// Largest header that is looked at.
 const MAX_HEADER: usize = 1 << 20;
 /// Most tokens of a header line.
 const MAX_TOKENS: usize = 100_000;
-/// Who gets the message.
-const NAMES: [&str; 6] = ["to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc"];
 
 /// The header of a message that is being read.
 #[derive(Default)]
@@ -29,31 +27,33 @@ impl Header {
         (self.bytes.len() > MAX_HEADER || self.has_recipients()).then_some(&self.bytes)
     }
 
-    /// With any `Resent-` recipients header the others do not count.
     fn has_recipients(&self) -> bool {
-        let text = String::from_utf8_lossy(&self.bytes);
-        let mut found = [None; 2];
-        for (name, value) in headers(&text).filter(|(name, _)| NAMES.iter().any(|n| n == name)) {
-            let is_resent = name.starts_with("resent-");
-            let names = Tree::parse(&value, MAX_TOKENS).addresses().any(|a| !a.is_empty());
-            *(if is_resent { &mut found[1] } else { &mut found[0] }).get_or_insert(false) |= names;
-        }
-        let [usual, resent] = found;
-        resent.or(usual) == Some(true)
+        let mut found = Found::default();
+        let mut stream = HeaderStream::new(Limits { header_size: MAX_HEADER, ..Limits::default() });
+        stream.push(&self.bytes, &mut found);
+        stream.finish(&mut found);
+        found.resent.unwrap_or(found.usual)
     }
 }
 
-/// The headers in front: names in lower case, values unfolded.
-fn headers(text: &str) -> impl Iterator<Item = (String, String)> {
-    let mut lines = text.split("\r\n").peekable();
-    std::iter::from_fn(move || {
-        let (name, value) = lines.next()?.split_once(':')?;
-        let mut value = value.to_owned();
-        while let Some(more) = lines.next_if(|line| line.starts_with([' ', '\t'])) {
-            value.push_str(more);
-        }
-        Some((name.trim_end().to_ascii_lowercase(), value))
-    })
+/// Whether the recipient headers name anybody; with any of the `Resent-` ones the others do not count: as cleanup takes them.
+#[derive(Default)]
+struct Found {
+    usual: bool,
+    resent: Option<bool>,
+}
+
+impl Sink for Found {
+    fn header(&mut self, header: proto_message::Header<'_>) {
+        let Some(known) = header.known().filter(|k| k.extract) else { return };
+        let names = AddressHeader::parse(header.value(), MAX_TOKENS).addresses().any(|a| !a.is_empty());
+        let found = if known.resent { self.resent.get_or_insert(false) } else { &mut self.usual };
+        *found |= names;
+    }
+
+    fn end_of_headers(&mut self, _: bool) {}
+
+    fn body(&mut self, _: &[u8]) {}
 }
 
 #[cfg(test)]
@@ -69,6 +69,7 @@ mod tests {
             ("Resent-To: a\r\n", true),
             ("Resent-Cc:\r\nTo: a@b\r\n\r\n", false),
             ("Resent-Cc: a@b\r\nTo:\r\n\r\n", true),
+            ("Resent-From: c@d\r\nTo: a@b\r\n\r\n", true),
             ("To\r\n : a@b\r\n\r\n", false),
             ("To: undisclosed-recipients:;\r\nSubject: a@b\r\n\r\n", false),
             ("To:\r\n\r\nTo: a@b\r\n", false),
