@@ -28,6 +28,18 @@ fn explain_agrees_with_the_server() {
     assert!(cmd.iter().any(|l| l.contains("strict: a class (main.cf, line ")), "{cmd:#?}");
 }
 
+#[test]
+fn what_the_question_says_of_the_session_counts() {
+    if !common::ready() {
+        return;
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("ours/explain.txt");
+    let outcome = common::run(&file, "explain-session", "ours").unwrap();
+    let cmd = common::lines(&outcome, "cmd");
+    let status: Vec<&str> = cmd.iter().filter_map(|l| l.strip_prefix("rc=")).collect();
+    assert_eq!(status, ["1", "0", "1", "1", "1", "0", "1"], "{cmd:#?}");
+}
+
 /// The server's replies to RCPT TO.
 fn replies(smtp: &[String]) -> Vec<String> {
     let pairs = smtp.windows(2).filter(|w| w[0].starts_with("C: RCPT TO"));
